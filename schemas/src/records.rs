@@ -1,0 +1,351 @@
+//! The records of the topics. The `.avsc` files are their contract; these are their Rust types, field for field.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::avro_record;
+use crate::ids::ConversionId;
+use crate::{Currency, Timestamp};
+
+pub use self::enums::*;
+
+mod enums;
+
+/// The idempotency key of a request, so that its use can be found again from the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdempotencyUse {
+    /// The key as sent, at most 255 visible ASCII characters.
+    pub key: String,
+    /// The first 128 bits of SHA-256 over the request's body, in hexadecimal.
+    pub body_digest: String,
+}
+
+/// A merchant reported an order. The first one of an order, in the order of the log, is the order's report; later ones change nothing and are kept as conflicts if they differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversionReported {
+    /// cnvevt_ and a UUIDv7 in hexadecimal: sorts by time of receipt.
+    pub event_id: String,
+    /// The merchant, from the API key.
+    pub merchant_id: String,
+    /// True for a live key, false for the test namespace.
+    pub livemode: bool,
+    /// The merchant's order id, 1 to 160 characters, taken byte for byte.
+    pub external_order_id: String,
+    /// The captured affiliate_click_id, if sent.
+    pub click_id: Option<String>,
+    /// The product or SKU, if sent.
+    pub external_product_id: Option<String>,
+    /// The order's amount in minor units of the currency, at least 0.
+    pub amount_minor: i64,
+    /// ISO 4217 code, the merchant's own if none was sent.
+    pub currency: Currency,
+    /// The status the order was reported with; pending if none was sent; never paid.
+    pub order_status: OrderStatus,
+    /// When the order was placed, as sent; absent means the time of receipt.
+    pub ordered_at: Option<Timestamp>,
+    /// When the edge received it.
+    pub received_at: Timestamp,
+    /// The coupon, as sent.
+    pub coupon_code: Option<String>,
+    /// The merchant's JSON object, exactly as sent, at most 8 KiB.
+    pub metadata: Option<String>,
+    /// The idempotency key it came under, if any.
+    pub idempotency: Option<IdempotencyUse>,
+}
+
+/// A merchant reported a new status of an order, perhaps before the order itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderStatusReported {
+    /// osevt_ and a UUIDv7 in hexadecimal: sorts by time of receipt.
+    pub event_id: String,
+    /// The merchant, from the API key.
+    pub merchant_id: String,
+    /// True for a live key, false for the test namespace.
+    pub livemode: bool,
+    /// The merchant's order id.
+    pub external_order_id: String,
+    /// The new status.
+    pub status: ReportedStatus,
+    /// The click id the merchant repeated, if any; kept for the record, it attributes nothing.
+    pub click_id: Option<String>,
+    /// When the status changed, as sent; absent means the time of receipt.
+    pub status_updated_at: Option<Timestamp>,
+    /// When the edge received it.
+    pub received_at: Timestamp,
+    /// The merchant's reason, at most 500 characters.
+    pub reason: Option<String>,
+    /// The merchant's JSON object, exactly as sent, at most 8 KiB.
+    pub metadata: Option<String>,
+}
+
+/// Somebody clicked an affiliate's link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClickRecorded {
+    /// clk_ and an id.
+    pub click_id: String,
+    /// The merchant whose campaign it is.
+    pub merchant_id: String,
+    /// The campaign of the link.
+    pub campaign_id: String,
+    /// The affiliate whose link it is.
+    pub affiliate_id: String,
+    /// The link; absent for a click recorded elsewhere.
+    pub link_id: Option<String>,
+    /// When.
+    pub clicked_at: Timestamp,
+}
+
+/// An order names a click: which is it? Answered when the click is known, which may be at once, later or never.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClickLookupRequested {
+    /// The click id the merchant sent.
+    pub click_id: String,
+    /// The order's merchant.
+    pub merchant_id: String,
+    /// The order's mode.
+    pub livemode: bool,
+    /// The merchant's order id.
+    pub external_order_id: String,
+    /// When orders asked.
+    pub asked_at: Timestamp,
+}
+
+/// The click that an order named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClickMatched {
+    /// The order's merchant.
+    pub merchant_id: String,
+    /// The order's mode.
+    pub livemode: bool,
+    /// The merchant's order id.
+    pub external_order_id: String,
+    /// The click, whoever's it is; whether it counts is for orders to judge.
+    pub click: ClickRecorded,
+}
+
+/// A commission and the rule that set it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Commission {
+    /// The commission in minor units of the currency, at least 0.
+    pub amount_minor: i64,
+    /// ISO 4217 code, the order's.
+    pub currency: Currency,
+    /// The level of the rule that won.
+    pub level: RuleLevel,
+    /// That rule.
+    pub rule_id: String,
+    /// The percentage as a decimal string; absent for a fixed amount.
+    pub rate: Option<String>,
+}
+
+/// What made a timeline entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cause {
+    /// What kind of thing.
+    #[serde(rename = "type")]
+    pub kind: CauseType,
+    /// The event, for reported, order_status and conflict.
+    pub event_id: Option<String>,
+    /// The status reported, for order_status.
+    pub order_status: Option<ReportedStatus>,
+    /// False for a status older than one already known, and for a conflict.
+    pub applied: bool,
+    /// For a conflict, the fields that differ from the report.
+    pub fields: Vec<String>,
+}
+
+/// A state that a conversion entered, or a fact that left it where it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimelineEntry {
+    /// 1 for the first entry of a conversion, then one more each.
+    pub seq: i32,
+    /// The state entered, or kept.
+    pub state: ConversionState,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// A conversion after a change, whole, with the timeline entries that the change made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversionTransitioned {
+    /// cnv_ and 32 hexadecimal digits, a pure function of merchant, mode and order id.
+    pub conversion_id: ConversionId,
+    /// 1 for the first change of a conversion, then one more each. The record with the highest is the present one.
+    pub revision: i64,
+    /// The event that reported the conversion.
+    pub event_id: String,
+    /// The merchant.
+    pub merchant_id: String,
+    /// False for the test namespace.
+    pub livemode: bool,
+    /// The merchant's order id.
+    pub external_order_id: String,
+    /// The state now.
+    pub state: ConversionState,
+    /// Absent while a click is awaited.
+    pub confidence: Option<Confidence>,
+    /// Why LOW; absent otherwise.
+    pub confidence_reason: Option<ConfidenceReason>,
+    /// The click id the merchant sent.
+    pub click_id: Option<String>,
+    /// The affiliate attributed.
+    pub affiliate_id: Option<String>,
+    /// The campaign attributed.
+    pub campaign_id: Option<String>,
+    /// The product or SKU.
+    pub external_product_id: Option<String>,
+    /// The order's amount in minor units of the currency.
+    pub amount_minor: i64,
+    /// ISO 4217 code.
+    pub currency: Currency,
+    /// The order's status: reported at first, then by the latest update that counts.
+    pub order_status: OrderStatus,
+    /// When the order was placed.
+    pub ordered_at: Timestamp,
+    /// When its report was received.
+    pub received_at: Timestamp,
+    /// The coupon, as sent.
+    pub coupon_code: Option<String>,
+    /// The merchant's JSON object, exactly as sent.
+    pub metadata: Option<String>,
+    /// The commission; stays, with its amount, when the conversion is reversed.
+    pub commission: Option<Commission>,
+    /// When the hold ends or ended; absent while none has begun.
+    pub hold_until: Option<Timestamp>,
+    /// Re-sends that differed from the report.
+    pub conflicts: i32,
+    /// The new entries, in order; at least one.
+    pub timeline: Vec<TimelineEntry>,
+    /// When the change was derived.
+    pub at: Timestamp,
+}
+
+/// A commission after a change of its state or amount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommissionChanged {
+    /// The conversion.
+    pub conversion_id: ConversionId,
+    /// The conversion's revision that made the change; the record with the highest is the present one.
+    pub revision: i64,
+    /// Who pays.
+    pub merchant_id: String,
+    /// False for the test namespace, which is never paid out.
+    pub livemode: bool,
+    /// The merchant's order id.
+    pub external_order_id: String,
+    /// Who is paid.
+    pub affiliate_id: String,
+    /// The campaign of the click.
+    pub campaign_id: String,
+    /// The state now.
+    pub state: CommissionState,
+    /// Amount, currency and rule.
+    pub commission: Commission,
+    /// The order's amount in minor units of the same currency.
+    pub order_amount_minor: i64,
+    /// When the hold ends or ended.
+    pub hold_until: Option<Timestamp>,
+    /// When the change was derived.
+    pub at: Timestamp,
+}
+
+/// A double-entry booking: amountMinor leaves the debit account and enters the credit account. Never changed; a correction is another entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerEntry {
+    /// A pure function of the conversion, its revision and the entry's index in it.
+    pub entry_id: String,
+    /// The conversion that caused it.
+    pub conversion_id: ConversionId,
+    /// The conversion's revision that caused it.
+    pub revision: i64,
+    /// The merchant of the conversion.
+    pub merchant_id: String,
+    /// The affiliate whose ledger it is in.
+    pub affiliate_id: String,
+    /// False for the test namespace.
+    pub livemode: bool,
+    /// The account that the amount leaves.
+    pub debit: Account,
+    /// The account that the amount enters.
+    pub credit: Account,
+    /// Minor units of the currency, more than 0.
+    pub amount_minor: i64,
+    /// ISO 4217 code.
+    pub currency: Currency,
+    /// When it was derived.
+    pub at: Timestamp,
+}
+
+/// The balance of one account of one affiliate's ledger after an entry. The balances of an affiliate, currency and mode sum to zero.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BalanceChanged {
+    /// Whose ledger.
+    pub affiliate_id: String,
+    /// ISO 4217 code.
+    pub currency: Currency,
+    /// False for the test namespace.
+    pub livemode: bool,
+    /// Which account.
+    pub account: Account,
+    /// Credits less debits, in minor units.
+    pub balance_minor: i64,
+    /// How many entries touched the account so far.
+    pub entries: i64,
+    /// The last of them.
+    pub entry_id: String,
+    /// When that entry was derived.
+    pub at: Timestamp,
+}
+
+/// A record that could not be decoded, or that a state machine refused. It was passed over; its partition went on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetter {
+    /// Which processor refused it.
+    pub processor: String,
+    /// Where it was.
+    pub topic: String,
+    /// Which partition.
+    pub partition: i32,
+    /// Which offset.
+    pub offset: i64,
+    /// A stable code, such as undecodable or too_many_updates.
+    pub reason: String,
+    /// What exactly was wrong.
+    pub message: String,
+    /// The record's key.
+    #[serde(with = "serde_bytes")]
+    pub key: Vec<u8>,
+    /// The record's value.
+    #[serde(with = "serde_bytes")]
+    pub value: Vec<u8>,
+    /// When it was refused.
+    pub at: Timestamp,
+}
+
+avro_record! {
+    ConversionReported = "conversion_reported",
+    OrderStatusReported = "order_status_reported",
+    ClickRecorded = "click_recorded",
+    ClickLookupRequested = "click_lookup_requested",
+    ClickMatched = "click_matched",
+    ConversionTransitioned = "conversion_transitioned",
+    CommissionChanged = "commission_changed",
+    LedgerEntry = "ledger_entry",
+    BalanceChanged = "balance_changed",
+    DeadLetter = "dead_letter",
+}

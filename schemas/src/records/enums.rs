@@ -1,0 +1,155 @@
+//! The enumerations of the records.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the merchant says the order is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderStatus {
+    /// `pending`
+    Pending,
+    /// `confirmed`
+    Confirmed,
+    /// `paid`
+    Paid,
+    /// `delivered`
+    Delivered,
+    /// `cancelled`
+    Cancelled,
+    /// `returned`
+    Returned,
+    /// `refunded`
+    Refunded,
+}
+
+/// What a status update says: an order status, or the merchant's decision on the commission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportedStatus {
+    /// `pending`
+    Pending,
+    /// `confirmed`
+    Confirmed,
+    /// `paid`
+    Paid,
+    /// `delivered`
+    Delivered,
+    /// `cancelled`
+    Cancelled,
+    /// `returned`
+    Returned,
+    /// `refunded`
+    Refunded,
+    /// `commission_approved`
+    CommissionApproved,
+    /// `commission_rejected`
+    CommissionRejected,
+}
+
+/// Where a conversion is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConversionState {
+    /// `received`
+    Received,
+    /// `attributed`
+    Attributed,
+    /// `commission_created`
+    CommissionCreated,
+    /// `hold`
+    Hold,
+    /// `payable`
+    Payable,
+    /// `paid`
+    Paid,
+    /// `rejected`
+    Rejected,
+    /// `reversed`
+    Reversed,
+}
+
+/// HIGH: attributed by a click that qualifies, commissioned by itself. LOW: recorded, never commissioned by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Confidence {
+    /// `HIGH`
+    High,
+    /// `LOW`
+    Low,
+}
+
+/// Why a conversion is LOW.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfidenceReason {
+    /// `no_click`
+    NoClick,
+    /// `click_unknown`
+    ClickUnknown,
+    /// `click_not_yours`
+    ClickNotYours,
+    /// `click_outside_window`
+    ClickOutsideWindow,
+    /// `click_after_order`
+    ClickAfterOrder,
+    /// `coupon_only`
+    CouponOnly,
+}
+
+/// The level of a commission rule, the most particular first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleLevel {
+    /// `product`
+    Product,
+    /// `campaign`
+    Campaign,
+    /// `merchant`
+    Merchant,
+    /// `platform`
+    Platform,
+}
+
+/// created: not yet held; held: until holdUntil; payable: owed to the affiliate; reversed: withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommissionState {
+    /// `created`
+    Created,
+    /// `held`
+    Held,
+    /// `payable`
+    Payable,
+    /// `reversed`
+    Reversed,
+}
+
+/// An account of the ledger. merchant_receivable: what a merchant owes us for its affiliates; affiliate_pending: earned, not yet payable; affiliate_payable: owed to the affiliate now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Account {
+    /// `merchant_receivable`
+    MerchantReceivable,
+    /// `affiliate_pending`
+    AffiliatePending,
+    /// `affiliate_payable`
+    AffiliatePayable,
+}
+
+/// What made a timeline entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CauseType {
+    /// `reported`
+    Reported,
+    /// `click`
+    Click,
+    /// `click_wait_elapsed`
+    ClickWaitElapsed,
+    /// `order_status`
+    OrderStatus,
+    /// `conflict`
+    Conflict,
+    /// `hold_elapsed`
+    HoldElapsed,
+}

@@ -1,0 +1,169 @@
+//! The topic catalogue: what code, docs and tools know of the topics, as data.
+
+use crate::codec::AvroRecord;
+use crate::records::{
+    BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
+    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported,
+};
+
+/// What happens to old records of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// Records older than this many days are deleted.
+    Retain {
+        /// The age in days.
+        days: u32,
+    },
+    /// The last record of each key is kept for ever.
+    Compact,
+}
+
+/// One topic.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicSpec {
+    /// Stable number, at least 1, never reused: the embedded log writes it.
+    pub number: u16,
+    /// The name.
+    pub name: &'static str,
+    /// What the key is made of.
+    pub key: &'static str,
+    /// The records it carries, by their Avro names.
+    pub records: &'static [&'static str],
+    /// Partitions on Kafka. Topics that one processor reads have equal numbers.
+    pub partitions: u32,
+    /// What happens to old records.
+    pub cleanup: Cleanup,
+    /// Who writes it, who reads it, and why.
+    pub doc: &'static str,
+}
+
+/// Partitions of every topic that is read by key.
+pub const PARTITIONS: u32 = 12;
+
+const ORDER_KEY: &str = "merchant/mode/externalOrderId";
+const ACCOUNT_KEY: &str = "affiliate/currency/mode";
+
+/// Facts about orders, as the edge accepted them.
+pub const CONVERSIONS: TopicSpec = TopicSpec {
+    number: 1,
+    name: "conversions",
+    key: ORDER_KEY,
+    records: &[ConversionReported::NAME, OrderStatusReported::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 90 },
+    doc: "Facts about orders as the edge accepted them: reports and status updates. Read by `orders`.",
+};
+
+/// Clicks.
+pub const CLICKS: TopicSpec = TopicSpec {
+    number: 2,
+    name: "clicks",
+    key: "clickId",
+    records: &[ClickRecorded::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 90 },
+    doc: "Clicks on affiliate links. Written by the edge, read by `clicks`.",
+};
+
+/// Questions of `orders` to `clicks`.
+pub const CLICK_LOOKUPS: TopicSpec = TopicSpec {
+    number: 3,
+    name: "click-lookups",
+    key: "clickId",
+    records: &[ClickLookupRequested::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 7 },
+    doc: "Which click is this? Asked by `orders`, answered by `clicks` once the click is known.",
+};
+
+/// Answers of `clicks` to `orders`.
+pub const CLICK_VERDICTS: TopicSpec = TopicSpec {
+    number: 4,
+    name: "click-verdicts",
+    key: ORDER_KEY,
+    records: &[ClickMatched::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 7 },
+    doc: "The click that an order named, keyed by the order. Written by `clicks`, read by `orders`.",
+};
+
+/// Every change of a conversion.
+pub const TRANSITIONS: TopicSpec = TopicSpec {
+    number: 5,
+    name: "transitions",
+    key: ORDER_KEY,
+    records: &[ConversionTransitioned::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 90 },
+    doc: "Every change of a conversion, whole, with its new timeline entries. Written by `orders`, read by the materializer.",
+};
+
+/// Every change of a commission.
+pub const COMMISSIONS: TopicSpec = TopicSpec {
+    number: 6,
+    name: "commissions",
+    key: ORDER_KEY,
+    records: &[CommissionChanged::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 365 },
+    doc: "Every change of a commission's state or amount, for data teams. Written by `orders`.",
+};
+
+/// Double-entry bookings.
+pub const LEDGER_ENTRIES: TopicSpec = TopicSpec {
+    number: 7,
+    name: "ledger-entries",
+    key: ACCOUNT_KEY,
+    records: &[LedgerEntry::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 365 },
+    doc: "Double-entry bookings: each moves an amount between two accounts. Written by `orders`, read by `ledger`.",
+};
+
+/// Account balances.
+pub const BALANCES: TopicSpec = TopicSpec {
+    number: 8,
+    name: "balances",
+    key: "affiliate/currency/mode/account",
+    records: &[BalanceChanged::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Compact,
+    doc: "The balance of an account after each entry. Written by `ledger`.",
+};
+
+/// What could not be processed.
+pub const DEAD_LETTERS: TopicSpec = TopicSpec {
+    number: 9,
+    name: "dead-letters",
+    key: "the key of the record refused",
+    records: &[DeadLetter::NAME],
+    partitions: 1,
+    cleanup: Cleanup::Retain { days: 90 },
+    doc: "Records that could not be decoded or that a state machine refused, with reason and coordinates.",
+};
+
+/// Every topic, by number.
+pub const CATALOGUE: &[TopicSpec] = &[
+    CONVERSIONS,
+    CLICKS,
+    CLICK_LOOKUPS,
+    CLICK_VERDICTS,
+    TRANSITIONS,
+    COMMISSIONS,
+    LEDGER_ENTRIES,
+    BALANCES,
+    DEAD_LETTERS,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names_are_unique() {
+        for (index, topic) in CATALOGUE.iter().enumerate() {
+            assert_eq!(usize::from(topic.number), index + 1, "{}", topic.name);
+            assert!(CATALOGUE[..index].iter().all(|other| other.name != topic.name), "{}", topic.name);
+        }
+    }
+}
