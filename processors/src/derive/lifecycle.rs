@@ -1,0 +1,133 @@
+//! The course of an order through the statuses reported of it.
+//!
+//! Statuses count in the order of their own times, not of their arrival: the report's status first, then the updates
+//! by `statusUpdatedAt` (or receipt), of equal times the terminal one last. In that order a reversal is final, and
+//! the first confirmation or payment, and the first delivery, start their clocks. So an update that comes late
+//! changes what it would have changed had it come in time, and nothing else: one older than what is known changes
+//! nothing, unless it is the first of its kind or a reversal, which order of arrival must not decide.
+
+use std::cmp::Ordering;
+
+use schemas::Timestamp;
+use schemas::records::{OrderStatus, ReportedStatus};
+use schemas::state::{PinnedTerms, ReportFact, StatusFact};
+
+/// Where the statuses have brought an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// Where the merchant says the order is.
+    pub order_status: OrderStatus,
+    /// The first confirmation or payment.
+    pub settled_from: Option<Timestamp>,
+    /// The first delivery.
+    pub delivered_at: Option<Timestamp>,
+    /// Whether the merchant approved the commission.
+    pub approved: bool,
+    /// Whether it was cancelled, returned, refunded or rejected.
+    pub reversed: bool,
+}
+
+impl Course {
+    /// When the hold ends: by the return window once delivered, by the settlement window before that.
+    #[must_use]
+    pub fn hold_until(&self, terms: &PinnedTerms) -> Option<Timestamp> {
+        let after = |from: Timestamp, window_ms: i64| Timestamp(from.0.saturating_add(window_ms));
+        match (self.delivered_at, self.settled_from) {
+            (Some(delivered_at), _) => Some(after(delivered_at, terms.return_ms)),
+            (None, Some(settled_from)) => Some(after(settled_from, terms.settlement_ms)),
+            (None, None) => None,
+        }
+    }
+
+    fn take(&mut self, status: ReportedStatus, at: Timestamp) {
+        match status {
+            ReportedStatus::Pending => {}
+            ReportedStatus::Confirmed | ReportedStatus::Paid => self.settled_from = self.settled_from.or(Some(at)),
+            ReportedStatus::Delivered => self.delivered_at = self.delivered_at.or(Some(at)),
+            ReportedStatus::CommissionApproved => self.approved = true,
+            ReportedStatus::Cancelled
+            | ReportedStatus::Returned
+            | ReportedStatus::Refunded
+            | ReportedStatus::CommissionRejected => self.reversed = true,
+        }
+        self.order_status = order_status(status).unwrap_or(self.order_status);
+    }
+}
+
+/// Folds the report and its updates, which are in the order of [`counts_before`].
+#[must_use]
+pub fn fold(report: &ReportFact, updates: &[StatusFact]) -> Course {
+    debug_assert!(updates.is_sorted_by(|a, b| counts_before(a, b) != Ordering::Greater), "updates are kept in order");
+    let mut course = Course {
+        order_status: report.order_status,
+        settled_from: None,
+        delivered_at: None,
+        approved: false,
+        reversed: false,
+    };
+    course.take(reported(report.order_status), report.received_at);
+    for update in updates {
+        if course.reversed {
+            break;
+        }
+        course.take(update.status, time(update));
+    }
+    course
+}
+
+/// When a status is taken to have changed.
+#[must_use]
+pub fn time(update: &StatusFact) -> Timestamp {
+    update.status_updated_at.unwrap_or(update.received_at)
+}
+
+/// The order in which updates count: by time, then the terminal one last, then by status, so that no two differ only
+/// in when they came.
+#[must_use]
+pub fn counts_before(a: &StatusFact, b: &StatusFact) -> Ordering {
+    let rank =
+        |update: &StatusFact| (time(update), is_terminal(update.status), update.status, update.status_updated_at);
+    rank(a).cmp(&rank(b))
+}
+
+/// Whether a status ends an order's life.
+#[must_use]
+pub fn is_terminal(status: ReportedStatus) -> bool {
+    match status {
+        ReportedStatus::Cancelled
+        | ReportedStatus::Returned
+        | ReportedStatus::Refunded
+        | ReportedStatus::CommissionRejected => true,
+        ReportedStatus::Pending
+        | ReportedStatus::Confirmed
+        | ReportedStatus::Paid
+        | ReportedStatus::Delivered
+        | ReportedStatus::CommissionApproved => false,
+    }
+}
+
+fn reported(status: OrderStatus) -> ReportedStatus {
+    match status {
+        OrderStatus::Pending => ReportedStatus::Pending,
+        OrderStatus::Confirmed => ReportedStatus::Confirmed,
+        OrderStatus::Paid => ReportedStatus::Paid,
+        OrderStatus::Delivered => ReportedStatus::Delivered,
+        OrderStatus::Cancelled => ReportedStatus::Cancelled,
+        OrderStatus::Returned => ReportedStatus::Returned,
+        OrderStatus::Refunded => ReportedStatus::Refunded,
+    }
+}
+
+/// The order status that an update means; none for a decision on the commission alone.
+fn order_status(status: ReportedStatus) -> Option<OrderStatus> {
+    match status {
+        ReportedStatus::Pending => Some(OrderStatus::Pending),
+        ReportedStatus::Confirmed => Some(OrderStatus::Confirmed),
+        ReportedStatus::Paid => Some(OrderStatus::Paid),
+        ReportedStatus::Delivered => Some(OrderStatus::Delivered),
+        ReportedStatus::Cancelled => Some(OrderStatus::Cancelled),
+        ReportedStatus::Returned => Some(OrderStatus::Returned),
+        ReportedStatus::Refunded => Some(OrderStatus::Refunded),
+        ReportedStatus::CommissionApproved | ReportedStatus::CommissionRejected => None,
+    }
+}

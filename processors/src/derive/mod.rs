@@ -1,0 +1,128 @@
+//! What follows from the facts of an order: one pure function, [`derive()`].
+
+use schemas::Timestamp;
+use schemas::records::{Commission, CommissionState, Confidence, ConfidenceReason, ConversionState, OrderStatus};
+use schemas::registry::Registry;
+use schemas::state::{OrderState, PinnedTerms, ReportFact};
+
+pub use attribution::Attribution;
+
+mod attribution;
+mod commission;
+pub mod lifecycle;
+
+/// What is known of one order, and who it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The merchant.
+    pub merchant_id: &'a str,
+    /// The facts.
+    pub state: &'a OrderState,
+}
+
+/// What follows from an order's facts at one instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derivation {
+    /// Where the conversion is in its life.
+    pub state: ConversionState,
+    /// Who is credited, or why nobody.
+    pub attribution: Attribution,
+    /// The commission, reversed or not; there is one exactly if the order is attributed and a rule matched.
+    pub commission: Option<Commission>,
+    /// When the hold ends or ended.
+    pub hold_until: Option<Timestamp>,
+    /// Where the merchant says the order is.
+    pub order_status: OrderStatus,
+    /// The terms the commission was set under, to be pinned; there are some exactly if the order is attributed.
+    pub terms: Option<PinnedTerms>,
+    /// When time alone will next change the derivation, if ever.
+    pub next_due: Option<Timestamp>,
+}
+
+impl Derivation {
+    /// The confidence, and the reason of a LOW one; neither while a click is awaited.
+    #[must_use]
+    pub fn confidence(&self) -> (Option<Confidence>, Option<ConfidenceReason>) {
+        match self.attribution {
+            Attribution::Awaited { .. } => (None, None),
+            Attribution::Low(reason) => (Some(Confidence::Low), Some(reason)),
+            Attribution::High => (Some(Confidence::High), None),
+        }
+    }
+
+    /// The commission's state; none without a commission.
+    #[must_use]
+    pub fn commission_state(&self) -> Option<CommissionState> {
+        self.commission.as_ref().map(|_| match self.state {
+            ConversionState::Hold => CommissionState::Held,
+            ConversionState::Payable | ConversionState::Paid => CommissionState::Payable,
+            ConversionState::Rejected | ConversionState::Reversed => CommissionState::Reversed,
+            ConversionState::Received | ConversionState::Attributed | ConversionState::CommissionCreated => {
+                CommissionState::Created
+            }
+        })
+    }
+
+    /// What the affiliate's accounts should hold for this order, in minor units: pending, and payable.
+    #[must_use]
+    pub fn affiliate_balances(&self) -> (i64, i64) {
+        let amount = self.commission.as_ref().map_or(0, |commission| commission.amount_minor);
+        match self.commission_state() {
+            Some(CommissionState::Created | CommissionState::Held) => (amount, 0),
+            Some(CommissionState::Payable) => (0, amount),
+            Some(CommissionState::Reversed) | None => (0, 0),
+        }
+    }
+}
+
+/// When the order was placed: as reported, or else when its report was received.
+#[must_use]
+pub fn ordered_at(report: &ReportFact) -> Timestamp {
+    report.ordered_at.unwrap_or(report.received_at)
+}
+
+/// Derives an order at `now`; `None` while its report has not come.
+///
+/// The same facts give the same derivation in whatever order they came, and pinned terms outrank the registry.
+#[must_use]
+pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<Derivation> {
+    let report = facts.state.report.as_ref()?;
+    let attribution = attribution::attribute(facts, report, registry, now);
+    let click = facts.state.click.as_ref().filter(|_| attribution == Attribution::High);
+    let terms = click.map(|click| match &facts.state.terms {
+        Some(pinned) => pinned.clone(),
+        None => commission::terms(facts.merchant_id, report, click, registry),
+    });
+    let commission = terms.as_ref().and_then(|terms| commission::commission(report, terms));
+    let course = lifecycle::fold(report, &facts.state.updates);
+    let hold_until = terms.as_ref().and_then(|terms| course.hold_until(terms));
+    let state = state(&course, attribution, commission.is_some(), hold_until, now);
+    let awaited_until = match attribution {
+        Attribution::Awaited { until } => Some(until),
+        Attribution::Low(_) | Attribution::High => None,
+    };
+    let next_due = if state == ConversionState::Hold { hold_until } else { awaited_until };
+    Some(Derivation { state, attribution, commission, hold_until, order_status: course.order_status, terms, next_due })
+}
+
+fn state(
+    course: &lifecycle::Course,
+    attribution: Attribution,
+    has_commission: bool,
+    hold_until: Option<Timestamp>,
+    now: Timestamp,
+) -> ConversionState {
+    if course.reversed {
+        return ConversionState::Reversed;
+    }
+    match attribution {
+        Attribution::Awaited { .. } | Attribution::Low(_) => ConversionState::Received,
+        Attribution::High if !has_commission => ConversionState::Attributed,
+        Attribution::High if course.approved => ConversionState::Payable,
+        Attribution::High => match hold_until {
+            None => ConversionState::CommissionCreated,
+            Some(until) if now < until => ConversionState::Hold,
+            Some(_) => ConversionState::Payable,
+        },
+    }
+}

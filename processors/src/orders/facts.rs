@@ -1,0 +1,169 @@
+//! The facts of an order, and how one more is added to them.
+
+use std::cmp::Ordering;
+
+use schemas::ids::{OrderKey, check_name};
+use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported};
+use schemas::state::{ClickFact, OrderState, ReportFact, StatusFact};
+use streams::Refusal;
+
+use crate::common::refuse;
+use crate::derive::lifecycle::counts_before;
+
+/// Most updates that one order keeps; one more goes to the dead letters.
+pub const UPDATES_MAX: usize = 100;
+/// Most conflicting re-sends that one order counts; one more goes to the dead letters.
+pub const CONFLICTS_MAX: i32 = 100;
+const EXTERNAL_ORDER_ID_CHARACTERS_MAX: usize = 160;
+
+/// An order of which nothing is known.
+#[must_use]
+pub fn empty_state() -> OrderState {
+    OrderState {
+        report: None,
+        updates: Vec::new(),
+        click: None,
+        terms: None,
+        conflicts: 0,
+        revision: 0,
+        seq: 0,
+        published: None,
+        timer: None,
+    }
+}
+
+/// What became of a report.
+pub(super) enum Added {
+    /// It is the order's report.
+    New,
+    /// It says what the order's report says.
+    Known,
+    /// It differs from the order's report in these fields, by their names in the contract.
+    Conflict(Vec<String>),
+}
+
+/// Where an update came to stand among those known.
+pub(super) enum Placed {
+    /// It was known, and received earlier.
+    Known,
+    /// It was known, but this one was received earlier.
+    Earlier,
+    /// After all others: it counts.
+    Last,
+    /// Before one that is known.
+    Superseded,
+}
+
+/// A record's key is that of the order it speaks of, or somebody has written what is not theirs.
+pub(super) fn check_key(key: &OrderKey<'_>, record_key: &[u8]) -> Result<(), Refusal> {
+    check_name(key.merchant_id).map_err(|error| refuse("out_of_range", format!("merchantId {error}")))?;
+    let characters = key.external_order_id.chars().count();
+    if !(1..=EXTERNAL_ORDER_ID_CHARACTERS_MAX).contains(&characters) {
+        let message =
+            format!("externalOrderId must have 1 to {EXTERNAL_ORDER_ID_CHARACTERS_MAX} characters, not {characters}");
+        return Err(refuse("out_of_range", message));
+    }
+    if key.to_bytes() == record_key { Ok(()) } else { Err(refuse("wrong_key", "the record's key is not its order's")) }
+}
+
+pub(super) fn check_report(report: &ConversionReported) -> Result<(), Refusal> {
+    if report.amount_minor < 0 {
+        return Err(refuse("out_of_range", format!("amountMinor must be at least 0, not {}", report.amount_minor)));
+    }
+    Ok(())
+}
+
+/// Adds a report: the first in the order of the log is the order's, the others change nothing.
+pub(super) fn add_report(state: &mut OrderState, report: &ConversionReported) -> Result<Added, Refusal> {
+    let fact = ReportFact {
+        event_id: report.event_id.clone(),
+        click_id: report.click_id.clone(),
+        external_product_id: report.external_product_id.clone(),
+        amount_minor: report.amount_minor,
+        currency: report.currency,
+        order_status: report.order_status,
+        ordered_at: report.ordered_at,
+        received_at: report.received_at,
+        coupon_code: report.coupon_code.clone(),
+        metadata: report.metadata.clone(),
+    };
+    let Some(first) = &state.report else {
+        state.report = Some(fact);
+        return Ok(Added::New);
+    };
+    let fields = differing(first, &fact);
+    if fields.is_empty() {
+        return Ok(Added::Known);
+    }
+    if state.conflicts >= CONFLICTS_MAX {
+        return Err(refuse(
+            "too_many_conflicts",
+            format!("the order has {CONFLICTS_MAX} conflicting re-sends already"),
+        ));
+    }
+    state.conflicts += 1;
+    Ok(Added::Conflict(fields))
+}
+
+fn differing(first: &ReportFact, other: &ReportFact) -> Vec<String> {
+    let pairs = [
+        ("clickId", first.click_id == other.click_id),
+        ("externalProductId", first.external_product_id == other.external_product_id),
+        ("orderAmount", first.amount_minor == other.amount_minor),
+        ("currency", first.currency == other.currency),
+        ("orderStatus", first.order_status == other.order_status),
+        ("orderedAt", first.ordered_at == other.ordered_at),
+        ("couponCode", first.coupon_code == other.coupon_code),
+        ("metadata", first.metadata == other.metadata),
+    ];
+    pairs.into_iter().filter(|(_, equal)| !equal).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Adds an update at its place; the same one again is known by status and `statusUpdatedAt`, absent or not.
+pub(super) fn add_status(state: &mut OrderState, update: &OrderStatusReported) -> Result<Placed, Refusal> {
+    let fact = StatusFact {
+        event_id: update.event_id.clone(),
+        status: update.status,
+        status_updated_at: update.status_updated_at,
+        received_at: update.received_at,
+    };
+    let same = |known: &StatusFact| known.status == fact.status && known.status_updated_at == fact.status_updated_at;
+    if let Some(index) = state.updates.iter().position(same) {
+        // The earliest receipt counts, so that it does not matter which of the two came first.
+        if state.updates[index].received_at <= fact.received_at {
+            return Ok(Placed::Known);
+        }
+        state.updates.remove(index);
+        insert(&mut state.updates, fact);
+        return Ok(Placed::Earlier);
+    }
+    if state.updates.len() >= UPDATES_MAX {
+        return Err(refuse("too_many_updates", format!("the order has {UPDATES_MAX} status updates already")));
+    }
+    let last = insert(&mut state.updates, fact);
+    Ok(if last { Placed::Last } else { Placed::Superseded })
+}
+
+fn insert(updates: &mut Vec<StatusFact>, fact: StatusFact) -> bool {
+    let index = updates.partition_point(|known| counts_before(known, &fact) != Ordering::Greater);
+    updates.insert(index, fact);
+    index + 1 == updates.len()
+}
+
+/// Adds the click that the order named; false if it is known already.
+pub(super) fn add_click(state: &mut OrderState, click: &ClickRecorded) -> Result<bool, Refusal> {
+    let asked = state.report.as_ref().and_then(|report| report.click_id.as_deref());
+    if asked != Some(&click.click_id) {
+        return Err(refuse("unasked_click", format!("the order did not name the click {:?}", click.click_id)));
+    }
+    if state.click.is_some() {
+        return Ok(false);
+    }
+    state.click = Some(ClickFact {
+        merchant_id: click.merchant_id.clone(),
+        campaign_id: click.campaign_id.clone(),
+        affiliate_id: click.affiliate_id.clone(),
+        clicked_at: click.clicked_at,
+    });
+    Ok(true)
+}

@@ -1,0 +1,214 @@
+//! `orders`: keeps the facts of each order, and publishes what changes in what follows from them.
+
+use std::sync::Arc;
+
+use schemas::ids::OrderKey;
+use schemas::records::{Cause, CauseType, ClickLookupRequested, ClickMatched, ConversionReported, OrderStatusReported};
+use schemas::registry::Registry;
+use schemas::state::OrderState;
+use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CONVERSIONS};
+use schemas::{AvroRecord, Timestamp, codec, encode};
+use streams::{Context, DeadLetter, Failure, Input, Message, Processor, Refusal, Topic};
+
+use crate::common::{self, message, now, refuse, undecodable};
+use crate::derive::{Derivation, Facts, derive};
+
+mod facts;
+mod publish;
+mod timeline;
+
+pub use facts::{CONFLICTS_MAX, UPDATES_MAX, empty_state};
+
+/// The state machine of orders.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    registry: Arc<Registry>,
+}
+
+/// A record of one of the topics that `orders` reads.
+enum Fact {
+    Reported(ConversionReported),
+    Status(OrderStatusReported),
+    Click(ClickMatched),
+}
+
+impl Fact {
+    fn decode(input: Input<'_>) -> Result<Fact, Refusal> {
+        let value = input.value;
+        if input.topic == CLICK_VERDICTS.number {
+            schemas::decode(value).map(Fact::Click)
+        } else if codec::is::<ConversionReported>(value) {
+            schemas::decode(value).map(Fact::Reported)
+        } else if codec::is::<OrderStatusReported>(value) {
+            schemas::decode(value).map(Fact::Status)
+        } else {
+            Err(codec::header_error(value, "ConversionReported or OrderStatusReported"))
+        }
+        .map_err(|error| undecodable(&error))
+    }
+
+    fn order_key(&self) -> OrderKey<'_> {
+        let (merchant_id, livemode, external_order_id) = match self {
+            Fact::Reported(it) => (&it.merchant_id, it.livemode, &it.external_order_id),
+            Fact::Status(it) => (&it.merchant_id, it.livemode, &it.external_order_id),
+            Fact::Click(it) => (&it.merchant_id, it.livemode, &it.external_order_id),
+        };
+        OrderKey { merchant_id, livemode, external_order_id }
+    }
+}
+
+impl Orders {
+    /// The state machine under the terms of a registry.
+    #[must_use]
+    pub fn new(registry: Arc<Registry>) -> Orders {
+        Orders { registry }
+    }
+
+    fn load(context: &Context<'_>, key: &[u8]) -> Result<OrderState, Failure> {
+        match context.get(key)? {
+            Some(row) => Ok(common::row(&row)?),
+            None => Ok(empty_state()),
+        }
+    }
+
+    fn derive(&self, key: &OrderKey<'_>, state: &OrderState, at: Timestamp) -> Option<Derivation> {
+        derive(Facts { merchant_id: key.merchant_id, state }, &self.registry, at)
+    }
+
+    /// Publishes what a change of the facts, or of time, has changed, and keeps the new state.
+    fn settle(&self, context: &mut Context<'_>, key: &OrderKey<'_>, mut state: OrderState, cause: Option<Cause>) {
+        let row_key = key.to_bytes();
+        if let Some(derivation) = self.derive(key, &state, now(context)) {
+            publish::publish(context, key, &mut state, &derivation, cause);
+            if state.timer != derivation.next_due {
+                if let Some(due) = state.timer {
+                    context.clear_timer(due.0, &row_key);
+                }
+                if let Some(due) = derivation.next_due {
+                    context.set_timer(due.0, &row_key);
+                }
+                state.timer = derivation.next_due;
+            }
+        }
+        context.put(&row_key, encode(&state));
+    }
+
+    fn reported(
+        &self,
+        context: &mut Context<'_>,
+        key: &OrderKey<'_>,
+        report: &ConversionReported,
+    ) -> Result<(), Failure> {
+        facts::check_report(report)?;
+        let mut state = Self::load(context, &key.to_bytes())?;
+        let event_id = report.event_id.clone();
+        match facts::add_report(&mut state, report)? {
+            facts::Added::Known => Ok(()),
+            facts::Added::New => {
+                if let Some(click_id) = &report.click_id {
+                    context.emit(lookup(key, click_id, now(context)));
+                }
+                self.settle(context, key, state, Some(timeline::cause(CauseType::Reported, Some(event_id))));
+                Ok(())
+            }
+            facts::Added::Conflict(fields) => {
+                let cause = timeline::cause(CauseType::Conflict, Some(event_id));
+                self.settle(context, key, state, Some(Cause { applied: false, fields, ..cause }));
+                Ok(())
+            }
+        }
+    }
+
+    fn status(
+        &self,
+        context: &mut Context<'_>,
+        key: &OrderKey<'_>,
+        update: &OrderStatusReported,
+    ) -> Result<(), Failure> {
+        let mut state = Self::load(context, &key.to_bytes())?;
+        let cause = match facts::add_status(&mut state, update)? {
+            facts::Placed::Known => return Ok(()),
+            // An earlier receipt of the same update may move a clock, though it is no news to the timeline.
+            facts::Placed::Earlier => None,
+            facts::Placed::Last => Some(true),
+            facts::Placed::Superseded => Some(false),
+        };
+        let cause = cause.map(|applied| Cause {
+            applied,
+            order_status: Some(update.status),
+            ..timeline::cause(CauseType::OrderStatus, Some(update.event_id.clone()))
+        });
+        self.settle(context, key, state, cause);
+        Ok(())
+    }
+
+    fn click(&self, context: &mut Context<'_>, key: &OrderKey<'_>, matched: &ClickMatched) -> Result<(), Failure> {
+        let mut state = Self::load(context, &key.to_bytes())?;
+        if facts::add_click(&mut state, &matched.click)? {
+            self.settle(context, key, state, Some(timeline::cause(CauseType::Click, None)));
+        }
+        Ok(())
+    }
+}
+
+fn lookup(key: &OrderKey<'_>, click_id: &str, asked_at: Timestamp) -> Message {
+    let record = ClickLookupRequested {
+        click_id: click_id.to_owned(),
+        merchant_id: key.merchant_id.to_owned(),
+        livemode: key.livemode,
+        external_order_id: key.external_order_id.to_owned(),
+        asked_at,
+    };
+    message(&CLICK_LOOKUPS, click_id.as_bytes().to_vec(), &record)
+}
+
+impl Processor for Orders {
+    fn name(&self) -> &'static str {
+        "orders"
+    }
+
+    fn inputs(&self) -> Vec<Topic> {
+        [CONVERSIONS, CLICK_VERDICTS].iter().map(common::topic).collect()
+    }
+
+    fn state_version(&self) -> u32 {
+        schema_version::<OrderState>()
+    }
+
+    fn apply(&self, context: &mut Context<'_>, input: Input<'_>) -> Result<(), Failure> {
+        let fact = Fact::decode(input)?;
+        let key = fact.order_key();
+        facts::check_key(&key, input.key)?;
+        match &fact {
+            Fact::Reported(report) => self.reported(context, &key, report),
+            Fact::Status(update) => self.status(context, &key, update),
+            Fact::Click(matched) => self.click(context, &key, matched),
+        }
+    }
+
+    fn timer(&self, context: &mut Context<'_>, key: &[u8]) -> Result<(), Failure> {
+        let order = OrderKey::from_bytes(key).ok_or_else(|| refuse("bad_timer", "a timer's key is no order's"))?;
+        let mut state = Self::load(context, key)?;
+        state.timer = None;
+        let published = state.published.as_ref();
+        let kind = if published.is_some_and(|published| published.confidence.is_none()) {
+            CauseType::ClickWaitElapsed
+        } else {
+            CauseType::HoldElapsed
+        };
+        let at = now(context);
+        let changed = self.derive(&order, &state, at).is_some_and(|derivation| publish::differs(&state, &derivation));
+        self.settle(context, &order, state, changed.then(|| timeline::cause(kind, None)));
+        Ok(())
+    }
+
+    fn dead_letter(&self, letter: DeadLetter<'_>) -> Message {
+        common::dead_letter(letter)
+    }
+}
+
+/// A version of a row's format that changes with its schema: the first four bytes of the fingerprint.
+pub(crate) fn schema_version<R: AvroRecord>() -> u32 {
+    let fingerprint = R::schema().rabin_fingerprint();
+    u32::from_be_bytes([fingerprint[0], fingerprint[1], fingerprint[2], fingerprint[3]])
+}

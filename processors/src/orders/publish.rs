@@ -1,0 +1,226 @@
+//! What is published of an order: the difference between what was published and what is derived now.
+
+use schemas::Timestamp;
+use schemas::ids::{OrderKey, account_key};
+use schemas::records::{
+    Account, Cause, CauseType, CommissionChanged, ConversionState, ConversionTransitioned, LedgerEntry, TimelineEntry,
+};
+use schemas::state::{OrderState, Published, ReportFact};
+use schemas::topics::{COMMISSIONS, LEDGER_ENTRIES, TRANSITIONS};
+use streams::Context;
+
+use super::timeline::{cause, path};
+use crate::common::{message, now};
+use crate::derive::{Attribution, Derivation, ordered_at};
+
+/// Whether anything that is published has changed.
+pub(super) fn differs(state: &OrderState, derivation: &Derivation) -> bool {
+    state.published.as_ref() != Some(&published(derivation))
+}
+
+/// Publishes the change, if there is one or if `news` is to stand in the timeline though nothing changed.
+pub(super) fn publish(
+    context: &mut Context<'_>,
+    key: &OrderKey<'_>,
+    state: &mut OrderState,
+    derivation: &Derivation,
+    news: Option<Cause>,
+) {
+    if news.is_none() && !differs(state, derivation) {
+        return;
+    }
+    let at = now(context);
+    let report = state.report.clone().expect("only a reported order is derived");
+    let order = Order { key, report: &report, derivation, at };
+    let entries = order.timeline(state, news);
+    state.revision += 1;
+    context.emit(message(&TRANSITIONS, key.to_bytes(), &order.transition(state, entries)));
+    let commission = (derivation.commission_state(), derivation.commission.as_ref().map(|it| it.amount_minor));
+    let before = state.published.as_ref();
+    let commission_before = before.map_or((None, None), |it| (it.commission_state, it.commission_minor));
+    let hold_before = before.and_then(|it| it.hold_until);
+    let commission_changed = commission != commission_before || hold_before != derivation.hold_until;
+    if let Some(record) = order.commission(state).filter(|_| commission_changed) {
+        context.emit(message(&COMMISSIONS, key.to_bytes(), &record));
+    }
+    for entry in order.entries(state) {
+        let entry_key = account_key(&entry.affiliate_id, report.currency.code(), key.livemode);
+        context.emit(message(&LEDGER_ENTRIES, entry_key, &entry));
+    }
+    state.published = Some(published(derivation));
+    if state.terms.is_none() {
+        state.terms.clone_from(&derivation.terms);
+    }
+}
+
+fn published(derivation: &Derivation) -> Published {
+    let (confidence, confidence_reason) = derivation.confidence();
+    let (pending_minor, payable_minor) = derivation.affiliate_balances();
+    Published {
+        state: derivation.state,
+        confidence,
+        confidence_reason,
+        commission_state: derivation.commission_state(),
+        commission_minor: derivation.commission.as_ref().map(|commission| commission.amount_minor),
+        hold_until: derivation.hold_until,
+        order_status: derivation.order_status,
+        pending_minor,
+        payable_minor,
+    }
+}
+
+/// An order and what follows from its facts now.
+struct Order<'a> {
+    key: &'a OrderKey<'a>,
+    report: &'a ReportFact,
+    derivation: &'a Derivation,
+    at: Timestamp,
+}
+
+impl Order<'_> {
+    /// The new timeline entries: the states passed, or the present one again for a fact that changed none.
+    fn timeline(&self, state: &mut OrderState, news: Option<Cause>) -> Vec<TimelineEntry> {
+        let before = state.published.as_ref().map(|published| published.state);
+        let mut states = path(before, self.derivation.state, self.derivation.hold_until.is_some());
+        if states.is_empty() {
+            states.push(self.derivation.state);
+        }
+        // Without news, time or an earlier receipt of a known update moved a clock.
+        let news = news.unwrap_or_else(|| cause(CauseType::OrderStatus, None));
+        let mut causes: Vec<(ConversionState, Cause)> = states.into_iter().map(|it| (it, news.clone())).collect();
+        if before.is_none() {
+            let early = state.updates.iter().map(|update| Cause {
+                order_status: Some(update.status),
+                ..cause(CauseType::OrderStatus, Some(update.event_id.clone()))
+            });
+            causes.extend(early.map(|cause| (self.derivation.state, cause)));
+        }
+        let mut entry = |(entered, cause): (ConversionState, Cause)| {
+            state.seq += 1;
+            let received = entered == ConversionState::Received && cause.kind == CauseType::Reported;
+            let at = if received { self.report.received_at } else { self.at };
+            TimelineEntry { seq: state.seq, state: entered, at, cause }
+        };
+        causes.into_iter().map(&mut entry).collect()
+    }
+
+    fn transition(&self, state: &OrderState, timeline: Vec<TimelineEntry>) -> ConversionTransitioned {
+        let (report, derivation) = (self.report, self.derivation);
+        let (confidence, confidence_reason) = derivation.confidence();
+        let click = state.click.as_ref().filter(|_| derivation.attribution == Attribution::High);
+        ConversionTransitioned {
+            conversion_id: self.key.conversion_id(),
+            revision: state.revision,
+            event_id: report.event_id.clone(),
+            merchant_id: self.key.merchant_id.to_owned(),
+            livemode: self.key.livemode,
+            external_order_id: self.key.external_order_id.to_owned(),
+            state: derivation.state,
+            confidence,
+            confidence_reason,
+            click_id: report.click_id.clone(),
+            affiliate_id: click.map(|click| click.affiliate_id.clone()),
+            campaign_id: click.map(|click| click.campaign_id.clone()),
+            external_product_id: report.external_product_id.clone(),
+            amount_minor: report.amount_minor,
+            currency: report.currency,
+            order_status: derivation.order_status,
+            ordered_at: ordered_at(report),
+            received_at: report.received_at,
+            coupon_code: report.coupon_code.clone(),
+            metadata: report.metadata.clone(),
+            commission: derivation.commission.clone(),
+            hold_until: derivation.hold_until,
+            conflicts: state.conflicts,
+            timeline,
+            at: self.at,
+        }
+    }
+
+    fn commission(&self, state: &OrderState) -> Option<CommissionChanged> {
+        let click = state.click.as_ref()?;
+        Some(CommissionChanged {
+            conversion_id: self.key.conversion_id(),
+            revision: state.revision,
+            merchant_id: self.key.merchant_id.to_owned(),
+            livemode: self.key.livemode,
+            external_order_id: self.key.external_order_id.to_owned(),
+            affiliate_id: click.affiliate_id.clone(),
+            campaign_id: click.campaign_id.clone(),
+            state: self.derivation.commission_state()?,
+            commission: self.derivation.commission.clone()?,
+            order_amount_minor: self.report.amount_minor,
+            hold_until: self.derivation.hold_until,
+            at: self.at,
+        })
+    }
+
+    /// The entries that bring what is booked to what is derived.
+    fn entries(&self, state: &OrderState) -> Vec<LedgerEntry> {
+        let booked = state.published.as_ref().map_or((0, 0), |before| (before.pending_minor, before.payable_minor));
+        let Some(click) = &state.click else { return Vec::new() };
+        let moves = moves(booked, self.derivation.affiliate_balances());
+        let entry = |(index, (debit, credit, amount_minor)): (usize, (Account, Account, i64))| LedgerEntry {
+            entry_id: self.key.conversion_id().ledger_entry_id(state.revision, index),
+            conversion_id: self.key.conversion_id(),
+            revision: state.revision,
+            merchant_id: self.key.merchant_id.to_owned(),
+            affiliate_id: click.affiliate_id.clone(),
+            livemode: self.key.livemode,
+            debit,
+            credit,
+            amount_minor,
+            currency: self.report.currency,
+            at: self.at,
+        };
+        moves.into_iter().enumerate().map(entry).collect()
+    }
+}
+
+/// The bookings, each of more than 0, that take the affiliate's pending and payable accounts from one pair of balances
+/// to another; what does not move between the two comes from, or goes back to, the merchant.
+fn moves(booked: (i64, i64), derived: (i64, i64)) -> Vec<(Account, Account, i64)> {
+    let (mut pending, mut payable) = (derived.0 - booked.0, derived.1 - booked.1);
+    let mut moves = Vec::new();
+    let mut book = |from: Account, to: Account, amount: i64| {
+        if amount > 0 {
+            moves.push((from, to, amount));
+        }
+    };
+    let released = payable.min(-pending).max(0);
+    book(Account::AffiliatePending, Account::AffiliatePayable, released);
+    let withheld = pending.min(-payable).max(0);
+    book(Account::AffiliatePayable, Account::AffiliatePending, withheld);
+    pending += released - withheld;
+    payable -= released - withheld;
+    for (account, change) in [(Account::AffiliatePending, pending), (Account::AffiliatePayable, payable)] {
+        book(Account::MerchantReceivable, account, change);
+        book(account, Account::MerchantReceivable, -change);
+    }
+    moves
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn moves_end_at_the_derived_balances(
+            booked in (0..1_000i64, 0..1_000i64),
+            derived in (0..1_000i64, 0..1_000i64),
+        ) {
+            let moves = moves(booked, derived);
+            let balance = |account: Account| {
+                let credit: i64 = moves.iter().filter(|it| it.1 == account).map(|it| it.2).sum();
+                let debit: i64 = moves.iter().filter(|it| it.0 == account).map(|it| it.2).sum();
+                credit - debit
+            };
+            prop_assert!(moves.iter().all(|it| it.2 > 0 && it.0 != it.1));
+            prop_assert!(moves.len() <= 2);
+            prop_assert_eq!(booked.0 + balance(Account::AffiliatePending), derived.0);
+            prop_assert_eq!(booked.1 + balance(Account::AffiliatePayable), derived.1);
+        }
+    }
+}

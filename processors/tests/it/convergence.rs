@@ -1,0 +1,147 @@
+//! Whatever order the facts of an order arrive in, the end is the same.
+
+use proptest::prelude::*;
+use schemas::records::{
+    ClickRecorded, ConversionReported, ConversionTransitioned, OrderStatus, OrderStatusReported, ReportedStatus,
+};
+use schemas::{Currency, Timestamp};
+use streams::Message;
+use streams::log::Limits;
+
+use crate::world::{DAY, REGISTRY, SECOND, T0, World, click, clicked, report, reported, status, updated};
+
+const STATUSES: [ReportedStatus; 9] = [
+    ReportedStatus::Pending,
+    ReportedStatus::Confirmed,
+    ReportedStatus::Paid,
+    ReportedStatus::Delivered,
+    ReportedStatus::Cancelled,
+    ReportedStatus::Returned,
+    ReportedStatus::Refunded,
+    ReportedStatus::CommissionApproved,
+    ReportedStatus::CommissionRejected,
+];
+
+#[derive(Clone, Debug)]
+struct Facts {
+    report: ConversionReported,
+    conflicts: Vec<ConversionReported>,
+    click: Option<ClickRecorded>,
+    updates: Vec<OrderStatusReported>,
+}
+
+fn facts() -> impl Strategy<Value = Facts> {
+    let order = (
+        prop::sample::select(vec![
+            OrderStatus::Pending,
+            OrderStatus::Confirmed,
+            OrderStatus::Delivered,
+            OrderStatus::Cancelled,
+        ]),
+        0..5_000_000i64,
+        prop::sample::select(vec![None, Some("RED"), Some("BLUE")]),
+        prop::option::of(-40 * DAY..0i64),
+        prop::sample::select(vec!["NPR", "JPY", "KWD"]),
+        prop::bool::weighted(0.9),
+    );
+    let clicks = prop::option::weighted(0.85, (-35 * DAY..DAY, prop::bool::weighted(0.9)));
+    // Few distinct times, so that equal ones, stale ones and duplicates are common; most statuses are not terminal.
+    let status_index = prop_oneof![6 => 0..4usize, 1 => 4..9usize];
+    let update = (status_index, prop::option::of(-2..6i64), 0..6i64);
+    (order, clicks, prop::collection::vec(update, 0..7), 0..3usize).prop_map(|(order, click_at, updates, conflicts)| {
+        let (order_status, amount_minor, product, ordered_at, currency, names_click) = order;
+        let report = ConversionReported {
+            order_status,
+            amount_minor,
+            external_product_id: product.map(str::to_owned),
+            ordered_at: ordered_at.map(|offset| Timestamp(T0 + offset)),
+            currency: Currency::parse(currency).expect("a currency"),
+            click_id: names_click.then(|| "clk_1".to_owned()),
+            ..report()
+        };
+        let conflicts = (0..conflicts)
+            .map(|number| ConversionReported {
+                amount_minor: 77 + number as i64,
+                event_id: format!("cnvevt_c{number}"),
+                ..report.clone()
+            })
+            .chain([ConversionReported { event_id: "cnvevt_dup".to_owned(), ..report.clone() }])
+            .collect();
+        let click = click_at.map(|(offset, own)| ClickRecorded {
+            clicked_at: Timestamp(T0 + offset),
+            merchant_id: if own { "m1" } else { "m2" }.to_owned(),
+            ..click()
+        });
+        let updates = updates
+            .into_iter()
+            .map(|(index, at, received)| {
+                status(STATUSES[index], at.map(|at| T0 + at * DAY), T0 + received * 10 * SECOND)
+            })
+            .collect();
+        Facts { report, conflicts, click, updates }
+    })
+}
+
+/// The facts as messages, in an order drawn from `seed` in which only the report comes before its own re-sends.
+fn interleave(facts: &Facts, seed: u64) -> Vec<Message> {
+    let mut random = seed | 1;
+    let mut draw = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let resends = facts.conflicts.iter().map(reported);
+    let mut messages: Vec<(u64, Message)> = resends.map(|message| (u64::MAX / 4 + draw() / 2, message)).collect();
+    messages.push((draw() % (u64::MAX / 4), reported(&facts.report)));
+    messages.extend(facts.click.iter().map(|click| (draw(), clicked(click))));
+    messages.extend(facts.updates.iter().map(|update| (draw(), updated(update))));
+    messages.sort_by_key(|(place, _)| *place);
+    messages.into_iter().map(|(_, message)| message).collect()
+}
+
+/// What must not depend on the order of arrival: all but the count of revisions and the story told on the way.
+fn end(world: &World) -> (ConversionTransitioned, [i64; 3]) {
+    let conversion = world.conversion();
+    let timeless = ConversionTransitioned { revision: 0, timeline: Vec::new(), at: Timestamp(0), ..conversion };
+    (timeless, world.balances())
+}
+
+fn run(facts: &Facts, seed: u64) -> World {
+    let records_max = 1 + usize::try_from(seed % 5).expect("small");
+    let mut world = World::with(REGISTRY, Limits { records_max, bytes_max: 1 << 20 });
+    let mut now = T0 + 60 * SECOND;
+    for (index, message) in interleave(facts, seed).into_iter().enumerate() {
+        // Sometimes time passes between two facts, even past a hold; sometimes several come in one step.
+        match (seed >> (index % 48)) % 5 {
+            0 => world.write(message),
+            1 => {
+                now += 9 * DAY;
+                world.send(message).at(now);
+            }
+            _ => {
+                now += 20 * SECOND;
+                world.send(message).at(now);
+            }
+        }
+    }
+    world.at(now).at(T0 + 400 * DAY);
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_interleaving_ends_alike(facts in facts(), seeds in (any::<u64>(), any::<u64>())) {
+        let (left, right) = (run(&facts, seeds.0), run(&facts, seeds.1));
+        prop_assert!(left.dead_letters().is_empty(), "{:?}", left.dead_letters());
+        prop_assert_eq!(end(&left), end(&right));
+
+        let (conversion, [pending, payable, merchant]) = end(&left);
+        prop_assert_eq!(pending + payable + merchant, 0);
+        let derived = conversion.commission.as_ref().map_or(0, |commission| commission.amount_minor);
+        let reversed = conversion.state == schemas::records::ConversionState::Reversed;
+        prop_assert_eq!(pending + payable, if reversed { 0 } else { derived });
+    }
+}

@@ -1,0 +1,53 @@
+//! Records that cannot be taken go to the dead letters, and nothing else happens to them.
+
+use schemas::records::{ConversionReported, ReportedStatus};
+use schemas::topics;
+use streams::Message;
+
+use crate::world::{T0, World, click, clicked, key, message, report, reported, status, updated};
+
+#[track_caller]
+fn check(bad: Message, reason: &str) {
+    let mut world = World::new();
+    let value = bad.value.clone();
+    world.send(clicked(&click())).send(bad).send(reported(&report()));
+    let letters = world.dead_letters();
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!((letters[0].reason.as_str(), letters[0].offset), (reason, 1));
+    assert_eq!(letters[0].value, value);
+    assert_eq!(world.transitions().len(), 2, "the partition goes on");
+}
+
+#[test]
+fn what_cannot_be_taken_is_refused_with_its_reason() {
+    let raw = |value: &[u8]| Message { value: value.to_vec(), ..reported(&report()) };
+    check(raw(b""), "undecodable");
+    check(raw(b"not avro at all"), "undecodable");
+    check(raw(&schemas::encode(&click())), "undecodable");
+    let cut = reported(&report()).value;
+    check(raw(&cut[..cut.len() - 1]), "undecodable");
+    check(reported(&ConversionReported { amount_minor: -1, ..report() }), "out_of_range");
+    check(message(&topics::CONVERSIONS, key("O-2"), &report()), "wrong_key");
+    let nameless = ConversionReported { merchant_id: "m/1".to_owned(), ..report() };
+    check(message(&topics::CONVERSIONS, key("O-1"), &nameless), "out_of_range");
+    let long = ConversionReported { external_order_id: "x".repeat(161), ..report() };
+    check(reported(&long), "out_of_range");
+    check(message(&topics::CLICKS, b"clk_2".to_vec(), &click()), "wrong_key");
+    let reused = schemas::records::ClickRecorded { affiliate_id: "a2".to_owned(), ..click() };
+    check(clicked(&reused), "click_id_reused");
+}
+
+#[test]
+fn facts_of_one_order_are_bounded() {
+    let mut world = World::new();
+    world.send(reported(&report()));
+    for number in 0..=processors::orders::UPDATES_MAX as i64 {
+        world.send(updated(&status(ReportedStatus::Pending, Some(T0 + number), T0 + number)));
+    }
+    for number in 0..=i64::from(processors::orders::CONFLICTS_MAX) {
+        world.send(reported(&ConversionReported { amount_minor: number, ..report() }));
+    }
+    let reasons: Vec<String> = world.dead_letters().into_iter().map(|letter| letter.reason).collect();
+    assert_eq!(reasons, ["too_many_updates", "too_many_conflicts"]);
+    assert_eq!(world.conversion().conflicts, processors::orders::CONFLICTS_MAX);
+}

@@ -1,0 +1,217 @@
+//! `derive`, row by row of the contract's tables.
+
+use processors::derive::{Attribution, Derivation, Facts, derive};
+use processors::orders::empty_state;
+use schemas::records::{ConfidenceReason, ConversionState, OrderStatus, ReportedStatus, RuleLevel};
+use schemas::registry::Registry;
+use schemas::state::{ClickFact, OrderState, ReportFact, StatusFact};
+use schemas::{Currency, Timestamp};
+
+use crate::world::{DAY, SECOND, T0};
+
+const BASE: &str = r#"
+[[merchants]]
+id = "m1"
+name = "One"
+[[affiliates]]
+id = "a1"
+name = "A"
+[[campaigns]]
+id = "c1"
+merchant = "m1"
+[[campaigns]]
+id = "short"
+merchant = "m1"
+lookback = "1d"
+"#;
+
+fn registry(rules: &str) -> Registry {
+    Registry::parse(&format!("{BASE}{rules}")).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+fn order(amount_minor: i64, currency: &str) -> OrderState {
+    let report = ReportFact {
+        event_id: "cnvevt_1".to_owned(),
+        click_id: Some("clk_1".to_owned()),
+        external_product_id: Some("RED".to_owned()),
+        amount_minor,
+        currency: Currency::parse(currency).expect("a currency"),
+        order_status: OrderStatus::Confirmed,
+        ordered_at: Some(Timestamp(T0)),
+        received_at: Timestamp(T0),
+        coupon_code: None,
+        metadata: None,
+    };
+    let click = ClickFact {
+        merchant_id: "m1".to_owned(),
+        campaign_id: "c1".to_owned(),
+        affiliate_id: "a1".to_owned(),
+        clicked_at: Timestamp(T0 - DAY),
+    };
+    OrderState { report: Some(report), click: Some(click), ..empty_state() }
+}
+
+fn at(state: &OrderState, registry: &Registry, now: i64) -> Derivation {
+    derive(Facts { merchant_id: "m1", state }, registry, Timestamp(now)).expect("the order is reported")
+}
+
+#[test]
+fn lookback_to_the_millisecond() {
+    let registry = registry("");
+    let check = |campaign: &str, clicked_at: i64, expected: Attribution| {
+        let mut state = order(100, "NPR");
+        let click = state.click.as_mut().expect("a click");
+        (click.campaign_id, click.clicked_at) = (campaign.to_owned(), Timestamp(clicked_at));
+        assert_eq!(at(&state, &registry, T0).attribution, expected, "{campaign} {}", clicked_at - T0);
+    };
+    let low = Attribution::Low;
+    check("c1", T0 - 30 * DAY, Attribution::High);
+    check("c1", T0 - 30 * DAY - 1, low(ConfidenceReason::ClickOutsideWindow));
+    check("c1", T0 - 30 * DAY + SECOND, Attribution::High);
+    check("c1", T0, Attribution::High);
+    check("c1", T0 + 1, low(ConfidenceReason::ClickAfterOrder));
+    check("short", T0 - DAY, Attribution::High);
+    check("short", T0 - DAY - 1, low(ConfidenceReason::ClickOutsideWindow));
+}
+
+#[test]
+fn a_click_counts_only_for_its_merchant_and_only_if_named() {
+    let registry = registry("");
+    let mut foreign = order(100, "NPR");
+    foreign.click.as_mut().expect("a click").merchant_id = "m2".to_owned();
+    assert_eq!(at(&foreign, &registry, T0).attribution, Attribution::Low(ConfidenceReason::ClickNotYours));
+    let mut unnamed = order(100, "NPR");
+    unnamed.report.as_mut().expect("a report").click_id = None;
+    unnamed.click = None;
+    assert_eq!(at(&unnamed, &registry, T0).attribution, Attribution::Low(ConfidenceReason::NoClick));
+    let unknown = OrderState { click: None, ..order(100, "NPR") };
+    let until = Timestamp(T0 + 60 * SECOND);
+    assert_eq!(at(&unknown, &registry, until.0 - 1).attribution, Attribution::Awaited { until });
+    assert_eq!(at(&unknown, &registry, until.0 - 1).next_due, Some(until));
+    assert_eq!(at(&unknown, &registry, until.0).attribution, Attribution::Low(ConfidenceReason::ClickUnknown));
+    assert_eq!(at(&unknown, &registry, until.0).next_due, None);
+}
+
+const LEVELS: [(RuleLevel, &str); 4] = [
+    (RuleLevel::Product, "level = \"product\"\nmerchant = \"m1\"\nproduct = \"RED\"\n"),
+    (RuleLevel::Campaign, "level = \"campaign\"\ncampaign = \"c1\"\n"),
+    (RuleLevel::Merchant, "level = \"merchant\"\nmerchant = \"m1\"\n"),
+    (RuleLevel::Platform, "level = \"platform\"\n"),
+];
+
+#[test]
+fn the_most_particular_level_wins_in_every_subset() {
+    for subset in 0..16u32 {
+        let present = |index: usize| subset & (1 << index) != 0;
+        let rules = LEVELS.iter().enumerate().filter(|(index, _)| present(*index));
+        let text: String = rules
+            .map(|(index, (_, scope))| format!("[[rules]]\nid = \"r{index}\"\npercent = \"{}\"\n{scope}", index + 1))
+            .collect();
+        let derivation = at(&order(10_000, "NPR"), &registry(&text), T0);
+        let expected = (0..4).find(|index| present(*index));
+        let won = derivation.commission.as_ref().map(|it| (it.level, it.amount_minor));
+        assert_eq!(won, expected.map(|index| (LEVELS[index].0, 100 * (index as i64 + 1))), "{subset:04b}");
+        let state = if expected.is_some() { ConversionState::Hold } else { ConversionState::Attributed };
+        assert_eq!(derivation.state, state);
+    }
+}
+
+#[track_caller]
+fn check_amount(amount_minor: i64, currency: &str, rule: &str, expected: Option<i64>) {
+    let rules = format!("[[rules]]\nid = \"r\"\nlevel = \"platform\"\n{rule}\n");
+    let commission = at(&order(amount_minor, currency), &registry(&rules), T0).commission;
+    assert_eq!(commission.map(|it| it.amount_minor), expected, "{amount_minor} {currency} under {rule}");
+}
+
+#[test]
+fn amounts_bounds_and_rounding() {
+    check_amount(299_900, "NPR", "percent = \"12\"", Some(35_988));
+    check_amount(299_900, "NPR", "percent = \"0\"", Some(0));
+    check_amount(0, "NPR", "percent = \"12\"", Some(0));
+    check_amount(50, "NPR", "percent = \"5\"", Some(2));
+    check_amount(70, "NPR", "percent = \"5\"", Some(4));
+    check_amount(2_999, "JPY", "percent = \"12.5\"", Some(375));
+    check_amount(2_999, "KWD", "percent = \"12.5\"", Some(375));
+    check_amount(100, "NPR", "fixed = \"7.50\"\ncurrency = \"NPR\"", Some(750));
+    check_amount(100, "USD", "fixed = \"7.50\"\ncurrency = \"NPR\"", None);
+    check_amount(10_000, "NPR", "percent = \"1\"\nminimum = \"5.00\"\ncurrency = \"NPR\"", Some(500));
+    check_amount(100_000_000, "NPR", "percent = \"10\"\ncap = \"5.00\"\ncurrency = \"NPR\"", Some(500));
+    check_amount(10_000, "NPR", "percent = \"6\"\nminimum = \"5.00\"\ncap = \"7.00\"\ncurrency = \"NPR\"", Some(600));
+    check_amount(10_000, "USD", "percent = \"1\"\nminimum = \"5.00\"\ncurrency = \"NPR\"", None);
+}
+
+#[test]
+fn rules_hold_from_their_first_instant_until_before_their_last() {
+    let bound = |field: &str, at: i64| format!("percent = \"10\"\neffective_{field} = \"{}\"", Timestamp(at));
+    check_amount(1_000, "NPR", &bound("from", T0), Some(100));
+    check_amount(1_000, "NPR", &bound("from", T0 + 1), None);
+    check_amount(1_000, "NPR", &bound("until", T0), None);
+    check_amount(1_000, "NPR", &bound("until", T0 + 1), Some(100));
+}
+
+#[test]
+fn a_rule_that_does_not_hold_leaves_the_next_level_its_turn() {
+    let rules = format!(
+        "[[rules]]\nid = \"r0\"\npercent = \"50\"\neffective_until = \"{}\"\n{}[[rules]]\nid = \"r1\"\npercent = \"10\"\n{}",
+        Timestamp(T0),
+        LEVELS[0].1,
+        LEVELS[3].1
+    );
+    let commission = at(&order(1_000, "NPR"), &registry(&rules), T0).commission.expect("a commission");
+    assert_eq!((commission.rule_id.as_str(), commission.amount_minor), ("r1", 100));
+}
+
+#[test]
+fn pinned_terms_outrank_a_changed_registry() {
+    let old = registry("[[rules]]\nid = \"old\"\nlevel = \"platform\"\npercent = \"10\"\n");
+    let mut state = order(1_000, "NPR");
+    state.terms = at(&state, &old, T0).terms;
+    let new = registry(
+        "[policies]\nlookback = \"1d\"\nsettlement_window = \"1d\"\n[[rules]]\nid = \"new\"\nlevel = \"platform\"\npercent = \"20\"\n",
+    );
+    assert_eq!(at(&state, &new, T0), at(&state, &old, T0));
+}
+
+fn with_updates(updates: &[(ReportedStatus, i64)]) -> OrderState {
+    let mut state = order(1_000, "NPR");
+    let fact = |(status, at): &(ReportedStatus, i64)| StatusFact {
+        event_id: String::new(),
+        status: *status,
+        status_updated_at: Some(Timestamp(*at)),
+        received_at: Timestamp(T0),
+    };
+    state.updates = updates.iter().map(fact).collect();
+    state.updates.sort_by(processors::derive::lifecycle::counts_before);
+    state
+}
+
+#[test]
+fn statuses_and_their_clocks() {
+    use ReportedStatus::{
+        Cancelled, CommissionApproved, CommissionRejected, Confirmed, Delivered, Paid, Pending, Refunded, Returned,
+    };
+    let registry = registry("[[rules]]\nid = \"r\"\nlevel = \"platform\"\npercent = \"10\"\n");
+    let check = |updates: &[(ReportedStatus, i64)], now: i64, state: ConversionState, hold_until: Option<i64>| {
+        let derivation = at(&with_updates(updates), &registry, now);
+        assert_eq!((derivation.state, derivation.hold_until.map(|it| it.0)), (state, hold_until), "{updates:?}");
+    };
+    let (hold, payable, reversed) = (ConversionState::Hold, ConversionState::Payable, ConversionState::Reversed);
+    let settled = Some(T0 + 30 * DAY);
+    check(&[], T0, hold, settled);
+    check(&[], T0 + 30 * DAY - 1, hold, settled);
+    check(&[], T0 + 30 * DAY, payable, settled);
+    check(&[(Paid, T0 + DAY)], T0, hold, settled);
+    check(&[(Pending, T0 + DAY)], T0, hold, settled);
+    check(&[(Delivered, T0 + DAY)], T0 + 15 * DAY - 1, hold, Some(T0 + 15 * DAY));
+    check(&[(Delivered, T0 + DAY)], T0 + 15 * DAY, payable, Some(T0 + 15 * DAY));
+    check(&[(Delivered, T0 + DAY), (Delivered, T0 + 9 * DAY)], T0 + 15 * DAY, payable, Some(T0 + 15 * DAY));
+    check(&[(Delivered, T0 - DAY)], T0, hold, Some(T0 + 13 * DAY));
+    check(&[(CommissionApproved, T0)], T0, payable, settled);
+    check(&[(CommissionApproved, T0), (CommissionRejected, T0)], T0, reversed, settled);
+    for terminal in [Cancelled, Returned, Refunded, CommissionRejected] {
+        check(&[(terminal, T0 + DAY)], T0, reversed, settled);
+        check(&[(terminal, T0 + DAY), (Confirmed, T0 + DAY)], T0, reversed, settled);
+        check(&[(terminal, T0 + DAY), (CommissionApproved, T0 + 2 * DAY)], T0 + 99 * DAY, reversed, settled);
+        check(&[(Delivered, T0 + DAY), (terminal, T0 + 90 * DAY)], T0 + 99 * DAY, reversed, Some(T0 + 15 * DAY));
+    }
+}

@@ -1,0 +1,164 @@
+//! Orders from report to payable or reversed, step by step.
+
+use schemas::records::{
+    CauseType, CommissionState, Confidence, ConfidenceReason, ConversionState, OrderStatus, ReportedStatus,
+};
+use streams::log::Limits;
+
+use crate::world::{DAY, REGISTRY, SECOND, T0, World, click, clicked, report, reported, status, updated};
+
+fn states(world: &World) -> Vec<ConversionState> {
+    world.transitions().iter().flat_map(|it| &it.timeline).map(|entry| entry.state).collect()
+}
+
+#[test]
+fn a_confirmed_order_with_a_click_is_held_and_then_payable() {
+    use ConversionState::{Attributed, CommissionCreated, Hold, Payable, Received};
+    let mut world = World::new();
+    world.send(clicked(&click())).send(reported(&report()));
+    let conversion = world.conversion();
+    assert_eq!(conversion.state, Hold);
+    assert_eq!((conversion.confidence, conversion.confidence_reason), (Some(Confidence::High), None));
+    let commission = conversion.commission.expect("a commission");
+    assert_eq!((commission.amount_minor, commission.rule_id.as_str()), (35_988, "r-product"));
+    assert_eq!(world.balances(), [35_988, 0, -35_988]);
+
+    let hold_until = conversion.hold_until.expect("a hold").0;
+    assert_eq!(hold_until, T0 + 30 * DAY);
+    world.at(hold_until - 1);
+    assert_eq!(world.conversion().state, Hold);
+    world.at(hold_until);
+    assert_eq!(world.conversion().state, Payable);
+    assert_eq!(world.balances(), [0, 35_988, -35_988]);
+    assert_eq!(states(&world), [Received, Attributed, CommissionCreated, Hold, Payable]);
+    let sequence: Vec<i32> = world.transitions().iter().flat_map(|it| &it.timeline).map(|entry| entry.seq).collect();
+    assert_eq!(sequence, [1, 2, 3, 4, 5]);
+    let commissions: Vec<_> = world.commissions().iter().map(|it| it.state).collect();
+    assert_eq!(commissions, [CommissionState::Held, CommissionState::Payable]);
+    world.at(hold_until + 1_000 * DAY);
+    assert_eq!(states(&world).len(), 5, "nothing more happens");
+    assert!(world.dead_letters().is_empty());
+}
+
+#[test]
+fn a_late_click_upgrades_an_order_that_was_called_low() {
+    let mut world = World::new();
+    world.send(reported(&report())).at(T0 + 60 * SECOND - 1);
+    assert_eq!(world.conversion().confidence, None);
+    world.at(T0 + 60 * SECOND);
+    let low = world.conversion();
+    assert_eq!((low.confidence, low.confidence_reason), (Some(Confidence::Low), Some(ConfidenceReason::ClickUnknown)));
+    assert_eq!(low.timeline[0].cause.kind, CauseType::ClickWaitElapsed);
+    assert!(world.commissions().is_empty());
+    world.at(T0 + DAY).send(clicked(&click()));
+    let high = world.conversion();
+    assert_eq!((high.confidence, high.state), (Some(Confidence::High), ConversionState::Hold));
+    assert_eq!(high.hold_until.map(|until| until.0), Some(T0 + 30 * DAY), "the clock started at receipt");
+}
+
+#[test]
+fn a_refund_that_comes_first_is_kept_and_applied() {
+    let mut world = World::new();
+    world.send(updated(&status(ReportedStatus::Refunded, Some(T0 - DAY), T0)));
+    assert!(world.transitions().is_empty());
+    world.send(clicked(&click())).send(reported(&report()));
+    let conversion = world.conversion();
+    assert_eq!((conversion.state, conversion.order_status), (ConversionState::Reversed, OrderStatus::Refunded));
+    assert_eq!(conversion.commission.map(|it| it.amount_minor), Some(35_988), "the amount stays to be seen");
+    assert_eq!(world.balances(), [0, 0, 0]);
+}
+
+#[test]
+fn cancelling_reverses_from_every_state() {
+    for (order_status, wait) in
+        [(OrderStatus::Pending, 0), (OrderStatus::Confirmed, 0), (OrderStatus::Confirmed, 31 * DAY)]
+    {
+        let mut world = World::new();
+        let report = schemas::records::ConversionReported { order_status, ..report() };
+        world.send(clicked(&click())).send(reported(&report)).at(T0 + wait);
+        let cancelled = status(ReportedStatus::Cancelled, None, T0 + wait + 1);
+        world.send(updated(&cancelled)).send(updated(&status(ReportedStatus::Confirmed, None, T0 + wait + 2)));
+        assert_eq!(world.conversion().state, ConversionState::Reversed);
+        assert_eq!(world.balances(), [0, 0, 0]);
+        assert_eq!(world.commissions().last().map(|it| it.state), Some(CommissionState::Reversed));
+    }
+}
+
+#[test]
+fn delivery_rebases_the_hold_and_the_first_one_counts() {
+    let mut world = World::new();
+    world.send(clicked(&click())).send(reported(&report()));
+    world.at(T0 + 3 * DAY).send(updated(&status(ReportedStatus::Delivered, Some(T0 + 2 * DAY), T0 + 3 * DAY)));
+    assert_eq!(world.conversion().hold_until.map(|it| it.0), Some(T0 + 16 * DAY));
+    world.at(T0 + 5 * DAY).send(updated(&status(ReportedStatus::Delivered, Some(T0 + 5 * DAY), T0 + 5 * DAY)));
+    assert_eq!(world.conversion().hold_until.map(|it| it.0), Some(T0 + 16 * DAY));
+    world.at(T0 + 16 * DAY);
+    assert_eq!(world.conversion().state, ConversionState::Payable);
+}
+
+#[test]
+fn a_stale_status_stands_in_the_timeline_and_changes_nothing() {
+    let mut world = World::new();
+    world.send(clicked(&click())).send(reported(&report()));
+    world.at(T0 + 2 * DAY).send(updated(&status(ReportedStatus::Delivered, Some(T0 + 2 * DAY), T0 + 2 * DAY)));
+    let before = world.conversion();
+    world.send(updated(&status(ReportedStatus::Pending, Some(T0 + DAY), T0 + 2 * DAY + 1)));
+    let after = world.conversion();
+    assert_eq!(
+        (after.state, after.hold_until, after.order_status),
+        (before.state, before.hold_until, before.order_status)
+    );
+    let entry = &after.timeline[0];
+    assert_eq!((entry.cause.kind, entry.cause.applied), (CauseType::OrderStatus, false));
+}
+
+#[test]
+fn the_same_again_changes_nothing_and_a_conflict_moves_no_money() {
+    let mut world = World::new();
+    world.send(clicked(&click())).send(reported(&report()));
+    let again = schemas::records::ConversionReported { event_id: "cnvevt_2".to_owned(), ..report() };
+    world.send(reported(&again)).send(clicked(&click()));
+    assert_eq!(world.transitions().len(), 2);
+    let other = schemas::records::ConversionReported { amount_minor: 1, click_id: None, ..again };
+    world.send(reported(&other));
+    let conversion = world.conversion();
+    assert_eq!((conversion.conflicts, conversion.amount_minor), (1, 299_900));
+    assert_eq!(conversion.timeline[0].cause.fields, ["clickId", "orderAmount"]);
+    assert_eq!(world.balances(), [35_988, 0, -35_988]);
+    world.send(updated(&status(ReportedStatus::Delivered, None, T0 + 1)));
+    let transitions = world.transitions().len();
+    world.send(updated(&status(ReportedStatus::Delivered, None, T0 + 9)));
+    assert_eq!(world.transitions().len(), transitions);
+}
+
+#[test]
+fn approval_is_payable_at_once_and_rejection_reverses() {
+    let mut world = World::new();
+    let pending = schemas::records::ConversionReported { order_status: OrderStatus::Pending, ..report() };
+    world.send(clicked(&click())).send(reported(&pending));
+    assert_eq!(world.conversion().state, ConversionState::CommissionCreated);
+    world.send(updated(&status(ReportedStatus::CommissionApproved, None, T0 + 1)));
+    assert_eq!(world.conversion().state, ConversionState::Payable);
+    assert_eq!(world.balances(), [0, 35_988, -35_988]);
+    world.send(updated(&status(ReportedStatus::CommissionRejected, None, T0 + 2)));
+    assert_eq!(world.conversion().state, ConversionState::Reversed);
+    assert_eq!(world.balances(), [0, 0, 0]);
+}
+
+#[test]
+fn one_click_answers_thousands_of_waiting_orders() {
+    let mut world = World::with(REGISTRY, Limits { records_max: 100, bytes_max: 1 << 20 });
+    for number in 0..2_500 {
+        world.write(reported(&schemas::records::ConversionReported {
+            external_order_id: format!("O-{number}"),
+            ..report()
+        }));
+    }
+    world.settle();
+    world.send(clicked(&click()));
+    let held = world.transitions().iter().filter(|it| it.state == ConversionState::Hold).count();
+    assert_eq!(held, 2_500);
+    assert_eq!(world.balances(), [2_500 * 35_988, 0, -2_500 * 35_988]);
+    assert!(world.dead_letters().is_empty());
+    assert_eq!(world.now(), T0, "the answers did not wait for time to pass");
+}
