@@ -1,0 +1,117 @@
+//! The command line: what is shared by the commands. Each command's own arguments stand next to its code.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Orders in, commissions out: the affiliate-commerce pipeline and its tools.
+#[derive(Debug, Parser)]
+#[command(name = "conversions", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// How to log.
+    #[command(flatten)]
+    pub(crate) logging: Logging,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in one process: the HTTP edge, the processors, the ledger and the read API.
+    Up(crate::up::args::UpArgs),
+    /// Sign and send one conversion, or a stream of them (one JSON object a line).
+    Send(crate::send::SendArgs),
+    /// Follow an order: print its timeline as it happens.
+    Watch(crate::watch::WatchArgs),
+}
+
+/// Logging, which goes to stderr so that stdout stays for results.
+#[derive(Args, Debug)]
+pub(crate) struct Logging {
+    /// The form of log lines.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "CONVERSIONS_LOG_FORMAT")]
+    pub(crate) log_format: LogFormat,
+    /// What is logged, such as `info` or `warn,ingest=debug`.
+    #[arg(long, global = true, value_name = "FILTER", default_value = "info", env = "RUST_LOG")]
+    pub(crate) log: String,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// Whom to talk to and as whom. The signing secret has no flag: a command line is visible to every user of a machine
+/// and stays in the shell's history.
+#[derive(Args, Debug)]
+pub(crate) struct Connect {
+    /// The server, such as `http://127.0.0.1:8080`.
+    #[arg(long, value_name = "URL", env = "CONVERSIONS_TO")]
+    pub(crate) to: String,
+    /// The public key id (`live_pk_…` or `test_pk_…`). Its signing secret is read from the environment variable
+    /// `CONVERSIONS_SECRET` or from `--secret-file`.
+    #[arg(long, value_name = "ID", env = "CONVERSIONS_KEY")]
+    pub(crate) key: String,
+    /// A file that holds the signing secret and nothing else; preferred to `CONVERSIONS_SECRET`.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// How often a request is sent again after a 5xx, a 429, a connection error or a time-out.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) retries: u32,
+    /// How long one attempt may take: `500ms`, `10s`, `2m`, or a number of seconds.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// Parses `250ms`, `10s`, `2m` or a plain number of seconds; zero is refused, since nothing can be done in no time.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let millis_each: u64 = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        _ => return Err("must be a whole number with a unit: 250ms, 10s or 2m".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "must begin with a whole number, such as 10s".to_owned())?;
+    let millis = number.checked_mul(millis_each).filter(|millis| (1..=86_400_000).contains(millis));
+    millis.map(Duration::from_millis).ok_or_else(|| "must be more than nothing and at most a day".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_mins(2)));
+        for bad in ["", "0", "0s", "-1s", "1.5s", "1h", "s", "10 s", "99999999999999999999", "90000s"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_flag_takes_a_secret() {
+        let argv = ["conversions", "watch", "--to", "http://x", "--key", "live_pk_x", "--secret", "sk_live_x", "ORDER"];
+        let refused = Cli::try_parse_from(argv).expect_err("there is no such flag").to_string();
+        assert!(!refused.contains("sk_live_x"), "{refused}");
+        let argv = ["conversions", "watch", "--to", "http://x", "--key", "live_pk_x", "--secret=sk_live_x", "ORDER"];
+        let refused = Cli::try_parse_from(argv).expect_err("there is no such flag").to_string();
+        assert!(!refused.contains("sk_live_x"), "{refused}");
+    }
+}

@@ -1,0 +1,60 @@
+//! The binary `conversions`.
+//!
+//! **Architecture Invariant:** thin. What a command does for an order is decided in the crates below; here are
+//! arguments, messages and exit codes.
+
+mod args;
+mod client;
+mod error;
+mod send;
+mod up;
+mod watch;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command, LogFormat, Logging};
+use crate::error::CliError;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nothing is left to tell it to when stderr is closed.
+            let _ = writeln!(io::stderr().lock(), "conversions: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, CliError> {
+    start_logging(&cli.logging)?;
+    match cli.command {
+        Command::Up(args) => up::run(&args, &runtime()?),
+        Command::Send(args) => runtime()?.block_on(send::run(args)),
+        Command::Watch(args) => runtime()?.block_on(watch::run(args)),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| {
+        CliError::Failed(format!("cannot start threads ({error}): raise the limits on processes and open files"))
+    })
+}
+
+fn start_logging(logging: &Logging) -> Result<(), CliError> {
+    let filter = EnvFilter::try_new(&logging.log).map_err(|error| {
+        CliError::Usage(format!("the log filter is not understood ({error}): try `info` or `warn,ingest=debug`"))
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match logging.log_format {
+        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! The binary `conversions`, run as its users run it.
+
+mod send;
+mod support;
+mod watch;

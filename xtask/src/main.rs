@@ -1,0 +1,109 @@
+//! The repository's chores: `cargo xtask lint`, `cargo xtask test`, `cargo xtask ci`.
+//!
+//! **Architecture Invariant:** depends on std alone, so that the chores build in a second and before anything else does.
+
+mod tidy;
+
+use std::env;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  lint         formatting, clippy, documentation, and dependencies where cargo-deny is installed; warnings are errors
+  test [ARGS]  all tests; ARGS go to `cargo test`
+  ci           what a change must pass: tidy checks, lint, test
+";
+
+/// A chore that did not pass, as one sentence.
+type Failure = String;
+
+fn main() -> ExitCode {
+    let mut args = env::args().skip(1);
+    let command = args.next();
+    let rest: Vec<String> = args.collect();
+    let outcome = match (command.as_deref(), rest.as_slice()) {
+        (Some("lint"), []) => lint(),
+        (Some("test"), rest) => test(rest),
+        (Some("ci"), []) => ci(),
+        (Some("help" | "--help" | "-h"), _) => {
+            say(USAGE.trim_end());
+            Ok(())
+        }
+        (None | Some(_), _) => {
+            let _ = io::stderr().lock().write_all(USAGE.as_bytes());
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr().lock(), "xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ci() -> Result<(), Failure> {
+    say("xtask: tidy");
+    let faults = tidy::check(&root()).map_err(|error| format!("cannot read the sources: {error}"))?;
+    if !faults.is_empty() {
+        return Err(format!("not tidy:\n  {}", faults.join("\n  ")));
+    }
+    lint()?;
+    // Last, so that the test runner's closing lines close the output.
+    test(&[])
+}
+
+fn lint() -> Result<(), Failure> {
+    cargo(&["fmt", "--all", "--check"], &[])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+    cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    if !has_deny() {
+        say("xtask: cargo-deny is not installed, so dependencies are NOT checked: cargo install --locked cargo-deny");
+        return Ok(());
+    }
+    cargo(&["deny", "check"], &[])
+}
+
+fn test(args: &[String]) -> Result<(), Failure> {
+    let args = args.iter().map(String::as_str);
+    cargo(&["test", "--workspace"].into_iter().chain(args).collect::<Vec<_>>(), &[])
+}
+
+/// Runs cargo at the root of the repository, with its output going where ours goes.
+fn cargo(args: &[&str], environment: &[(&str, &str)]) -> Result<(), Failure> {
+    let line = format!("cargo {}", args.join(" "));
+    say(&format!("xtask: {line}"));
+    let mut command = Command::new(cargo_path());
+    let status = command.args(args).envs(environment.iter().copied()).current_dir(root()).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{line}` did not pass ({status})")),
+        Err(error) => Err(format!("`{line}` cannot be run: {error}")),
+    }
+}
+
+fn has_deny() -> bool {
+    let mut command = Command::new(cargo_path());
+    let asked = command.args(["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+fn cargo_path() -> PathBuf {
+    env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+fn say(line: &str) {
+    let mut stdout = io::stdout().lock();
+    // A closed stdout has nobody to tell; the exit code still tells the outcome.
+    let _ = writeln!(stdout, "{line}");
+    let _ = stdout.flush();
+}
