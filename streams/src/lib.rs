@@ -14,13 +14,14 @@
 //! **Architecture Invariant:** nothing here waits without a bound or holds a queue without one.
 
 pub mod driver;
-// pub mod embedded;
+pub mod embedded;
 pub mod log;
 pub mod processor;
+pub mod retention;
 pub mod snapshot;
 pub mod store;
 
-pub use driver::{Clock, Driver, DriverError, Progress, Stores};
+pub use driver::{Clock, Driver, DriverError, Progress, Stores, SystemClock};
 pub use log::{Ack, Commit, LogError, Message, Polled, PublishError, Publisher, Record, Session, Step, Topic};
 pub use processor::{Context, DeadLetter, Failure, Input, Processor, Refusal};
 pub use store::{Change, StateStore, StoreError};

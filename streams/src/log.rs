@@ -119,12 +119,7 @@ pub trait Session: Send {
     ///
     /// # Errors
     /// [`LogError::Gone`] if the log no longer has all changes after that position; [`LogError::Store`] if `apply` failed.
-    fn restore(
-        &mut self,
-        partition: u32,
-        after: Option<u64>,
-        apply: ApplyChanges<'_>,
-    ) -> Result<u64, LogError>;
+    fn restore(&mut self, partition: u32, after: Option<u64>, apply: ApplyChanges<'_>) -> Result<u64, LogError>;
 }
 
 /// Takes a group of state changes and the position that it brings a store to.

@@ -15,13 +15,16 @@
 //! Write `NAME.snapshot.tmp`, sync it, rename it over `NAME.snapshot`, sync the folder. Only then may the log drop
 //! segments that end at or before the snapshot's position.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf, Bytes};
 
 use crate::driver::Stores;
+use crate::retention::Keeper;
 use crate::store::{Change, FjallStore, StateFolder, StateStore, StoreError};
 
 const MAGIC: &[u8; 8] = b"CVSNAP01";
@@ -185,19 +188,22 @@ impl<W: Write> Rows<W> {
 }
 
 /// [`Stores`] in a [`StateFolder`], with snapshots beside it. Partition `n` of `NAME` is the store `NAME-n`.
+///
+/// Clones share what is open, so that one may write snapshots while the driver works.
 #[derive(Clone, Debug)]
 pub struct FolderStores {
     folder: StateFolder,
     snapshots: PathBuf,
     name: String,
     version: u32,
+    open: Arc<Mutex<BTreeMap<u32, FjallStore>>>,
 }
 
 impl FolderStores {
     /// The stores of one processor.
     #[must_use]
     pub fn new(folder: StateFolder, snapshots: &Path, name: &str, version: u32) -> FolderStores {
-        FolderStores { folder, snapshots: snapshots.to_owned(), name: name.to_owned(), version }
+        FolderStores { folder, snapshots: snapshots.to_owned(), name: name.to_owned(), version, open: Arc::default() }
     }
 
     /// A partition's snapshot, there or not.
@@ -213,14 +219,38 @@ impl FolderStores {
     pub fn store(&self, partition: u32) -> Result<FjallStore, StoreError> {
         self.folder.store(&format!("{}-{partition}", self.name), self.version)
     }
+
+    fn opened(&self) -> BTreeMap<u32, FjallStore> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Stores for FolderStores {
     fn open(&mut self, partition: u32) -> Result<Box<dyn StateStore>, StoreError> {
-        Ok(Box::new(self.store(partition)?))
+        let store = self.store(partition)?;
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, store.clone());
+        Ok(Box::new(store))
     }
 
     fn load_snapshot(&mut self, partition: u32, store: &mut dyn StateStore) -> Result<(), StoreError> {
         self.snapshot(partition).load(store)
+    }
+}
+
+impl Keeper for FolderStores {
+    fn consumer(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn kept(&self) -> Result<Option<u64>, StoreError> {
+        let positions: Result<Vec<Option<u64>>, StoreError> =
+            self.opened().keys().map(|partition| self.snapshot(*partition).position()).collect();
+        Ok(positions?.into_iter().min().flatten())
+    }
+
+    fn keep(&self) -> Result<Option<u64>, StoreError> {
+        let written: Result<Vec<Option<u64>>, StoreError> =
+            self.opened().iter().map(|(partition, store)| self.snapshot(*partition).write(store)).collect();
+        Ok(written?.into_iter().min().flatten())
     }
 }
