@@ -1,0 +1,127 @@
+//! The declarative registry file: TOML in, a [`Registry`] or everything that is wrong with the file out.
+//!
+//! `examples/registry.toml` explains every section and field.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeTable;
+
+use self::fields::{Document, Ids, Section};
+use super::faults::Collector;
+use super::{Faults, Registry};
+
+mod destination;
+mod entries;
+mod fields;
+mod policies;
+mod rules;
+
+/// Most bytes of a registry file: 64 MiB.
+pub const FILE_BYTES_MAX: usize = 64 << 20;
+
+const POLICIES: Section = Section {
+    name: "policies",
+    fields: &["click_wait", "lookback", "settlement_window", "return_window", "click_retention"],
+    hidden: &[],
+};
+const MERCHANTS: Section = Section { name: "merchants", fields: &["id", "name", "currency", "approved"], hidden: &[] };
+const KEYS: Section = Section {
+    name: "keys",
+    fields: &["id", "merchant", "secret", "status", "expires_at"],
+    // The id too, because a secret is easily pasted there.
+    hidden: &["id", "secret"],
+};
+const AFFILIATES: Section = Section { name: "affiliates", fields: &["id", "name"], hidden: &[] };
+const CAMPAIGNS: Section = Section { name: "campaigns", fields: &["id", "merchant", "lookback"], hidden: &[] };
+const LINKS: Section = Section { name: "links", fields: &["id", "campaign", "affiliate", "destination"], hidden: &[] };
+const RULES: Section = Section {
+    name: "rules",
+    fields: &[
+        "id",
+        "level",
+        "merchant",
+        "product",
+        "campaign",
+        "percent",
+        "fixed",
+        "currency",
+        "minimum",
+        "cap",
+        "effective_from",
+        "effective_until",
+    ],
+    hidden: &[],
+};
+const CLICKS: Section = Section { name: "clicks", fields: &["id", "link", "clicked_at"], hidden: &[] };
+
+impl Registry {
+    /// Reads a registry file, at most [`FILE_BYTES_MAX`] bytes of TOML.
+    ///
+    /// # Errors
+    /// All faults of the file, each with its line: what is no TOML, or else every field that is unknown, missing,
+    /// of a wrong type or out of its range, every id given twice, and every reference to an id that there is not.
+    pub fn parse(text: &str) -> Result<Registry, Faults> {
+        let collector = Collector::new(text);
+        if text.len() > FILE_BYTES_MAX {
+            collector.add(0, format!("the file has {} bytes, must have at most {FILE_BYTES_MAX}", text.len()));
+            return collector.finish(None);
+        }
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let registry = if errors.is_empty() {
+            Some(read(document.get_ref(), &collector))
+        } else {
+            for error in errors {
+                // Only the message: the error's own Display quotes the line, which may hold a secret.
+                let at = error.span().map_or(text.len(), |span| span.start);
+                collector.add(at, format!("must be valid TOML: {}", error.message().escape_debug()));
+            }
+            None
+        };
+        collector.finish(registry)
+    }
+}
+
+/// The ids of all sections so far, for references to them.
+struct Known<'a> {
+    merchants: Ids<'a>,
+    keys: Ids<'a>,
+    affiliates: Ids<'a>,
+    campaigns: Ids<'a>,
+    links: Ids<'a>,
+    rules: Ids<'a>,
+    clicks: Ids<'a>,
+}
+
+/// Reads every section, each after those it refers to. What is faulty is left out.
+fn read<'a>(table: &'a DeTable<'a>, collector: &'a Collector<'a>) -> Registry {
+    let sections = [&POLICIES, &MERCHANTS, &KEYS, &AFFILIATES, &CAMPAIGNS, &LINKS, &RULES, &CLICKS];
+    let document = Document::new(table, &sections, collector);
+    let known = &mut Known {
+        merchants: Ids::new(&MERCHANTS),
+        keys: Ids::new(&KEYS),
+        affiliates: Ids::new(&AFFILIATES),
+        campaigns: Ids::new(&CAMPAIGNS),
+        links: Ids::new(&LINKS),
+        rules: Ids::new(&RULES),
+        clicks: Ids::new(&CLICKS),
+    };
+
+    let merchants = document.tables(&MERCHANTS).into_iter().filter_map(|fields| entries::merchant(&fields, known));
+    let merchants = merchants.map(|merchant| (merchant.id.clone(), merchant)).collect();
+    let mut secrets = BTreeMap::new();
+    let keys = document.tables(&KEYS).into_iter().filter_map(|fields| entries::key(&fields, known, &mut secrets));
+    let keys = keys.map(|key| (key.id.clone(), key)).collect();
+    let affiliates = document.tables(&AFFILIATES).into_iter().filter_map(|fields| entries::affiliate(&fields, known));
+    let affiliates = affiliates.map(|affiliate| (affiliate.id.clone(), affiliate)).collect();
+    let policies = policies::policies(document.table(&POLICIES));
+    let campaigns = document.tables(&CAMPAIGNS).into_iter();
+    let campaigns = campaigns.filter_map(|fields| entries::campaign(&fields, known, policies.click_retention));
+    let campaigns = campaigns.map(|campaign| (campaign.id.clone(), campaign)).collect();
+    let links = document.tables(&LINKS).into_iter().filter_map(|fields| entries::link(&fields, known));
+    let links = links.map(|link| (link.id.clone(), link)).collect();
+    let rules = document.tables(&RULES).into_iter().filter_map(|fields| rules::rule(&fields, known)).collect();
+    let clicks = document.tables(&CLICKS);
+    let clicks = clicks.iter().filter_map(|fields| entries::click(fields, known, &links, &campaigns)).collect();
+
+    Registry { policies, merchants, keys, affiliates, campaigns, links, rules, clicks }
+}
