@@ -1,0 +1,206 @@
+//! Claims: who was first with an order, a status update or an idempotency key.
+
+use std::future::Future;
+use std::time::Duration;
+
+use schemas::Timestamp;
+use schemas::ids::ConversionId;
+use schemas::records::{ConversionReported, ReportedStatus};
+use sha2::{Digest, Sha256};
+
+/// The fields that a re-send is compared by, in the order of [`Fingerprint`] and under their names in the contract.
+pub const COMPARED_FIELDS: [&str; 8] =
+    ["clickId", "externalProductId", "orderAmount", "currency", "orderStatus", "orderedAt", "couponCode", "metadata"];
+
+/// Digests of a report's fields, by which a re-send is told from a conflict without keeping the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// 64 bits over all fields: equal exactly if nothing differs.
+    pub whole: u64,
+    /// 32 bits over each of [`COMPARED_FIELDS`].
+    pub fields: [u32; 8],
+}
+
+impl Fingerprint {
+    /// The fingerprint of a report.
+    #[must_use]
+    pub fn of(report: &ConversionReported) -> Fingerprint {
+        let optional = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
+        let values: [Option<Vec<u8>>; 8] = [
+            optional(&report.click_id),
+            optional(&report.external_product_id),
+            Some(report.amount_minor.to_be_bytes().to_vec()),
+            Some(report.currency.code().as_bytes().to_vec()),
+            Some(vec![report.order_status as u8]),
+            report.ordered_at.map(|instant| instant.0.to_be_bytes().to_vec()),
+            optional(&report.coupon_code),
+            optional(&report.metadata),
+        ];
+        let mut whole = Sha256::new();
+        let fields = values.map(|value| {
+            let digest = match value {
+                Some(bytes) => Sha256::digest(bytes),
+                // No value's digest is that of a text which no field can hold: an empty one is refused at the edge.
+                None => Sha256::digest([]),
+            };
+            whole.update(digest);
+            u32::from_be_bytes(digest[..4].try_into().expect("SHA-256 has 32 bytes"))
+        });
+        Fingerprint {
+            whole: u64::from_be_bytes(whole.finalize()[..8].try_into().expect("SHA-256 has 32 bytes")),
+            fields,
+        }
+    }
+
+    /// The names of the fields in which two reports differ; empty exactly if the reports are equal or, once in four
+    /// thousand million, if the digests of a differing field collide while the whole still tells them apart.
+    #[must_use]
+    pub fn differing(&self, other: &Fingerprint) -> Vec<&'static str> {
+        let pairs = self.fields.iter().zip(&other.fields).zip(COMPARED_FIELDS);
+        pairs.filter(|((a, b), _)| a != b).map(|(_, name)| name).collect()
+    }
+}
+
+/// What makes a status update the same one as an earlier one: the conversion, the status, and the time of the change
+/// as sent, in the first 128 bits of SHA-256.
+///
+/// Claims are kept under it, so it never changes. Every part has a fixed length or is told by what follows it: a
+/// status is a word of letters, and after it comes 0 for an absent time, or 1 and the time.
+#[must_use]
+pub fn status_digest(
+    conversion: ConversionId,
+    status: ReportedStatus,
+    status_updated_at: Option<Timestamp>,
+) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    digest.update(b"order-status\0");
+    digest.update(conversion.0);
+    digest.update(status_word(status));
+    match status_updated_at {
+        Some(at) => {
+            digest.update([1]);
+            digest.update(at.0.to_be_bytes());
+        }
+        None => digest.update([0]),
+    }
+    digest.finalize()[..16].try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// The word of the contract for a status.
+fn status_word(status: ReportedStatus) -> &'static str {
+    match status {
+        ReportedStatus::Pending => "pending",
+        ReportedStatus::Confirmed => "confirmed",
+        ReportedStatus::Paid => "paid",
+        ReportedStatus::Delivered => "delivered",
+        ReportedStatus::Cancelled => "cancelled",
+        ReportedStatus::Returned => "returned",
+        ReportedStatus::Refunded => "refunded",
+        ReportedStatus::CommissionApproved => "commission_approved",
+        ReportedStatus::CommissionRejected => "commission_rejected",
+    }
+}
+
+/// How long an idempotency key is remembered after its last use.
+pub const IDEMPOTENCY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is kept of the first report of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversionClaim {
+    /// Its event.
+    pub event_id: String,
+    /// What it said.
+    pub fingerprint: Fingerprint,
+    /// Its offset in the log, by which a read right after the answer finds it.
+    pub offset: u64,
+}
+
+/// How a claim ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim<T> {
+    /// The caller is first.
+    Claimed,
+    /// Somebody was before; this is what they claimed it with.
+    Taken(T),
+}
+
+/// Whose idempotency keys do not meet: a merchant in one mode.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdempotencyScope {
+    /// The merchant.
+    pub merchant_id: String,
+    /// The mode.
+    pub livemode: bool,
+}
+
+/// Why a claim could not be made or read. The edge goes on without: see the crate's invariant.
+#[derive(Debug, thiserror::Error)]
+#[error("claims: {0}")]
+pub struct ClaimError(pub String);
+
+/// First come, first served, across all edges that share one store.
+pub trait Claims: Send + Sync + 'static {
+    /// The claim on a conversion, if there is one.
+    fn conversion(&self, id: ConversionId) -> impl Future<Output = Result<Option<ConversionClaim>, ClaimError>> + Send;
+
+    /// Claims a conversion, after its report is durable: exactly one of those who claim it gets [`Claim::Claimed`].
+    ///
+    /// A claim that was made from the log for this very event, while the answer to its caller was still on its way,
+    /// is the caller's: it gets [`Claim::Claimed`] once.
+    fn claim_conversion(
+        &self,
+        id: ConversionId,
+        claim: &ConversionClaim,
+    ) -> impl Future<Output = Result<Claim<ConversionClaim>, ClaimError>> + Send;
+
+    /// Whether a status update, told by a digest of what makes it the same one, was claimed before.
+    fn status(&self, digest: [u8; 16]) -> impl Future<Output = Result<bool, ClaimError>> + Send;
+
+    /// Claims a status update, after it is durable, and as [`Claims::claim_conversion`] does.
+    fn claim_status(&self, digest: [u8; 16]) -> impl Future<Output = Result<Claim<()>, ClaimError>> + Send;
+
+    /// The digest of the body that an idempotency key was last used with, if that was less than
+    /// [`IDEMPOTENCY_AGE`] before `now`.
+    fn idempotency(
+        &self,
+        scope: &IdempotencyScope,
+        key: &str,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<[u8; 16]>, ClaimError>> + Send;
+
+    /// Remembers that an idempotency key was used with a body at `now`, which is the report's `receivedAt`: so the
+    /// log says the same. The latest use counts.
+    fn remember_idempotency(
+        &self,
+        scope: &IdempotencyScope,
+        key: &str,
+        body_digest: [u8; 16],
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), ClaimError>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn hex(digest: [u8; 16]) -> String {
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn status_digests_never_change_and_differ_in_every_part() {
+        let of = |id: u8, status, at: Option<i64>| status_digest(ConversionId([id; 16]), status, at.map(Timestamp));
+        let digests = [
+            of(1, ReportedStatus::Delivered, Some(1)),
+            of(1, ReportedStatus::Delivered, Some(0)),
+            of(1, ReportedStatus::Delivered, None),
+            of(1, ReportedStatus::Returned, Some(1)),
+            of(2, ReportedStatus::Delivered, Some(1)),
+        ];
+        assert_eq!(hex(digests[0]), "7d015ec15b9ac190961bb829bfad525f");
+        for (index, digest) in digests.iter().enumerate() {
+            assert!(!digests[..index].contains(digest), "{index}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The read model, as the edge asks it.
+//!
+//! A batch of the feeder becomes visible row by row, in the order of keys. A timeline's entries come before the
+//! conversion that counts them, so whoever reads the conversion first and then as many entries as it counts sees one
+//! revision, whole, without a lock.
+
+use schemas::ids::{ConversionId, OrderKey};
+use schemas::records::{Cause, CauseType, ConversionReported, ConversionState, ConversionTransitioned, TimelineEntry};
+use streams::{LogError, StateStore, StoreError};
+
+use super::feed::CONVERSIONS_TOPIC;
+use super::rows::{conversion_key, decode_conversion, decode_entry, timeline_key};
+use super::{EmbeddedStore, Shared};
+use crate::claims::ConversionClaim;
+use crate::view::{ConversionView, ReadError, ReadModel};
+
+/// A claim has a record's offset, and the log finds records by their frame: when the edge publishes several in one
+/// frame, as many as a batch request has, the frame is this near.
+const RECORDS_PER_FRAME_MAX: u32 = 1_000;
+
+impl ReadModel for EmbeddedStore {
+    /// Read from the caller's own thread, as the claims are.
+    async fn conversion(&self, id: ConversionId) -> Result<Option<ConversionView>, ReadError> {
+        if let Some(view) = self.shared.materialized(id).map_err(failed)? {
+            return Ok(Some(view));
+        }
+        let Some(claim) = self.shared.conversion_claim(id).map_err(failed)? else { return Ok(None) };
+        let report = self.shared.report(id, &claim)?;
+        Ok(Some(received(id, report)))
+    }
+}
+
+impl Shared {
+    fn materialized(&self, id: ConversionId) -> Result<Option<ConversionView>, StoreError> {
+        let Some(value) = self.rows.get(&conversion_key(id))? else { return Ok(None) };
+        let (head, conversion) = decode_conversion(&value)?;
+        let mut timeline = Vec::new();
+        let (from, until) = (timeline_key(id, 0), timeline_key(id, head.seq_last.saturating_add(1)));
+        self.rows.scan(&from, &until, &mut |_, entry| {
+            timeline.push(decode_entry(entry));
+            true
+        })?;
+        let timeline = timeline.into_iter().collect::<Result<_, _>>()?;
+        Ok(Some(ConversionView { conversion, timeline }))
+    }
+
+    /// The report that a claim is for, from the log.
+    fn report(&self, id: ConversionId, claim: &ConversionClaim) -> Result<ConversionReported, ReadError> {
+        let mut first_error = None;
+        for index in 0..RECORDS_PER_FRAME_MAX {
+            let Some(frame) = claim.offset.checked_sub(u64::from(index)) else { break };
+            match self.log.read_record(frame, index) {
+                Ok(Some(record)) if record.topic == CONVERSIONS_TOPIC.id => {
+                    return reported(id, &record.value).map_err(|message| missing(id, claim, &message));
+                }
+                Ok(Some(_)) => return Err(missing(id, claim, "another topic's record is there")),
+                Ok(None) => return Err(missing(id, claim, "there is no record")),
+                // No frame begins there: it may begin before.
+                Err(error @ LogError::Damaged(_)) => first_error = first_error.or(Some(error)),
+                Err(error) => return Err(missing(id, claim, &error.to_string())),
+            }
+        }
+        let error = first_error.map_or_else(|| "no frame begins there".to_owned(), |error| error.to_string());
+        Err(missing(id, claim, &error))
+    }
+}
+
+fn reported(id: ConversionId, value: &[u8]) -> Result<ConversionReported, String> {
+    let report: ConversionReported = schemas::decode(value).map_err(|error| error.to_string())?;
+    let order = OrderKey {
+        merchant_id: &report.merchant_id,
+        livemode: report.livemode,
+        external_order_id: &report.external_order_id,
+    };
+    if order.conversion_id() == id { Ok(report) } else { Err("another order's report is there".to_owned()) }
+}
+
+/// The conversion as of its report alone, before `orders` has said anything of it.
+fn received(id: ConversionId, report: ConversionReported) -> ConversionView {
+    let cause = Cause {
+        kind: CauseType::Reported,
+        event_id: Some(report.event_id.clone()),
+        order_status: None,
+        applied: true,
+        fields: Vec::new(),
+    };
+    let entry = TimelineEntry { seq: 1, state: ConversionState::Received, at: report.received_at, cause };
+    let conversion = ConversionTransitioned {
+        conversion_id: id,
+        revision: 0,
+        event_id: report.event_id,
+        merchant_id: report.merchant_id,
+        livemode: report.livemode,
+        external_order_id: report.external_order_id,
+        state: ConversionState::Received,
+        confidence: None,
+        confidence_reason: None,
+        click_id: report.click_id,
+        affiliate_id: None,
+        campaign_id: None,
+        external_product_id: report.external_product_id,
+        amount_minor: report.amount_minor,
+        currency: report.currency,
+        order_status: report.order_status,
+        ordered_at: report.ordered_at.unwrap_or(report.received_at),
+        received_at: report.received_at,
+        coupon_code: report.coupon_code,
+        metadata: report.metadata,
+        commission: None,
+        hold_until: None,
+        conflicts: 0,
+        timeline: Vec::new(),
+        at: report.received_at,
+    };
+    ConversionView { conversion, timeline: vec![entry] }
+}
+
+fn missing(id: ConversionId, claim: &ConversionClaim, message: &str) -> ReadError {
+    ReadError(format!("the report of {id}, claimed at offset {} of the log, cannot be read: {message}", claim.offset))
+}
+
+fn failed(error: StoreError) -> ReadError {
+    ReadError(error.to_string())
+}

@@ -1,0 +1,16 @@
+//! The read model and the claims: what the edge asks before it answers.
+//!
+//! Both are caches of the log, fed by it, stamped with the position applied, and rebuilt when they are lost.
+//!
+//! **Architecture Invariant:** a claim is courtesy to the caller. Whether an order counts once is decided by the
+//! `orders` processor and nowhere else, so losing every claim costs answers, never money.
+
+pub mod claims;
+pub mod embedded;
+pub mod view;
+
+pub use claims::{
+    Claim, ClaimError, Claims, ConversionClaim, Fingerprint, IDEMPOTENCY_AGE, IdempotencyScope, status_digest,
+};
+pub use embedded::EmbeddedStore;
+pub use view::{ConversionView, ReadError, ReadModel};
