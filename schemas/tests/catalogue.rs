@@ -1,0 +1,54 @@
+//! `TOPICS.md` is the catalogue, written out: this test says when it is not.
+
+use std::fmt::Write;
+
+use schemas::topics::{CATALOGUE, Cleanup};
+
+fn rendered() -> String {
+    let mut text = String::from(
+        "# Topics\n\nMade from `src/topics.rs` and the schemas in `avro/`; `UPDATE_TOPICS=1 cargo test -p schemas --test catalogue` \
+         writes it.\n\nValues are Avro in single-object encoding: `C3 01`, the schema's CRC-64-AVRO fingerprint in little endian, \
+         then the datum. Amounts are minor units (ISO 4217) with a currency; times are milliseconds since 1970, UTC. Keys are \
+         UTF-8 text.\n\n| # | topic | key | records | partitions | kept | what |\n|---|---|---|---|---|---|---|\n",
+    );
+    for topic in CATALOGUE {
+        let kept = match topic.cleanup {
+            Cleanup::Retain { days } => format!("{days} days"),
+            Cleanup::Compact => "the last of each key".to_owned(),
+        };
+        let records: Vec<String> = topic.records.iter().map(|record| format!("[{record}](avro/{}.avsc)", file(record))).collect();
+        let (number, name, key, records, partitions, doc) =
+            (topic.number, topic.name, topic.key, records.join(", "), topic.partitions, topic.doc);
+        writeln!(text, "| {number} | `{name}` | `{key}` | {records} | {partitions} | {kept} | {doc} |").expect("a string takes it");
+    }
+    text
+}
+
+fn file(record: &str) -> String {
+    let mut name = String::new();
+    for letter in record.chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+#[test]
+fn the_page_is_the_catalogue() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/TOPICS.md");
+    if std::env::var_os("UPDATE_TOPICS").is_some() {
+        std::fs::write(path, rendered()).expect("the page can be written");
+    }
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(page, rendered(), "TOPICS.md is not up to date: UPDATE_TOPICS=1 cargo test -p schemas --test catalogue");
+}
+
+#[test]
+fn every_record_has_its_file() {
+    for record in CATALOGUE.iter().flat_map(|topic| topic.records) {
+        let path = format!("{}/avro/{}.avsc", env!("CARGO_MANIFEST_DIR"), file(record));
+        assert!(std::path::Path::new(&path).exists(), "{path}");
+    }
+}
