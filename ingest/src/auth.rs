@@ -1,0 +1,230 @@
+//! Who sends a request: the key, the timestamp and the signature over the raw body.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use hmac::{Hmac, KeyInit, Mac};
+use schemas::registry::{KeyStatus, Registry};
+use schemas::{Currency, Timestamp};
+use sha2::Sha256;
+
+use crate::config::CLOCK_TOLERANCE;
+
+type HmacSha256 = Hmac<Sha256>;
+
+const SIGNATURE_BYTES: usize = 32;
+/// Keys the MAC that a request with an unknown key is checked with, so that it takes as long as any other.
+const NOBODYS_SECRET: &[u8] = b"sk_nobody_00000000000000000000000000";
+
+/// The keys of a registry, each with its MAC state prepared once.
+pub struct AuthTable {
+    keys: HashMap<String, Key>,
+    nobodys_mac: HmacSha256,
+}
+
+struct Key {
+    mac: HmacSha256,
+    caller: Arc<Caller>,
+    status: KeyStatus,
+    expires_at: Option<Timestamp>,
+    merchant_approved: bool,
+}
+
+/// On whose behalf a request acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The merchant.
+    pub(crate) merchant_id: String,
+    /// Live, or the test namespace.
+    pub(crate) livemode: bool,
+    /// The currency of an order that names none.
+    pub(crate) currency: Currency,
+}
+
+/// Why a request was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AuthError {
+    #[error("X-Api-Key is missing or names no key")]
+    InvalidApiKey,
+    #[error("X-Timestamp is missing: send the Unix time in seconds")]
+    TimestampMissing,
+    #[error("X-Timestamp is not a decimal number of Unix seconds")]
+    TimestampGarbage,
+    #[error(
+        "X-Timestamp is {0} s behind the server's clock; at most 300 s are accepted: sign again with the present time"
+    )]
+    TimestampPast(i64),
+    #[error("X-Timestamp is {0} s ahead of the server's clock; at most 300 s are accepted: check the sender's clock")]
+    TimestampFuture(i64),
+    #[error(
+        "X-Signature is missing or wrong: send the hexadecimal HMAC-SHA256 of X-Timestamp, a dot and the raw body, keyed with the signing secret"
+    )]
+    InvalidSignature,
+    #[error("the API key is disabled")]
+    KeyDisabled,
+    #[error("the API key is revoked")]
+    KeyRevoked,
+    #[error("the API key has expired")]
+    KeyExpired,
+    #[error("the merchant is not approved for live keys yet")]
+    MerchantNotApproved,
+}
+
+impl AuthError {
+    /// The contract's code.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            AuthError::InvalidApiKey => "INVALID_API_KEY",
+            AuthError::TimestampMissing
+            | AuthError::TimestampGarbage
+            | AuthError::TimestampPast(_)
+            | AuthError::TimestampFuture(_) => "EXPIRED_TIMESTAMP",
+            AuthError::InvalidSignature => "INVALID_SIGNATURE",
+            AuthError::KeyDisabled => "API_KEY_DISABLED",
+            AuthError::KeyRevoked => "API_KEY_REVOKED",
+            AuthError::KeyExpired => "API_KEY_EXPIRED",
+            AuthError::MerchantNotApproved => "MERCHANT_NOT_APPROVED",
+        }
+    }
+}
+
+impl AuthTable {
+    /// Prepares the keys of a registry.
+    ///
+    /// # Panics
+    /// A key names no merchant, which a registry never holds.
+    #[must_use]
+    pub fn new(registry: &Registry) -> AuthTable {
+        let keys = registry.keys().map(|key| {
+            let merchant = registry.merchant(&key.merchant_id).expect("every reference in a registry resolves");
+            let caller =
+                Caller { merchant_id: merchant.id.clone(), livemode: key.livemode, currency: merchant.currency };
+            let entry = Key {
+                mac: mac(key.secret.expose().as_bytes()),
+                caller: Arc::new(caller),
+                status: key.status,
+                expires_at: key.expires_at,
+                merchant_approved: merchant.approved,
+            };
+            (key.id.clone(), entry)
+        });
+        AuthTable { keys: keys.collect(), nobodys_mac: mac(NOBODYS_SECRET) }
+    }
+
+    /// Checks key, timestamp, signature and then the key's status, so that only who signs rightly learns of it.
+    pub(crate) fn verify(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Arc<Caller>, AuthError> {
+        let key = headers.get("x-api-key").and_then(|id| self.keys.get(id.to_str().ok()?));
+        let timestamp = headers.get("x-timestamp").map_or(&[][..], |value| value.as_bytes());
+        let signature = headers.get("x-signature").and_then(|value| decode_hex(value.as_bytes()));
+
+        // The MAC is computed whatever else is wrong, so that the time taken tells nothing.
+        let mut mac = key.map_or(&self.nobodys_mac, |key| &key.mac).clone();
+        mac.update(timestamp);
+        mac.update(b".");
+        mac.update(body);
+        let matches = mac.verify_slice(&signature.unwrap_or([0; SIGNATURE_BYTES])).is_ok();
+
+        let key = key.ok_or(AuthError::InvalidApiKey)?;
+        check_timestamp(timestamp, now)?;
+        if !matches || signature.is_none() {
+            return Err(AuthError::InvalidSignature);
+        }
+        key.check_status(now)?;
+        Ok(Arc::clone(&key.caller))
+    }
+}
+
+impl Key {
+    fn check_status(&self, now: Timestamp) -> Result<(), AuthError> {
+        match self.status {
+            KeyStatus::Active => {}
+            KeyStatus::Disabled => return Err(AuthError::KeyDisabled),
+            KeyStatus::Revoked => return Err(AuthError::KeyRevoked),
+        }
+        if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            return Err(AuthError::KeyExpired);
+        }
+        if self.caller.livemode && !self.merchant_approved {
+            return Err(AuthError::MerchantNotApproved);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for AuthTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AuthTable({} keys)", self.keys.len())
+    }
+}
+
+fn mac(secret: &[u8]) -> HmacSha256 {
+    HmacSha256::new_from_slice(secret).expect("HMAC takes keys of any length")
+}
+
+fn check_timestamp(text: &[u8], now: Timestamp) -> Result<(), AuthError> {
+    const DIGITS_MAX: usize = 15;
+    if text.is_empty() {
+        return Err(AuthError::TimestampMissing);
+    }
+    if text.len() > DIGITS_MAX || !text.iter().all(u8::is_ascii_digit) {
+        return Err(AuthError::TimestampGarbage);
+    }
+    let sent = text.iter().fold(0_i64, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    let (behind, tolerance) = (now.seconds() - sent, CLOCK_TOLERANCE.as_secs().cast_signed());
+    if behind > tolerance {
+        Err(AuthError::TimestampPast(behind))
+    } else if behind < -tolerance {
+        Err(AuthError::TimestampFuture(-behind))
+    } else {
+        Ok(())
+    }
+}
+
+fn decode_hex(text: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+    if text.len() != 2 * SIGNATURE_BYTES {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut bytes = [0; SIGNATURE_BYTES];
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, now_ms: i64, expected: Result<(), AuthError>) {
+        assert_eq!(check_timestamp(text.as_bytes(), Timestamp(now_ms)), expected, "{text} at {now_ms}");
+    }
+
+    #[test]
+    fn timestamps_at_and_past_the_tolerance() {
+        let now = 1_781_429_400_999;
+        check("1781429400", now, Ok(()));
+        check("1781429100", now, Ok(()));
+        check("1781429700", now, Ok(()));
+        check("1781429099", now, Err(AuthError::TimestampPast(301)));
+        check("1781429701", now, Err(AuthError::TimestampFuture(301)));
+        check("0", now, Err(AuthError::TimestampPast(1_781_429_400)));
+        check("", now, Err(AuthError::TimestampMissing));
+        for garbage in ["-1", "+1781429400", "1781429400.0", "1e9", "0x6A2E", "1781429400000000000000000", "١"] {
+            check(garbage, now, Err(AuthError::TimestampGarbage));
+        }
+    }
+
+    #[test]
+    fn hexadecimal_of_either_case() {
+        let lower = "00ff".repeat(16);
+        assert_eq!(decode_hex(lower.as_bytes()), decode_hex(lower.to_uppercase().as_bytes()));
+        assert!(decode_hex(lower.as_bytes()).is_some());
+        for text in ["", "00", &"0".repeat(63), &"0".repeat(65), &"0g".repeat(32), &"+1".repeat(32)] {
+            assert_eq!(decode_hex(text.as_bytes()), None, "{text}");
+        }
+    }
+}

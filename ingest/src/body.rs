@@ -1,0 +1,71 @@
+//! Reading a body: once, under a cap and a deadline.
+
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+
+use crate::error::Error;
+
+/// How many caps of an oversized body are read and thrown away, so that its sender gets to see the answer instead of
+/// a connection reset.
+const DRAINED_CAPS: usize = 16;
+
+/// Reads a whole body of at most `bytes_max` bytes within `deadline`, whatever length it claims to have.
+pub(crate) async fn read(body: Body, bytes_max: usize, deadline: Duration) -> Result<Bytes, Error> {
+    tokio::time::timeout(deadline, collect(body, bytes_max)).await.map_err(|_| Error::BodyTimeout(deadline))?
+}
+
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
+    let drained_max = bytes_max.saturating_mul(DRAINED_CAPS);
+    if body.size_hint().lower() > drained_max as u64 {
+        return Err(Error::BodyTooLarge { bytes_max });
+    }
+    // A body that came in one piece, as most do, is not copied.
+    let Some(first) = next_chunk(&mut body).await? else { return Ok(Bytes::new()) };
+    let mut length = first.len();
+    let mut pieces = Pieces::One(first);
+    while let Some(chunk) = next_chunk(&mut body).await? {
+        length += chunk.len();
+        if length <= bytes_max {
+            pieces = pieces.with(&chunk);
+        } else if length > drained_max {
+            break;
+        }
+    }
+    if length > bytes_max { Err(Error::BodyTooLarge { bytes_max }) } else { Ok(pieces.into_bytes()) }
+}
+
+async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, Error> {
+    while let Some(frame) = body.frame().await {
+        match frame.map_err(|error| Error::BodyBroken(error.to_string()))?.into_data() {
+            Ok(chunk) => return Ok(Some(chunk)),
+            Err(_trailers) => {}
+        }
+    }
+    Ok(None)
+}
+
+enum Pieces {
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl Pieces {
+    fn with(self, chunk: &[u8]) -> Pieces {
+        let mut all = match self {
+            Pieces::One(first) => BytesMut::from(&first[..]),
+            Pieces::Many(all) => all,
+        };
+        all.extend_from_slice(chunk);
+        Pieces::Many(all)
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Pieces::One(first) => first,
+            Pieces::Many(all) => all.freeze(),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The edge: what its routes share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use quick_cache::sync::Cache;
+use schemas::Timestamp;
+use schemas::registry::Registry;
+use store::IdempotencyScope;
+use store::{Claims, Fingerprint, ReadModel};
+use streams::{Publisher, Topic};
+use tokio::sync::Semaphore;
+
+use crate::auth::AuthTable;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::flight::Flights;
+use crate::metrics::Metrics;
+use crate::readiness::Readiness;
+use crate::routes;
+
+/// What an edge is made of.
+#[derive(Debug)]
+pub struct Parts<P, C, R> {
+    /// Merchants, keys and links.
+    pub registry: Arc<Registry>,
+    /// The log.
+    pub publisher: P,
+    /// Who was first.
+    pub claims: C,
+    /// What became of a conversion.
+    pub read_model: R,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Whether requests should come; the process sets it.
+    pub readiness: Readiness,
+    /// Where the edge counts.
+    pub metrics: Metrics,
+    /// What `GET /metrics` shows: the registry that `metrics` was registered in.
+    pub exposition: Arc<prometheus_client::registry::Registry>,
+    /// Limits and deadlines.
+    pub config: Config,
+}
+
+/// The HTTP edge. Every clone is the same one.
+pub struct Edge<P, C, R>(pub(crate) Arc<Inner<P, C, R>>);
+
+pub(crate) struct Inner<P, C, R> {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) auth: AuthTable,
+    pub(crate) publisher: P,
+    pub(crate) claims: C,
+    pub(crate) read_model: R,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) readiness: Readiness,
+    pub(crate) metrics: Metrics,
+    pub(crate) exposition: Arc<prometheus_client::registry::Registry>,
+    pub(crate) config: Config,
+    /// One permit for each API request in flight; its flow holds it to the end, even when its sender has gone.
+    pub(crate) in_flight: Arc<Semaphore>,
+    /// One permit for each click whose acknowledgement is awaited.
+    pub(crate) clicks_watched: Arc<Semaphore>,
+    /// Reports under way, by what makes them the same.
+    pub(crate) flights: Arc<Flights<[u8; 16], ()>>,
+    /// Idempotency keys under way, told apart by the digest of their body.
+    pub(crate) keys_in_flight: Arc<Flights<(IdempotencyScope, String), [u8; 16]>>,
+    /// Claims that this process made or saw lately.
+    pub(crate) recent_claims: Cache<[u8; 16], Known>,
+}
+
+/// What is known of a claimed report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// A conversion, and what its report said.
+    Conversion(Fingerprint),
+    /// A status update.
+    OrderStatus,
+}
+
+impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
+    /// Puts an edge together.
+    ///
+    /// # Errors
+    /// The configuration is out of range.
+    pub fn new(parts: Parts<P, C, R>) -> Result<Edge<P, C, R>, ConfigError> {
+        parts.config.check()?;
+        Ok(Edge(Arc::new(Inner {
+            auth: AuthTable::new(&parts.registry),
+            in_flight: Arc::new(Semaphore::new(parts.config.in_flight_max)),
+            clicks_watched: Arc::new(Semaphore::new(parts.config.clicks_watched_max)),
+            flights: Flights::new(),
+            keys_in_flight: Flights::new(),
+            recent_claims: Cache::new(parts.config.recent_claims_max),
+            registry: parts.registry,
+            publisher: parts.publisher,
+            claims: parts.claims,
+            read_model: parts.read_model,
+            clock: parts.clock,
+            readiness: parts.readiness,
+            metrics: parts.metrics,
+            exposition: parts.exposition,
+            config: parts.config,
+        })))
+    }
+
+    /// The routes, for [`crate::serve`] or for a test.
+    pub fn router(&self) -> Router {
+        routes::router(self.clone())
+    }
+
+    /// The limits and deadlines it runs under.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+}
+
+impl<P, C, R> Inner<P, C, R> {
+    /// The present instant.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// A topic of the catalogue as the logs know it.
+pub(crate) const fn topic(spec: &schemas::topics::TopicSpec) -> Topic {
+    Topic { id: spec.number, name: spec.name }
+}
+
+impl<P, C, R> Clone for Edge<P, C, R> {
+    fn clone(&self) -> Self {
+        Edge(Arc::clone(&self.0))
+    }
+}
+
+impl<P, C, R> fmt::Debug for Edge<P, C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge").field("auth", &self.0.auth).field("config", &self.0.config).finish_non_exhaustive()
+    }
+}

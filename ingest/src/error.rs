@@ -1,0 +1,155 @@
+//! Every way a request can fail, and the one place where a failure becomes a response and a log line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::auth::AuthError;
+
+/// Why a request was not done. `Display` is for the log; [`Error::messages`] is for the caller.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{0}")]
+    Auth(#[from] AuthError),
+    #[error("malformed JSON: {0}")]
+    MalformedJson(String),
+    #[error("invalid: {}", .0.join("; "))]
+    Validation(Vec<String>),
+    #[error("the content type is not application/json")]
+    UnsupportedMediaType,
+    #[error("the body is over {bytes_max} bytes")]
+    BodyTooLarge { bytes_max: usize },
+    #[error("the body did not arrive within {0:?}")]
+    BodyTimeout(Duration),
+    #[error("the body broke off: {0}")]
+    BodyBroken(String),
+    #[error("nothing is here: {0}")]
+    NotFound(&'static str),
+    #[error("the method is not allowed here")]
+    MethodNotAllowed,
+    #[error("the idempotency key was used with another body")]
+    IdempotencyKeyReused,
+    #[error("unavailable: {internal}")]
+    Unavailable { external: &'static str, internal: String, retry_after: Duration },
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// Where a failed response keeps its error until it is rendered.
+#[derive(Clone)]
+struct Failure(Arc<Error>);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorBody<'a> {
+    status_code: u16,
+    error: &'a str,
+    code: &'a str,
+    message: Vec<String>,
+    request_id: &'a str,
+}
+
+impl Error {
+    fn status(&self) -> StatusCode {
+        match self {
+            Error::Auth(_) => StatusCode::UNAUTHORIZED,
+            Error::MalformedJson(_) | Error::Validation(_) | Error::BodyBroken(_) => StatusCode::BAD_REQUEST,
+            Error::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Error::NotFound(_) => StatusCode::NOT_FOUND,
+            Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Error::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Error::Auth(error) => error.code(),
+            Error::MalformedJson(_) | Error::BodyBroken(_) => "MALFORMED_JSON",
+            Error::Validation(_) => "VALIDATION_FAILED",
+            Error::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Error::BodyTooLarge { .. } => "BODY_TOO_LARGE",
+            Error::BodyTimeout(_) => "REQUEST_TIMEOUT",
+            Error::NotFound(_) => "NOT_FOUND",
+            Error::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Error::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Error::Unavailable { .. } => "UNAVAILABLE",
+            Error::Internal(_) => "INTERNAL",
+        }
+    }
+
+    fn messages(&self) -> Vec<String> {
+        match self {
+            Error::Auth(error) => vec![error.to_string()],
+            Error::MalformedJson(message) => vec![message.clone()],
+            Error::Validation(faults) => faults.clone(),
+            Error::UnsupportedMediaType => vec!["Content-Type must be application/json".to_owned()],
+            Error::BodyTooLarge { bytes_max } => vec![format!("the body must have at most {bytes_max} bytes")],
+            Error::BodyTimeout(deadline) => vec![format!("the body must arrive within {deadline:?}")],
+            Error::BodyBroken(_) => vec!["the body ended before it was complete".to_owned()],
+            Error::NotFound(what) => vec![(*what).to_owned()],
+            Error::MethodNotAllowed => vec!["the header Allow names the methods allowed here".to_owned()],
+            Error::IdempotencyKeyReused => {
+                vec!["the idempotency key was used with another body in the last 24 h: send a new key".to_owned()]
+            }
+            Error::Unavailable { external, .. } => vec![(*external).to_owned()],
+            Error::Internal(_) => {
+                vec!["the server failed; it may have been recorded, and a retry is safe".to_owned()]
+            }
+        }
+    }
+
+    /// Writes the one body that all errors have into a response that may carry headers already.
+    fn render(&self, response: &mut Response, request_id: &str) {
+        let status = self.status();
+        let error = status.canonical_reason().unwrap_or("Error");
+        let body =
+            ErrorBody { status_code: status.as_u16(), error, code: self.code(), message: self.messages(), request_id };
+        let json = serde_json::to_vec(&body).expect("strings and numbers are JSON");
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Error::Unavailable { retry_after, .. } = self {
+            headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
+        }
+        if matches!(self, Error::BodyTooLarge { .. } | Error::BodyTimeout(_) | Error::BodyBroken(_)) {
+            // What is left of the body would be read as the next request.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        *response.body_mut() = Body::from(json);
+    }
+
+    fn log(&self, request_id: &str, route: &'static str) {
+        let (status, code) = (self.status().as_u16(), self.code());
+        if self.status().is_server_error() {
+            tracing::error!(request_id, route, status, code, error = %self, "request failed");
+        } else {
+            tracing::debug!(request_id, route, status, code, error = %self, "request refused");
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(Failure(Arc::new(self)));
+        response
+    }
+}
+
+/// Renders and logs the failure of a response, if it has one, and returns the failure's code.
+pub(crate) fn finish(response: &mut Response, request_id: &str, route: &'static str) -> Option<&'static str> {
+    let Failure(failure) = response.extensions_mut().remove::<Failure>()?;
+    failure.render(response, request_id);
+    failure.log(request_id, route);
+    Some(failure.code())
+}

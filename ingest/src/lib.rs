@@ -1,0 +1,45 @@
+//! The HTTP edge: authenticates a request, validates it, publishes it to the log, claims it, and answers.
+//!
+//! A 202 means that the event is durable in the log, and nothing else. What is checked, in this order: the size of
+//! the body, the key, the timestamp, the signature over the raw bytes, the key's status, the media type, the JSON,
+//! every field; only then is anything published.
+//!
+//! **Architecture Invariant:** this crate never computes a commission, and knows no rule.
+//!
+//! **Architecture Invariant:** the log decides, a claim is courtesy. Publish comes before claim, so a crash between
+//! the two costs a caller a second RECEIVED and never an order; without its claim store the edge still accepts.
+//!
+//! **Architecture Invariant:** nothing here waits without a deadline or holds a queue without a bound: [`Config`]
+//! names every one of them.
+//!
+//! **Architecture Invariant:** a body is read once, and what was signed is what is parsed.
+
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod edge;
+pub mod metrics;
+pub mod readiness;
+pub mod server;
+
+mod body;
+mod clicks;
+mod conversion;
+mod error;
+mod fields;
+mod flight;
+mod idempotency;
+mod json;
+mod order_status;
+mod request;
+mod routes;
+mod submit;
+mod view;
+
+pub use auth::AuthTable;
+pub use clock::{Clock, SystemClock};
+pub use config::{Config, ConfigError};
+pub use edge::{Edge, Parts};
+pub use metrics::Metrics;
+pub use readiness::Readiness;
+pub use server::{Drained, serve};

@@ -1,0 +1,138 @@
+//! The routes, and the order of checks that the signed ones share.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use schemas::Timestamp;
+use serde::Serialize;
+use store::{Claims, ReadModel};
+use streams::Publisher;
+use tokio::time::Instant;
+
+use crate::auth::Caller;
+use crate::edge::{Edge, Inner};
+use crate::error::Error;
+use crate::request::{Context, surround};
+
+mod click;
+mod health;
+mod reading;
+mod reports;
+
+/// Which route a request took: a label of few values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Conversions,
+    Conversion,
+    OrderStatus,
+    Click,
+    Live,
+    Ready,
+    Metrics,
+    Unmatched,
+}
+
+impl Route {
+    const MATCHED: [Route; 7] = [
+        Route::Conversions,
+        Route::Conversion,
+        Route::OrderStatus,
+        Route::Click,
+        Route::Live,
+        Route::Ready,
+        Route::Metrics,
+    ];
+
+    /// The path as the router knows it.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Route::Conversions => "/api/v1/conversions",
+            Route::Conversion => "/api/v1/conversions/{id}",
+            Route::OrderStatus => "/api/v1/order-status",
+            Route::Click => "/c/{link}",
+            Route::Live => "/health/live",
+            Route::Ready => "/health/ready",
+            Route::Metrics => "/metrics",
+            Route::Unmatched => "unmatched",
+        }
+    }
+
+    /// The route of the path that the router matched.
+    pub(crate) fn of(matched: Option<&MatchedPath>) -> Route {
+        let route = matched.and_then(|path| Route::MATCHED.into_iter().find(|route| route.path() == path.as_str()));
+        route.unwrap_or(Route::Unmatched)
+    }
+
+    /// Whether the bound on requests in flight holds for it. A shopper is redirected however busy the API is.
+    pub(crate) fn is_bounded(self) -> bool {
+        match self {
+            Route::Conversions | Route::Conversion | Route::OrderStatus => true,
+            Route::Click | Route::Live | Route::Ready | Route::Metrics | Route::Unmatched => false,
+        }
+    }
+}
+
+/// All routes of an edge.
+pub(crate) fn router<P: Publisher, C: Claims, R: ReadModel>(edge: Edge<P, C, R>) -> Router {
+    Router::new()
+        .route(Route::Conversions.path(), post(reports::conversion::<P, C, R>))
+        .route(Route::Conversion.path(), get(reading::conversion::<P, C, R>))
+        .route(Route::OrderStatus.path(), post(reports::order_status::<P, C, R>))
+        .route(Route::Click.path(), get(click::follow::<P, C, R>))
+        .route(Route::Live.path(), get(health::live))
+        .route(Route::Ready.path(), get(health::ready::<P, C, R>))
+        .route(Route::Metrics.path(), get(health::metrics::<P, C, R>))
+        .fallback(async || Error::NotFound("no such route"))
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(from_fn_with_state(edge.clone(), surround::<P, C, R>))
+        .with_state(edge)
+}
+
+/// A request whose sender is known.
+struct Signed {
+    caller: Arc<Caller>,
+    headers: HeaderMap,
+    uri: Uri,
+    body: Bytes,
+    context: Context,
+    received_at: Timestamp,
+    deadline: Instant,
+}
+
+impl<P, C, R> Inner<P, C, R> {
+    /// Reads the body and checks who sent it.
+    async fn authenticate(&self, request: Request) -> Result<Signed, Error> {
+        let (head, body) = request.into_parts();
+        let body = crate::body::read(body, self.config.body_bytes_max, self.config.body_deadline).await?;
+        let received_at = self.now();
+        let caller = self
+            .auth
+            .verify(&head.headers, &body, received_at)
+            .inspect_err(|error| self.metrics.not_let_in(error.code()))?;
+        let context = head.extensions.get::<Context>().expect("the layer around all routes puts it there").clone();
+        let deadline = Instant::now() + self.config.request_deadline;
+        Ok(Signed { caller, headers: head.headers, uri: head.uri, body, context, received_at, deadline })
+    }
+}
+
+/// Whether the body is said to be JSON.
+fn check_json(headers: &HeaderMap) -> Result<(), Error> {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = media_type.split(';').next().unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Error::UnsupportedMediaType) }
+}
+
+fn json_response(status: StatusCode, body: &impl Serialize) -> Result<Response, Error> {
+    let json = serde_json::to_vec(body).map_err(|error| Error::Internal(error.to_string()))?;
+    let mut response = Response::new(json.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}

@@ -1,0 +1,50 @@
+//! `GET /health/live`, `GET /health/ready` and `GET /metrics`.
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+use store::{Claims, ReadModel};
+use streams::Publisher;
+
+use super::json_response;
+use crate::edge::Edge;
+use crate::error::Error;
+
+#[derive(Serialize)]
+struct HealthBody {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
+}
+
+/// Whether the process lives: it does if it answers.
+pub(super) async fn live() -> Result<Response, Error> {
+    json_response(StatusCode::OK, &HealthBody { status: "live", reasons: Vec::new() })
+}
+
+/// Whether requests should come here.
+pub(super) async fn ready<P: Publisher, C: Claims, R: ReadModel>(
+    State(edge): State<Edge<P, C, R>>,
+) -> Result<Response, Error> {
+    let reasons = edge.0.readiness.reasons();
+    if reasons.is_empty() {
+        json_response(StatusCode::OK, &HealthBody { status: "ready", reasons })
+    } else {
+        json_response(StatusCode::SERVICE_UNAVAILABLE, &HealthBody { status: "not_ready", reasons })
+    }
+}
+
+/// What is counted, as OpenMetrics text.
+pub(super) async fn metrics<P: Publisher, C: Claims, R: ReadModel>(
+    State(edge): State<Edge<P, C, R>>,
+) -> Result<Response, Error> {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &edge.0.exposition)
+        .map_err(|error| Error::Internal(format!("metrics cannot be written: {error}")))?;
+    let mut response = Response::new(text.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
+    Ok(response)
+}

@@ -1,0 +1,59 @@
+//! `GET /api/v1/conversions/{id}`.
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use percent_encoding::percent_decode_str;
+use schemas::ids::{ConversionId, OrderKey};
+use store::{Claims, ConversionView, ReadModel};
+use streams::Publisher;
+use tokio::time::timeout;
+
+use super::json_response;
+use crate::auth::Caller;
+use crate::edge::{Edge, Inner};
+use crate::error::Error;
+use crate::view::ConversionBody;
+
+const NOT_FOUND: Error = Error::NotFound("no such conversion of this merchant in this mode");
+
+/// Shows a conversion, by the merchant's order id or by its own.
+pub(super) async fn conversion<P: Publisher, C: Claims, R: ReadModel>(
+    State(edge): State<Edge<P, C, R>>,
+    request: Request,
+) -> Result<Response, Error> {
+    let signed = edge.0.authenticate(request).await?;
+    let id = signed.uri.path().rsplit('/').next().unwrap_or("");
+    let id = percent_decode_str(id).decode_utf8().map_err(|_| NOT_FOUND)?;
+    let view = edge.0.find(&signed.caller, &id).await?.ok_or(NOT_FOUND)?;
+    json_response(StatusCode::OK, &ConversionBody::of(&view)?)
+}
+
+impl<P, C, R: ReadModel> Inner<P, C, R> {
+    /// An order id comes first, so that one that looks like a conversion id is still found.
+    async fn find(&self, caller: &Caller, id: &str) -> Result<Option<ConversionView>, Error> {
+        let order = OrderKey { merchant_id: &caller.merchant_id, livemode: caller.livemode, external_order_id: id };
+        if let Some(view) = self.read(order.conversion_id()).await? {
+            return Ok(Some(view));
+        }
+        let Some(conversion_id) = ConversionId::parse(id) else { return Ok(None) };
+        let view = self.read(conversion_id).await?;
+        Ok(view.filter(|view| {
+            view.conversion.merchant_id == caller.merchant_id && view.conversion.livemode == caller.livemode
+        }))
+    }
+
+    async fn read(&self, id: ConversionId) -> Result<Option<ConversionView>, Error> {
+        let deadline = self.config.store_deadline;
+        let internal = match timeout(deadline, self.read_model.conversion(id)).await {
+            Ok(Ok(view)) => return Ok(view),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the read model did not answer within {deadline:?}"),
+        };
+        Err(Error::Unavailable {
+            external: "conversions cannot be read at the moment: try again",
+            internal,
+            retry_after: self.config.retry_after,
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! `POST /api/v1/conversions` and `POST /api/v1/order-status`.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use schemas::ids::{ConversionId, EventKind, OrderKey, event_id};
+use schemas::records::IdempotencyUse;
+use schemas::topics::CONVERSIONS;
+use serde::Serialize;
+use store::{Claims, Fingerprint, IdempotencyScope, ReadModel, status_digest};
+use streams::{Message, Publisher};
+
+use super::{Signed, check_json, json_response};
+use crate::clock::uuid_at;
+use crate::conversion;
+use crate::edge::{Edge, topic};
+use crate::error::Error;
+use crate::fields::Reader;
+use crate::idempotency::IdempotencyKey;
+use crate::json::Object;
+use crate::order_status;
+use crate::submit::{Identity, Outcome, Submission};
+
+const X_CONFLICT: HeaderName = HeaderName::from_static("x-conflict");
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AcceptedBody<'a> {
+    event_id: &'a str,
+    status: &'a str,
+    duplicate: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DuplicateBody {
+    status: &'static str,
+    conversion_id: ConversionId,
+    duplicate: bool,
+}
+
+/// Reports a conversion.
+pub(super) async fn conversion<P: Publisher, C: Claims, R: ReadModel>(
+    State(edge): State<Edge<P, C, R>>,
+    request: Request,
+) -> Result<Response, Error> {
+    let signed = edge.0.authenticate(request).await?;
+    let (reader, key) = signed.open(conversion::FIELDS)?;
+    let event_id = event_id(EventKind::Conversion, uuid_at(signed.received_at));
+    let mut record =
+        conversion::read(reader, &signed.caller, event_id, signed.received_at).map_err(Error::Validation)?;
+    let used = |key: &IdempotencyKey| IdempotencyUse { key: key.key.clone(), body_digest: key.body_digest_hex() };
+    record.idempotency = key.as_ref().map(used);
+    let order = signed.order(&record.external_order_id);
+    let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
+    let identity = Identity::Conversion(Fingerprint::of(&record));
+    let submission = signed.submission(order.conversion_id(), identity, record.event_id, key);
+    answer(edge, signed, submission, message, "RECEIVED").await
+}
+
+/// Reports a new status of an order.
+pub(super) async fn order_status<P: Publisher, C: Claims, R: ReadModel>(
+    State(edge): State<Edge<P, C, R>>,
+    request: Request,
+) -> Result<Response, Error> {
+    let signed = edge.0.authenticate(request).await?;
+    let (reader, key) = signed.open(order_status::FIELDS)?;
+    let event_id = event_id(EventKind::OrderStatus, uuid_at(signed.received_at));
+    let record = order_status::read(reader, &signed.caller, event_id, signed.received_at).map_err(Error::Validation)?;
+    let order = signed.order(&record.external_order_id);
+    let conversion_id = order.conversion_id();
+    let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
+    let identity = Identity::OrderStatus(status_digest(conversion_id, record.status, record.status_updated_at));
+    let submission = signed.submission(conversion_id, identity, record.event_id, key);
+    answer(edge, signed, submission, message, "ACCEPTED").await
+}
+
+impl Signed {
+    /// Begins to read the body, and takes the idempotency key; its faults are told with those of the fields.
+    fn open(&self, fields: &'static [&'static str]) -> Result<(Reader<'_>, Option<IdempotencyKey>), Error> {
+        check_json(&self.headers)?;
+        let object = Object::parse(&self.body, fields).map_err(Error::MalformedJson)?;
+        let mut reader = Reader::new(object);
+        let key = IdempotencyKey::of(&self.headers, &self.body).unwrap_or_else(|fault| {
+            reader.fault(fault);
+            None
+        });
+        Ok((reader, key))
+    }
+
+    fn order<'a>(&'a self, external_order_id: &'a str) -> OrderKey<'a> {
+        OrderKey { merchant_id: &self.caller.merchant_id, livemode: self.caller.livemode, external_order_id }
+    }
+
+    fn submission(
+        &self,
+        conversion_id: ConversionId,
+        identity: Identity,
+        event_id: String,
+        key: Option<IdempotencyKey>,
+    ) -> Submission {
+        let (merchant_id, livemode) = (self.caller.merchant_id.clone(), self.caller.livemode);
+        Submission {
+            conversion_id,
+            identity,
+            event_id,
+            idempotency: key.map(|key| (IdempotencyScope { merchant_id, livemode }, key)),
+            received_at: self.received_at,
+            request_id: self.context.request_id.clone(),
+            deadline: self.deadline,
+        }
+    }
+}
+
+/// Runs a submission to its end in a task of its own, so that a sender who goes away leaves nothing half-done.
+async fn answer<P: Publisher, C: Claims, R: ReadModel>(
+    edge: Edge<P, C, R>,
+    signed: Signed,
+    submission: Submission,
+    message: Message,
+    accepted: &'static str,
+) -> Result<Response, Error> {
+    let conversion_id = submission.conversion_id;
+    let place = signed.context.place;
+    let flow = tokio::spawn(async move {
+        let _place = place;
+        edge.0.submit(submission, message).await
+    });
+    let outcome = flow.await.map_err(|error| Error::Internal(format!("a submission did not end: {error}")))??;
+    match outcome {
+        Outcome::Accepted { event_id } => {
+            let body = AcceptedBody { event_id: &event_id, status: accepted, duplicate: false };
+            json_response(StatusCode::ACCEPTED, &body)
+        }
+        Outcome::Duplicate { conflict } => {
+            let body = DuplicateBody { status: "DUPLICATE", conversion_id, duplicate: true };
+            let mut response = json_response(StatusCode::ACCEPTED, &body)?;
+            if !conflict.is_empty() {
+                let fields = HeaderValue::from_str(&conflict.join(", ")).expect("field names are ASCII");
+                response.headers_mut().insert(X_CONFLICT, fields);
+            }
+            Ok(response)
+        }
+    }
+}

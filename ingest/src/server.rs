@@ -1,0 +1,153 @@
+//! Connections: accepted up to a bound, cut when they idle, and finished before the process ends.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use store::{Claims, ReadModel};
+use streams::Publisher;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::edge::Edge;
+use crate::metrics::Metrics;
+
+/// How long to wait after the system refused to accept a connection, as it does when it is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Largest head of a request in bytes.
+const HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// How a shutdown ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Drained {
+    /// Every accepted request was answered and every report published and claimed.
+    Completely,
+    /// The shutdown deadline passed first.
+    Cut {
+        /// Connections that were closed with a request under way.
+        connections: usize,
+        /// Reports that were still under way, whose senders got no answer and will retry.
+        requests: usize,
+    },
+}
+
+/// Serves an edge until `shutdown` resolves; then tells through readiness that no more should come, stops accepting,
+/// and finishes what was accepted within the configured deadline. The log is to be closed after this returns.
+///
+/// # Panics
+/// Never: the semaphores it waits on are not closed.
+pub async fn serve<P: Publisher, C: Claims, R: ReadModel>(
+    listener: TcpListener,
+    edge: Edge<P, C, R>,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
+    let config = edge.config().clone();
+    let slots = Arc::new(Semaphore::new(config.connections_max));
+    let (stop, stopped) = watch::channel(());
+    let service = Service::new(edge.router(), config.idle_deadline, edge.0.metrics.clone());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = async {
+            let slot = Arc::clone(&slots).acquire_owned().await.expect("never closed");
+            listener.accept().await.map(|(stream, _address)| (stream, slot))
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, slot)) => drop(connections.spawn(service.clone().run(stream, slot, stopped.clone()))),
+            Err(error) => pause_after(&error).await,
+        }
+        // Ended connections are forgotten here, so that the set holds only those open.
+        while connections.try_join_next().is_some() {}
+    }
+    edge.0.readiness.draining();
+    drop(listener);
+    drop(stop);
+    drain(&edge, connections, Instant::now() + config.shutdown_deadline).await
+}
+
+async fn pause_after(error: &io::Error) {
+    // The first three are the fault of one client that went away while it was being accepted.
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {}
+        _ => {
+            tracing::error!(%error, "accepting a connection failed");
+            sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+async fn drain<P, C, R>(edge: &Edge<P, C, R>, mut connections: JoinSet<()>, deadline: Instant) -> Drained {
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout_at(deadline, all_ended).await;
+    let cut = connections.len();
+    connections.shutdown().await;
+    // A report whose sender went away is on no connection, yet in flight.
+    let edge = &edge.0;
+    let all = u32::try_from(edge.config.in_flight_max).expect("the configuration was checked");
+    let in_flight_ended = timeout_at(deadline, edge.in_flight.acquire_many(all)).await.is_ok();
+    let requests = if in_flight_ended { 0 } else { edge.config.in_flight_max - edge.in_flight.available_permits() };
+    if cut == 0 && requests == 0 { Drained::Completely } else { Drained::Cut { connections: cut, requests } }
+}
+
+/// What every connection runs.
+#[derive(Clone)]
+struct Service {
+    router: TowerToHyperService<Router>,
+    http: http1::Builder,
+    metrics: Metrics,
+}
+
+impl Service {
+    fn new(router: Router, idle_deadline: Duration, metrics: Metrics) -> Service {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(idle_deadline).max_buf_size(HEAD_BYTES_MAX);
+        Service { router: TowerToHyperService::new(router), http, metrics }
+    }
+
+    async fn run(self, stream: TcpStream, slot: OwnedSemaphorePermit, mut stopped: watch::Receiver<()>) {
+        let _slot = slot;
+        let _open = Open::new(self.metrics);
+        // An answer is one small write: waiting for more to send would only delay it.
+        let _ = stream.set_nodelay(true);
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), self.router));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = stopped.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+}
+
+/// Counts a connection while it is open.
+struct Open(Metrics);
+
+impl Open {
+    fn new(metrics: Metrics) -> Open {
+        metrics.connections.inc();
+        Open(metrics)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
+}

@@ -1,0 +1,154 @@
+//! A conversion as its merchant reads it.
+
+use schemas::Currency;
+use schemas::ids::ConversionId;
+use schemas::records::{
+    Cause, CauseType, Commission, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned, OrderStatus,
+    ReportedStatus, RuleLevel, TimelineEntry,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use store::ConversionView;
+
+use crate::error::Error;
+
+/// The answer to `GET /api/v1/conversions/{id}`: every field is there, `null` when it has no value.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConversionBody<'a> {
+    conversion_id: ConversionId,
+    event_id: &'a str,
+    external_order_id: &'a str,
+    livemode: bool,
+    state: ConversionState,
+    confidence: Option<Confidence>,
+    confidence_reason: Option<ConfidenceReason>,
+    click_id: Option<&'a str>,
+    affiliate_id: Option<&'a str>,
+    campaign_id: Option<&'a str>,
+    external_product_id: Option<&'a str>,
+    order_amount: String,
+    currency: Currency,
+    order_status: OrderStatus,
+    ordered_at: String,
+    received_at: String,
+    coupon_code: Option<&'a str>,
+    metadata: Option<&'a RawValue>,
+    commission: Option<CommissionBody<'a>>,
+    hold_until: Option<String>,
+    conflicts: i32,
+    timeline: Vec<EntryBody<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CommissionBody<'a> {
+    amount: String,
+    currency: Currency,
+    level: RuleLevel,
+    rule_id: &'a str,
+    rate: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct EntryBody<'a> {
+    seq: i32,
+    state: ConversionState,
+    at: String,
+    cause: CauseBody<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CauseBody<'a> {
+    #[serde(rename = "type")]
+    kind: CauseType,
+    event_id: Option<&'a str>,
+    order_status: Option<ReportedStatus>,
+    applied: bool,
+    fields: &'a [String],
+}
+
+impl<'a> ConversionBody<'a> {
+    /// What the merchant of a conversion may see of it.
+    ///
+    /// # Errors
+    /// The metadata is no JSON, which nothing that was accepted can be.
+    pub(crate) fn of(view: &'a ConversionView) -> Result<ConversionBody<'a>, Error> {
+        let conversion = &view.conversion;
+        let metadata = conversion.metadata.as_deref().map(serde_json::from_str::<&RawValue>).transpose();
+        let metadata = metadata.map_err(|error| {
+            Error::Internal(format!("the metadata of {} is damaged: {error}", conversion.conversion_id))
+        })?;
+        let attributed = |id: &'a Option<String>| id.as_deref().filter(|_| is_attributed(conversion));
+        let hides_click = conversion.confidence_reason == Some(ConfidenceReason::ClickNotYours);
+        Ok(ConversionBody {
+            conversion_id: conversion.conversion_id,
+            event_id: &conversion.event_id,
+            external_order_id: &conversion.external_order_id,
+            livemode: conversion.livemode,
+            state: conversion.state,
+            confidence: conversion.confidence,
+            confidence_reason: conversion.confidence_reason.map(told),
+            click_id: conversion.click_id.as_deref(),
+            affiliate_id: attributed(&conversion.affiliate_id),
+            campaign_id: attributed(&conversion.campaign_id),
+            external_product_id: conversion.external_product_id.as_deref(),
+            order_amount: conversion.currency.format_amount(conversion.amount_minor),
+            currency: conversion.currency,
+            order_status: conversion.order_status,
+            ordered_at: conversion.ordered_at.to_string(),
+            received_at: conversion.received_at.to_string(),
+            coupon_code: conversion.coupon_code.as_deref(),
+            metadata,
+            commission: conversion.commission.as_ref().map(CommissionBody::of),
+            hold_until: conversion.hold_until.map(|at| at.to_string()),
+            conflicts: conversion.conflicts,
+            timeline: view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click)).collect(),
+        })
+    }
+}
+
+/// Nobody learns of another merchant's clicks, not even that there is one.
+fn told(reason: ConfidenceReason) -> ConfidenceReason {
+    match reason {
+        ConfidenceReason::ClickNotYours => ConfidenceReason::ClickUnknown,
+        ConfidenceReason::NoClick
+        | ConfidenceReason::ClickUnknown
+        | ConfidenceReason::ClickOutsideWindow
+        | ConfidenceReason::ClickAfterOrder
+        | ConfidenceReason::CouponOnly => reason,
+    }
+}
+
+fn is_attributed(conversion: &ConversionTransitioned) -> bool {
+    match conversion.confidence {
+        Some(Confidence::High) => true,
+        Some(Confidence::Low) | None => false,
+    }
+}
+
+impl<'a> CommissionBody<'a> {
+    fn of(commission: &'a Commission) -> CommissionBody<'a> {
+        CommissionBody {
+            amount: commission.currency.format_amount(commission.amount_minor),
+            currency: commission.currency,
+            level: commission.level,
+            rule_id: &commission.rule_id,
+            rate: commission.rate.as_deref(),
+        }
+    }
+}
+
+impl<'a> EntryBody<'a> {
+    fn of(entry: &'a TimelineEntry, hides_click: bool) -> EntryBody<'a> {
+        let Cause { kind, event_id, order_status, applied, fields } = &entry.cause;
+        let kind = match kind {
+            CauseType::Click if hides_click => CauseType::ClickWaitElapsed,
+            kind => *kind,
+        };
+        let cause =
+            CauseBody { kind, event_id: event_id.as_deref(), order_status: *order_status, applied: *applied, fields };
+        EntryBody { seq: entry.seq, state: entry.state, at: entry.at.to_string(), cause }
+    }
+}

@@ -1,0 +1,134 @@
+//! `POST /api/v1/order-status`.
+
+use schemas::Timestamp;
+use schemas::ids::OrderKey;
+use schemas::records::{OrderStatusReported, ReportedStatus};
+use serde_json::{Value, json};
+
+use crate::support::{Bench, Call, NOW_S, ONE_TEST, StoreMode};
+
+const AT: &str = "2026-06-14T09:00:00Z";
+
+#[tokio::test]
+async fn an_update_is_published_as_sent() {
+    let bench = Bench::new();
+    let sent = json!({ "externalOrderId": "A", "status": "commission_rejected", "clickId": "clk_1",
+        "statusUpdatedAt": AT, "reason": "fraud", "metadata": { "by": "ops" } });
+    let reply = bench.send(Call::status(sent.to_string())).await;
+    let record: OrderStatusReported = bench.published();
+    let expected = format!(r#"{{"eventId":"{}","status":"ACCEPTED","duplicate":false}}"#, record.event_id);
+    assert_eq!((reply.status.as_u16(), reply.text.as_str()), (202, expected.as_str()));
+    assert!(record.event_id.starts_with("osevt_"));
+    let order = OrderKey { merchant_id: "mer_one", livemode: true, external_order_id: "A" };
+    assert_eq!(bench.log.messages()[0].key, order.to_bytes());
+    assert_eq!(
+        record,
+        OrderStatusReported {
+            event_id: record.event_id.clone(),
+            merchant_id: "mer_one".to_owned(),
+            livemode: true,
+            external_order_id: "A".to_owned(),
+            status: ReportedStatus::CommissionRejected,
+            click_id: Some("clk_1".to_owned()),
+            status_updated_at: Some(Timestamp((NOW_S - 1_800) * 1_000)),
+            received_at: Timestamp(NOW_S * 1_000),
+            reason: Some("fraud".to_owned()),
+            metadata: Some(r#"{"by":"ops"}"#.to_owned()),
+        }
+    );
+    let again = bench.send(Call::status(sent.to_string())).await;
+    let expected = format!(r#"{{"status":"DUPLICATE","conversionId":"{}","duplicate":true}}"#, order.conversion_id());
+    assert_eq!((again.status.as_u16(), again.text.as_str()), (202, expected.as_str()));
+    assert_eq!(bench.log.count(), 1);
+}
+
+#[tokio::test]
+async fn the_same_is_order_status_and_time() {
+    let bench = Bench::new();
+    let update = |order: &str, status: &str, at: Option<&str>| {
+        Call::status(json!({ "externalOrderId": order, "status": status, "statusUpdatedAt": at }).to_string())
+    };
+    let all = || {
+        [
+            update("A", "paid", None),
+            update("A", "paid", Some(AT)),
+            update("A", "paid", Some("2026-06-14T09:00:01Z")),
+            update("A", "delivered", Some(AT)),
+            update("B", "paid", Some(AT)),
+            update("A", "paid", Some(AT)).by(ONE_TEST),
+        ]
+    };
+    for call in all() {
+        bench.send(call).await.accepted("ACCEPTED");
+    }
+    for call in all() {
+        bench.send(call).await.accepted("DUPLICATE");
+    }
+    // The same instant written in another way, and other words about the same fact.
+    bench.send(update("A", "paid", Some("2026-06-14T14:45:00+05:45"))).await.accepted("DUPLICATE");
+    let told = json!({ "externalOrderId": "A", "status": "paid", "statusUpdatedAt": AT, "reason": "other" });
+    bench.send(Call::status(told.to_string())).await.accepted("DUPLICATE");
+    assert_eq!(bench.log.count(), 6);
+}
+
+#[tokio::test]
+async fn each_field_at_and_past_its_limit() {
+    let words = "pending, confirmed, paid, delivered, cancelled, returned, refunded, commission_approved, \
+                 commission_rejected";
+    let refunded = "refundedAmount is not accepted yet: partial refunds cannot be reported; the status refunded or \
+                    returned without it reverses the whole commission";
+    let cases: Vec<(Value, Option<String>)> = vec![
+        (json!({ "status": "commission_approved" }), None),
+        (json!({ "status": "Paid" }), Some(format!("status must be one of {words}; got \"Paid\""))),
+        (json!({ "status": "" }), Some(format!("status must be one of {words}; got \"\""))),
+        (json!({ "status": null }), Some(format!("status is required: one of {words}"))),
+        (json!({ "reason": "é".repeat(500) }), None),
+        (json!({ "reason": "" }), None),
+        (
+            json!({ "reason": "é".repeat(501) }),
+            Some(format!("reason must have at most 500 characters, not 501; got \"{}…", "é".repeat(39))),
+        ),
+        (json!({ "statusUpdatedAt": "2026-06-14T09:35:00Z" }), None),
+        (
+            json!({ "statusUpdatedAt": "2026-06-14T09:35:01Z" }),
+            Some(
+                "statusUpdatedAt must not be more than 300 s after now, which is 2026-06-14T09:30:00Z; got \
+                 \"2026-06-14T09:35:01Z\""
+                    .to_owned(),
+            ),
+        ),
+        (json!({ "refundedAmount": "1.00" }), Some(refunded.to_owned())),
+        (json!({ "refundedAmount": null }), None),
+        (
+            json!({ "orderStatus": "paid" }),
+            Some("\"orderStatus\" is not a field of this request: remove it".to_owned()),
+        ),
+        (
+            json!({ "externalOrderId": null }),
+            Some("externalOrderId is required: a string of 1 to 160 characters".to_owned()),
+        ),
+    ];
+    for (changes, fault) in cases {
+        let bench = Bench::new();
+        let mut body = json!({ "externalOrderId": "A", "status": "paid" });
+        for (name, value) in changes.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let reply = bench.send(Call::status(body.to_string())).await;
+        match fault {
+            None => reply.accepted("ACCEPTED"),
+            Some(fault) => assert_eq!(reply.error(400, "VALIDATION_FAILED"), [fault], "{changes}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_claims_updates_are_still_accepted() {
+    let bench = Bench::new();
+    bench.claims.set(StoreMode::Fails);
+    let sent = r#"{"externalOrderId":"A","status":"paid"}"#;
+    bench.send(Call::status(sent)).await.accepted("ACCEPTED");
+    assert!(bench.metric("order_statuses_unclaimed_total 1").await);
+    // The process itself remembers.
+    bench.send(Call::status(sent)).await.accepted("DUPLICATE");
+}
