@@ -19,6 +19,9 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{Cli, Command, LogFormat, Logging};
 use crate::error::CliError;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {

@@ -1,28 +1,7 @@
-//! The clock, injected so that tests can set it.
-
-use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+//! Ids made from the clock, which is injected so that tests can set it.
 
 use schemas::Timestamp;
 use uuid::{NoContext, Uuid};
-
-/// Tells the time.
-pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The present instant.
-    fn now(&self) -> Timestamp;
-}
-
-/// The clock of the machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
-    fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
-    }
-}
 
 /// A UUIDv7 made at `now`: random, and sorting by time.
 pub(crate) fn uuid_at(now: Timestamp) -> Uuid {

@@ -9,11 +9,10 @@ use schemas::Timestamp;
 use schemas::registry::Registry;
 use store::IdempotencyScope;
 use store::{Claims, Fingerprint, ReadModel};
-use streams::{Publisher, Topic};
+use streams::{Clock, Publisher, Topic};
 use tokio::sync::Semaphore;
 
 use crate::auth::AuthTable;
-use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::flight::Flights;
 use crate::metrics::Metrics;
@@ -21,7 +20,7 @@ use crate::readiness::Readiness;
 use crate::routes;
 
 /// What an edge is made of.
-#[derive(Debug)]
+#[allow(missing_debug_implementations, reason = "a clock has no useful Debug")]
 pub struct Parts<P, C, R> {
     /// Merchants, keys and links.
     pub registry: Arc<Registry>,
@@ -119,7 +118,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
 impl<P, C, R> Inner<P, C, R> {
     /// The present instant.
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
+        Timestamp(self.clock.now_ms())
     }
 }
 

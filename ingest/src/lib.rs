@@ -15,7 +15,6 @@
 //! **Architecture Invariant:** a body is read once, and what was signed is what is parsed.
 
 pub mod auth;
-pub mod clock;
 pub mod config;
 pub mod edge;
 pub mod metrics;
@@ -24,6 +23,7 @@ pub mod server;
 
 mod body;
 mod clicks;
+mod clock;
 mod conversion;
 mod error;
 mod fields;
@@ -37,7 +37,6 @@ mod submit;
 mod view;
 
 pub use auth::AuthTable;
-pub use clock::{Clock, SystemClock};
 pub use config::{Config, ConfigError};
 pub use edge::{Edge, Parts};
 pub use metrics::Metrics;

@@ -34,7 +34,7 @@ pub enum OpenError {
     #[error(
         "{problem}, and the log begins at {first}: what the log said before is lost to reads and claims. Conversions \
          that ended before then are not found, and orders reported before then are answered RECEIVED once more, though \
-         they are not counted again. Put the file {STORE_NAME}-0.snapshot of a backup in place, or accept the loss"
+         they are not counted again. Put the file {STORE_NAME}-0.snapshot of a backup in place, or accept the loss with --accept-loss"
     )]
     Lost {
         /// What is the matter with the snapshot.

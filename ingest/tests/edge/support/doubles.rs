@@ -3,12 +3,11 @@ use std::future::pending;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ingest::Clock;
 use schemas::Timestamp;
 use schemas::ids::ConversionId;
 use store::{Claim, ClaimError, Claims, ConversionClaim, ConversionView, IdempotencyScope, ReadError, ReadModel};
 use streams::log::Pending;
-use streams::{Ack, Message, PublishError, Publisher};
+use streams::{Ack, Clock, Message, PublishError, Publisher};
 use tokio::sync::oneshot;
 
 /// A clock that stands until it is set.
@@ -26,8 +25,8 @@ impl TestClock {
 }
 
 impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
     }
 }
 

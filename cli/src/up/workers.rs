@@ -1,0 +1,140 @@
+//! The threads behind the edge: one for each processor, one that feeds the read model, one for retention.
+
+use std::fmt::Display;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, UNIX_EPOCH};
+
+use processors::{Clicks, Ledger, Orders};
+use schemas::registry::Registry;
+use store::embedded::{Feeder, STORE_NAME};
+use streams::log::Limits;
+use streams::retention::{self, Keeper};
+use streams::snapshot::FolderStores;
+use streams::{Clock, Driver, Processor, Progress, SystemClock};
+use tokio::sync::Notify;
+
+use super::data::DataFolder;
+use crate::error::CliError;
+
+/// How often retention looks for segments to drop.
+const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// How often an idle retention thread looks whether it is to stop.
+const STOP_CHECK_EVERY: Duration = Duration::from_millis(100);
+
+/// The running threads.
+pub(super) struct Workers {
+    stop: Arc<AtomicBool>,
+    alarm: Arc<Alarm>,
+    threads: Vec<JoinHandle<()>>,
+    pub(super) progress: Vec<(&'static str, Arc<Progress>)>,
+}
+
+/// Rings once a thread has failed.
+#[derive(Default)]
+struct Alarm {
+    reason: Mutex<Option<String>>,
+    rung: Notify,
+}
+
+impl Alarm {
+    fn ring(&self, reason: String) {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        self.rung.notify_one();
+    }
+}
+
+impl Workers {
+    /// Starts everything.
+    pub(super) fn start(
+        data: &DataFolder,
+        feeder: Feeder,
+        registry: &Arc<Registry>,
+        log_retention: Duration,
+    ) -> Result<Workers, CliError> {
+        let mut workers =
+            Workers { stop: Arc::default(), alarm: Arc::default(), threads: Vec::new(), progress: Vec::new() };
+        let mut keepers: Vec<Box<dyn Keeper>> = vec![Box::new(data.store.clone())];
+        keepers.push(workers.processor(data, Orders::new(Arc::clone(registry)))?);
+        keepers.push(workers.processor(data, Clicks::new(registry))?);
+        keepers.push(workers.processor(data, Ledger)?);
+        let mut feeder = feeder;
+        workers.thread(STORE_NAME, move |stop| feeder.run(stop))?;
+        let log = data.log.clone();
+        workers.thread("retention", move |stop| {
+            while wait(RETENTION_EVERY, stop) {
+                let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(SystemClock.now_ms()).unwrap_or(0));
+                // Nothing that is needed is gone after a failed round; a full disk is told by the log itself.
+                if let Err(error) = retention::round(&log, &keepers, log_retention, now) {
+                    tracing::error!(%error, "old segments of the log were not dropped");
+                }
+            }
+            Ok::<(), std::convert::Infallible>(())
+        })?;
+        Ok(workers)
+    }
+
+    /// Starts a processor, and returns its stores for retention.
+    fn processor<P: Processor>(&mut self, data: &DataFolder, processor: P) -> Result<Box<dyn Keeper>, CliError> {
+        let name = processor.name();
+        let session = data.log.session(name, &processor.inputs());
+        let stores = FolderStores::new(data.state.clone(), &data.snapshots(), name, processor.state_version());
+        let keeper = Box::new(stores.clone());
+        let mut driver = Driver::new(processor, session, Box::new(stores), Arc::new(SystemClock), Limits::default());
+        self.progress.push((name, driver.progress()));
+        self.thread(name, move |stop| driver.run(stop))?;
+        Ok(keeper)
+    }
+
+    fn thread<E: Display>(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce(&AtomicBool) -> Result<(), E> + Send + 'static,
+    ) -> Result<(), CliError> {
+        let (stop, alarm) = (Arc::clone(&self.stop), Arc::clone(&self.alarm));
+        let body = move || {
+            let ended = panic::catch_unwind(AssertUnwindSafe(|| work(&stop)));
+            match ended {
+                Ok(Ok(())) if stop.load(Ordering::Acquire) => {}
+                Ok(Ok(())) => alarm.ring(format!("{name} ended by itself")),
+                Ok(Err(error)) => alarm.ring(format!("{name}: {error}")),
+                // What it held is not used again: the process ends, and the next one begins from the log.
+                Err(_) => alarm.ring(format!("{name} panicked")),
+            }
+        };
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
+        self.threads.push(thread.map_err(|error| CliError::Failed(format!("cannot start a thread: {error}")))?);
+        Ok(())
+    }
+
+    /// Waits until a thread has failed, and says why.
+    pub(super) async fn failed(&self) -> String {
+        loop {
+            if let Some(reason) = self.alarm.reason.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+                return reason;
+            }
+            self.alarm.rung.notified().await;
+        }
+    }
+
+    /// Stops every thread after what it is at, and waits for it.
+    pub(super) fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads {
+            // What a thread failed of has rung the alarm.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Waits, and says whether to go on.
+fn wait(time: Duration, stop: &AtomicBool) -> bool {
+    let mut left = time;
+    while !stop.load(Ordering::Acquire) && !left.is_zero() {
+        thread::sleep(STOP_CHECK_EVERY);
+        left = left.saturating_sub(STOP_CHECK_EVERY);
+    }
+    !stop.load(Ordering::Acquire)
+}
