@@ -2,4 +2,5 @@
 
 mod send;
 mod support;
+mod up;
 mod watch;

@@ -1,0 +1,68 @@
+//! The audit itself: each kind of fault, put into a sound log's records, is found.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use schemas::records::Account;
+
+use crate::up::audit::audit;
+use crate::up::client::{CONVERSIONS, Client, ONE, ORDER_STATUS};
+use crate::up::cluster::Cluster;
+use crate::up::orders::{Click, Order};
+use crate::up::poll;
+use crate::up::topics::Topics;
+
+type Tamper = fn(&mut Topics);
+
+const TAMPERINGS: [(&str, Tamper); 16] = [
+    ("a report is lost", |topics| drop(topics.reports.remove(0))),
+    ("a report is another", |topics| topics.reports[1].amount_minor += 1),
+    ("an event is there twice", |topics| topics.reports.push(topics.reports[0].clone())),
+    ("a status is lost", |topics| drop(topics.statuses.pop())),
+    ("a change is there twice", |topics| topics.transitions.push(topics.transitions[0].clone())),
+    ("the last change is lost", |topics| drop(topics.transitions.pop())),
+    ("a timeline entry is lost", |topics| drop(topics.transitions[0].timeline.remove(0))),
+    ("a click is asked for twice", |topics| topics.lookups.push(topics.lookups[0].clone())),
+    ("a click is matched twice", |topics| topics.verdicts.push(topics.verdicts[0].clone())),
+    ("a commission is there twice", |topics| topics.commissions.push(topics.commissions[0].clone())),
+    ("a commission is another", |topics| topics.commissions[0].commission.amount_minor += 1),
+    ("an entry is booked twice", |topics| topics.entries.push(topics.entries[0].clone())),
+    ("an entry is lost", |topics| drop(topics.entries.remove(0))),
+    ("an entry goes nowhere", |topics| {
+        topics.entries[0].debit = Account::AffiliatePending;
+        topics.entries[0].credit = Account::AffiliatePending;
+    }),
+    ("a balance is another", |topics| topics.balances.iter_mut().for_each(|change| change.balance_minor += 1)),
+    ("a balance is told twice", |topics| topics.balances.push(topics.balances[0].clone())),
+];
+
+#[test]
+fn the_audit_finds_each() {
+    let mut cluster = Cluster::start();
+    let mut client = Client::new(&cluster.target(), &ONE);
+    let mut orders: Vec<Order> = (0..3).map(|number| Order::new(&ONE, format!("AUDIT-{number}"), 10_000)).collect();
+    orders[1].click = Click::Missing;
+    for order in &mut orders {
+        for (path, body) in [(CONVERSIONS, order.body()), (ORDER_STATUS, order.status_body("delivered"))] {
+            let answer = client.settle(path, &body, None);
+            assert_eq!(answer.status, 202, "order {}: {answer:?}", order.id);
+        }
+        order.updates.insert("delivered");
+        poll(Duration::from_secs(20), || order.unsettled(&client.conversion(&order.id)).map_or(Ok(()), Err));
+    }
+    cluster.quiet("tampering");
+    cluster.stop();
+    audit(&cluster.topics(), &orders, "before tampering");
+    let missed: Vec<&str> = TAMPERINGS
+        .iter()
+        .filter(|(_, tamper)| {
+            let mut topics = cluster.topics();
+            tamper(&mut topics);
+            catch_unwind(AssertUnwindSafe(|| audit(&topics, &orders, "tampered"))).is_ok()
+        })
+        .map(|(name, _)| *name)
+        .collect();
+    assert!(missed.is_empty(), "the audit did not find that {missed:?}");
+    let forgotten = catch_unwind(AssertUnwindSafe(|| audit(&cluster.topics(), &orders[1..], "one order too many")));
+    assert!(forgotten.is_err(), "the audit did not find an order that nobody sent");
+}

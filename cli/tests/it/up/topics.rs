@@ -1,0 +1,82 @@
+//! Everything that the log holds, topic by topic, read without the code that serves it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use schemas::records::{
+    BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
+    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported,
+};
+use schemas::topics as catalogue;
+use schemas::topics::TopicSpec;
+use schemas::{AvroRecord, codec, decode};
+use streams::embedded::{EmbeddedLog, Options};
+use streams::log::Limits;
+use streams::{Record, Topic};
+
+/// The records of every topic, each in the order of the log.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    pub(crate) reports: Vec<ConversionReported>,
+    pub(crate) statuses: Vec<OrderStatusReported>,
+    pub(crate) clicks: Vec<ClickRecorded>,
+    pub(crate) lookups: Vec<ClickLookupRequested>,
+    pub(crate) verdicts: Vec<ClickMatched>,
+    pub(crate) transitions: Vec<ConversionTransitioned>,
+    pub(crate) commissions: Vec<CommissionChanged>,
+    pub(crate) entries: Vec<LedgerEntry>,
+    pub(crate) balances: Vec<BalanceChanged>,
+    pub(crate) dead_letters: Vec<DeadLetter>,
+}
+
+impl Topics {
+    /// Reads a log that nobody else has open.
+    pub(crate) fn read(folder: &Path) -> Topics {
+        let log = EmbeddedLog::open(folder, Options::default()).expect("the log opens");
+        let topics: Vec<Topic> =
+            catalogue::CATALOGUE.iter().map(|spec| Topic { id: spec.number, name: spec.name }).collect();
+        let mut reader = log.reader(&topics, None);
+        let mut found = Topics::default();
+        loop {
+            let records = reader.next(&Limits::default(), Duration::ZERO).expect("the log reads");
+            if records.is_empty() {
+                break;
+            }
+            records.iter().for_each(|record| found.take(record));
+        }
+        assert_eq!(reader.position(), log.durable(), "everything was read");
+        log.close().expect("the log closes");
+        found
+    }
+
+    fn take(&mut self, record: &Record) {
+        const CONVERSIONS: u16 = catalogue::CONVERSIONS.number;
+        const CLICKS: u16 = catalogue::CLICKS.number;
+        const CLICK_LOOKUPS: u16 = catalogue::CLICK_LOOKUPS.number;
+        const CLICK_VERDICTS: u16 = catalogue::CLICK_VERDICTS.number;
+        const TRANSITIONS: u16 = catalogue::TRANSITIONS.number;
+        const COMMISSIONS: u16 = catalogue::COMMISSIONS.number;
+        const LEDGER_ENTRIES: u16 = catalogue::LEDGER_ENTRIES.number;
+        const BALANCES: u16 = catalogue::BALANCES.number;
+        const DEAD_LETTERS: u16 = catalogue::DEAD_LETTERS.number;
+        match record.topic {
+            CONVERSIONS if codec::is::<ConversionReported>(&record.value) => self.reports.push(value(record)),
+            CONVERSIONS => self.statuses.push(value(record)),
+            CLICKS => self.clicks.push(value(record)),
+            CLICK_LOOKUPS => self.lookups.push(value(record)),
+            CLICK_VERDICTS => self.verdicts.push(value(record)),
+            TRANSITIONS => self.transitions.push(value(record)),
+            COMMISSIONS => self.commissions.push(value(record)),
+            LEDGER_ENTRIES => self.entries.push(value(record)),
+            BALANCES => self.balances.push(value(record)),
+            DEAD_LETTERS => self.dead_letters.push(value(record)),
+            other => panic!("a record of topic {other}, which is not in the catalogue"),
+        }
+    }
+}
+
+fn value<R: AvroRecord>(record: &Record) -> R {
+    let spec: &TopicSpec = &catalogue::CATALOGUE[usize::from(record.topic) - 1];
+    assert!(spec.records.contains(&R::NAME), "{} is no record of {}", R::NAME, spec.name);
+    decode(&record.value).unwrap_or_else(|error| panic!("offset {} of {}: {error}", record.offset, spec.name))
+}
