@@ -46,7 +46,8 @@ pub trait Processor: Send + 'static {
     /// A [`Refusal`] undoes what this record did, and sends it to the dead letters; a store failure stops the worker.
     fn apply(&self, context: &mut Context<'_>, input: Input<'_>) -> Result<(), Failure>;
 
-    /// Takes a timer that is due, by the key it was set for. The timer is gone when this is called.
+    /// Takes a timer that is due, by the key it was set for. The timer is gone when this is called. One that is set now
+    /// fires in a later step, however long it is due.
     ///
     /// # Errors
     /// As for [`Processor::apply`].
@@ -98,6 +99,11 @@ impl Overlay {
     /// Deletes a row for the step itself, whatever becomes of the record that is being taken.
     pub(crate) fn delete(&mut self, row: Bytes) {
         self.0.insert(row, None);
+    }
+
+    /// Whether the step has deleted a row.
+    pub(crate) fn is_deleted(&self, row: &[u8]) -> bool {
+        matches!(self.0.get(row), Some(None))
     }
 
     /// The changes, one a key, in order of the keys.

@@ -8,30 +8,31 @@
 //!
 //! # Format
 //! `FOLDER/NAME.snapshot`: blocks of length (u32), CRC-32 (u32), bytes; integers are big-endian. The first block is the
-//! header: `CVSNAP01`, the rows' version (u32), the position (u64). Then rows, each key length (u32), key, value length
-//! (u32), value, whole rows to a block. An empty block ends the file; what follows it, or its absence, is damage.
+//! header: `CVSNAP02`, the rows' version (u32), the position (u64). Then rows, each key length (u32), key, value length
+//! (u32), value, whole rows to a block. Then an empty block, and one with the number of rows (u64), which ends the file:
+//! what follows it, or its absence, is damage. An empty block alone would be what a run of zeros reads as.
 //!
 //! # Order of operations
 //! Write `NAME.snapshot.tmp`, sync it, rename it over `NAME.snapshot`, sync the folder. Only then may the log drop
 //! segments that end at or before the snapshot's position.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf, Bytes};
 
-use crate::driver::Stores;
-use crate::retention::Keeper;
-use crate::store::{Change, FjallStore, StateFolder, StateStore, StoreError};
+use crate::store::{Change, FjallStore, StateStore, StoreError};
 
-const MAGIC: &[u8; 8] = b"CVSNAP01";
+mod stores;
+
+pub use self::stores::FolderStores;
+
+const MAGIC: &[u8; 8] = b"CVSNAP02";
 /// A block is closed when it has reached this many bytes; one row may take it further.
 const BLOCK_BYTES: usize = 1 << 20;
-/// No row is this large: a longer block is damage, not something to make room for.
-const BLOCK_BYTES_MAX: usize = 64 << 20;
+/// A frame of the log, and so a row, is half of this at most: a longer block is damage, not something to make room for.
+const BLOCK_BYTES_MAX: usize = 128 << 20;
 
 /// Where one store's snapshot is kept.
 #[derive(Clone, Debug)]
@@ -47,15 +48,13 @@ impl Snapshot {
         Snapshot { path: folder.join(format!("{name}.snapshot")), version }
     }
 
-    /// The position that the snapshot stands for; `None` if there is none of this version.
+    /// The position that the snapshot stands for; `None` if there is none of this version. The file is read to its end,
+    /// since what it stands for may be dropped on its word.
     ///
     /// # Errors
-    /// The file cannot be read, or its header is damaged.
+    /// The file cannot be read, or is damaged.
     pub fn position(&self) -> Result<Option<u64>, StoreError> {
-        match self.reader()? {
-            None => Ok(None),
-            Some(mut reader) => self.header(&mut reader),
-        }
+        self.read(&mut |_| Ok(()))
     }
 
     /// Writes the store as of now, and returns the position that this is; `None` for an empty store, which needs no file.
@@ -66,7 +65,8 @@ impl Snapshot {
         let Some(frozen) = store.freeze()? else { return Ok(None) };
         let temporary = self.path.with_extension("snapshot.tmp");
         let io = |error: std::io::Error| self.failed("writing", &error);
-        let mut rows = Rows { writer: BufWriter::new(File::create(&temporary).map_err(io)?), block: Vec::new() };
+        let writer = BufWriter::new(File::create(&temporary).map_err(io)?);
+        let mut rows = Rows { writer, block: Vec::new(), count: 0 };
         rows.header(self.version, frozen.position()).map_err(io)?;
         frozen.rows(|key, value| rows.add(key, value).map_err(io))?;
         rows.finish().map_err(io)?;
@@ -80,23 +80,49 @@ impl Snapshot {
     /// Fills an empty store; without a snapshot of this version the store stays empty.
     ///
     /// # Errors
-    /// The file is damaged, or the disk or the store failed. A part of the rows may be in the store, without a stamp
-    /// unless it is whole.
+    /// The file is damaged, or the disk or the store failed. The store is empty then, or what is in it has no stamp.
     pub fn load(&self, store: &mut dyn StateStore) -> Result<(), StoreError> {
-        let Some(mut reader) = self.reader()? else { return Ok(()) };
-        let Some(position) = self.header(&mut reader)? else { return Ok(()) };
+        match self.read(&mut |rows| store.fill(rows)) {
+            Ok(None) => Ok(()),
+            Ok(Some(position)) => store.apply(&[], position),
+            Err(error) => {
+                store.wipe()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Hands all rows to `visit`, a block at a time; the position is returned only if all of them were there.
+    fn read(&self, visit: &mut dyn FnMut(&[Change]) -> Result<(), StoreError>) -> Result<Option<u64>, StoreError> {
+        let Some(mut reader) = self.reader()? else { return Ok(None) };
+        let Some(position) = self.header(&mut reader)? else { return Ok(None) };
+        let mut count = 0_u64;
         loop {
             let mut block = self.block(&mut reader)?;
             if block.is_empty() {
-                return store.apply(&[], position);
+                self.end(&mut reader, count)?;
+                return Ok(Some(position));
             }
-            let mut changes = Vec::new();
+            let mut rows = Vec::new();
             while block.has_remaining() {
                 let (key, value) = (self.part(&mut block)?, self.part(&mut block)?);
-                changes.push(Change { key, value: Some(value) });
+                rows.push(Change { key, value: Some(value) });
             }
-            // Position 0 until the last block: a load that is cut off is told from a whole one and begun again.
-            store.apply(&changes, 0)?;
+            count += rows.len() as u64;
+            visit(&rows)?;
+        }
+    }
+
+    /// Checks that the file ends as it should.
+    fn end(&self, reader: &mut impl Read, count: u64) -> Result<(), StoreError> {
+        let said = self.block(reader)?;
+        if said[..] != count.to_be_bytes() {
+            return Err(self.failed("reading", &"rows are missing"));
+        }
+        match reader.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(self.failed("reading", &"something follows its end")),
+            Err(error) => Err(self.failed("reading", &error)),
         }
     }
 
@@ -151,6 +177,7 @@ impl Snapshot {
 struct Rows<W> {
     writer: W,
     block: Vec<u8>,
+    count: u64,
 }
 
 impl<W: Write> Rows<W> {
@@ -167,6 +194,7 @@ impl<W: Write> Rows<W> {
             self.block.extend_from_slice(&length.to_be_bytes());
             self.block.extend_from_slice(part);
         }
+        self.count += 1;
         if self.block.len() >= BLOCK_BYTES { self.flush() } else { Ok(()) }
     }
 
@@ -174,83 +202,20 @@ impl<W: Write> Rows<W> {
         if !self.block.is_empty() {
             self.flush()?;
         }
+        self.flush()?;
+        self.block.extend_from_slice(&self.count.to_be_bytes());
         self.flush()
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
+        if self.block.len() > BLOCK_BYTES_MAX {
+            return Err(std::io::Error::new(ErrorKind::InvalidInput, "a row is larger than a snapshot can hold"));
+        }
         let length = u32::try_from(self.block.len()).expect("a block is far under 4 GiB");
         self.writer.write_all(&length.to_be_bytes())?;
         self.writer.write_all(&crc32fast::hash(&self.block).to_be_bytes())?;
         self.writer.write_all(&self.block)?;
         self.block.clear();
         Ok(())
-    }
-}
-
-/// [`Stores`] in a [`StateFolder`], with snapshots beside it. Partition `n` of `NAME` is the store `NAME-n`.
-///
-/// Clones share what is open, so that one may write snapshots while the driver works.
-#[derive(Clone, Debug)]
-pub struct FolderStores {
-    folder: StateFolder,
-    snapshots: PathBuf,
-    name: String,
-    version: u32,
-    open: Arc<Mutex<BTreeMap<u32, FjallStore>>>,
-}
-
-impl FolderStores {
-    /// The stores of one processor.
-    #[must_use]
-    pub fn new(folder: StateFolder, snapshots: &Path, name: &str, version: u32) -> FolderStores {
-        FolderStores { folder, snapshots: snapshots.to_owned(), name: name.to_owned(), version, open: Arc::default() }
-    }
-
-    /// A partition's snapshot, there or not.
-    #[must_use]
-    pub fn snapshot(&self, partition: u32) -> Snapshot {
-        Snapshot::new(&self.snapshots, &format!("{}-{partition}", self.name), self.version)
-    }
-
-    /// A partition's store.
-    ///
-    /// # Errors
-    /// The engine failed.
-    pub fn store(&self, partition: u32) -> Result<FjallStore, StoreError> {
-        self.folder.store(&format!("{}-{partition}", self.name), self.version)
-    }
-
-    fn opened(&self) -> BTreeMap<u32, FjallStore> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Stores for FolderStores {
-    fn open(&mut self, partition: u32) -> Result<Box<dyn StateStore>, StoreError> {
-        let store = self.store(partition)?;
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, store.clone());
-        Ok(Box::new(store))
-    }
-
-    fn load_snapshot(&mut self, partition: u32, store: &mut dyn StateStore) -> Result<(), StoreError> {
-        self.snapshot(partition).load(store)
-    }
-}
-
-impl Keeper for FolderStores {
-    fn consumer(&self) -> Option<&str> {
-        Some(&self.name)
-    }
-
-    fn kept(&self) -> Result<Option<u64>, StoreError> {
-        let positions: Result<Vec<Option<u64>>, StoreError> =
-            self.opened().keys().map(|partition| self.snapshot(*partition).position()).collect();
-        Ok(positions?.into_iter().min().flatten())
-    }
-
-    fn keep(&self) -> Result<Option<u64>, StoreError> {
-        let written: Result<Vec<Option<u64>>, StoreError> =
-            self.opened().iter().map(|(partition, store)| self.snapshot(*partition).write(store)).collect();
-        Ok(written?.into_iter().min().flatten())
     }
 }

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 mod fjall;
+mod folder;
 mod memory;
 
-pub use self::fjall::{FjallStore, FrozenStore, StateFolder};
+pub use self::fjall::{FjallStore, FrozenStore};
+pub use self::folder::StateFolder;
 pub use self::memory::MemoryStore;
 
 /// One change of a state row. Rows are opaque bytes; their keys begin with the byte of their table.
@@ -46,6 +48,16 @@ pub trait StateStore: Send {
     /// # Errors
     /// The engine failed; nothing of the batch is there.
     fn apply(&mut self, changes: &[Change], position: u64) -> Result<(), StoreError>;
+
+    /// Adds rows of a snapshot to an empty store; until [`StateStore::apply`] stamps them, they stand for nothing.
+    ///
+    /// The default stamps them as of position 0, for stores that do not outlive a load that is cut off.
+    ///
+    /// # Errors
+    /// The engine failed; some of the rows may be there.
+    fn fill(&mut self, rows: &[Change]) -> Result<(), StoreError> {
+        self.apply(rows, 0)
+    }
 
     /// The log position up to which this store holds the fold of all changes; `None` for an empty one.
     fn position(&self) -> Option<u64>;

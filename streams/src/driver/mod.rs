@@ -14,8 +14,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::log::{Commit, Limits, LogError, Message, Polled, Record, Session, Step};
-use crate::processor::{Context, DeadLetter, Failure, Input, Overlay, Processor, Refusal, parse_timer_key, timer_key};
-use crate::store::{Change, StateStore, StoreError};
+use crate::processor::{Context, DeadLetter, Failure, Input, Overlay, Processor, Refusal, timer_key};
+use crate::store::{Change, StoreError};
+
+mod outside;
+mod partition;
+mod report;
+mod timers;
+
+pub use self::outside::{Clock, Stores, SystemClock};
+use self::partition::Partition;
+pub use self::report::{DriverError, Progress};
 
 /// Most timers one step fires for a partition; the rest follow in the next step.
 const TIMERS_PER_STEP_MAX: usize = 2_000;
@@ -23,75 +32,6 @@ const TIMERS_PER_STEP_MAX: usize = 2_000;
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// The topic under which a refused timer goes to the dead letters: no log has a topic of this number.
 pub const TIMER_TOPIC: u16 = 0;
-
-/// Gives the wall clock, in milliseconds since the epoch.
-pub trait Clock: Send + Sync + 'static {
-    /// Now.
-    fn now_ms(&self) -> i64;
-}
-
-/// The machine's clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now_ms(&self) -> i64 {
-        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
-    }
-}
-
-/// Opens and rebuilds the stores of partitions.
-pub trait Stores: Send {
-    /// Opens a partition's store, however much it holds.
-    ///
-    /// # Errors
-    /// The engine failed.
-    fn open(&mut self, partition: u32) -> Result<Box<dyn StateStore>, StoreError>;
-
-    /// Fills an emptied store from the last snapshot of the partition, if there is one.
-    ///
-    /// # Errors
-    /// The engine failed, or the snapshot is damaged.
-    fn load_snapshot(&mut self, partition: u32, store: &mut dyn StateStore) -> Result<(), StoreError>;
-}
-
-/// What a worker has done, for metrics and readiness. All counts are since the start.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Partitions restored and being processed.
-    pub partitions_ready: AtomicU64,
-    /// Steps committed.
-    pub steps: AtomicU64,
-    /// Records processed in them.
-    pub records: AtomicU64,
-    /// Timers fired in them.
-    pub timers: AtomicU64,
-    /// Records and timers sent to the dead letters in them.
-    pub dead_letters: AtomicU64,
-    /// Steps that were aborted or whose outcome was unknown, and were done again.
-    pub retries: AtomicU64,
-}
-
-/// Why a worker stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum DriverError {
-    /// The log failed.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// A store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// One partition's store and what is known of its timers.
-struct Partition {
-    store: Box<dyn StateStore>,
-    /// No timer in the store is due before this: scanning from it skips the tombstones of those that fired.
-    timers_from_ms: i64,
-    /// When the first timer is due, at the earliest; `i64::MAX` if there is none.
-    due_ms: i64,
-}
 
 /// Runs one processor over one session until it is told to stop.
 #[allow(missing_debug_implementations, reason = "a session and a store have no useful Debug")]
@@ -101,7 +41,10 @@ pub struct Driver<P, S> {
     stores: Box<dyn Stores>,
     clock: Arc<dyn Clock>,
     limits: Limits,
-    records_max: usize,
+    /// How many times the size of a step is halved, since larger ones were aborted.
+    halvings: u32,
+    /// Set during a turn, so that it stays set after one that failed.
+    stopped: bool,
     partitions: BTreeMap<u32, Partition>,
     progress: Arc<Progress>,
 }
@@ -115,9 +58,8 @@ impl<P: Processor, S: Session> Driver<P, S> {
         clock: Arc<dyn Clock>,
         limits: Limits,
     ) -> Driver<P, S> {
-        let records_max = limits.records_max;
         let (partitions, progress) = (BTreeMap::new(), Arc::default());
-        Driver { processor, session, stores, clock, limits, records_max, partitions, progress }
+        Driver { processor, session, stores, clock, limits, halvings: 0, stopped: false, partitions, progress }
     }
 
     /// What the driver has done so far.
@@ -129,7 +71,8 @@ impl<P: Processor, S: Session> Driver<P, S> {
     /// Steps until `stop` is set, finishing the step it is in.
     ///
     /// # Errors
-    /// The log or a store failed; nothing of the step under way is in the stores.
+    /// The log or a store failed. The step under way is in the log as a whole or not at all, and the stores have no more
+    /// of it than the log; this driver is of no more use.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<(), DriverError> {
         while !stop.load(Ordering::Acquire) {
             self.turn()?;
@@ -142,10 +85,20 @@ impl<P: Processor, S: Session> Driver<P, S> {
     /// # Errors
     /// As for [`Driver::run`].
     pub fn turn(&mut self) -> Result<(), DriverError> {
+        // Records that a failed turn had polled would be consumed, unprocessed, by the commit of the next.
+        if std::mem::replace(&mut self.stopped, true) {
+            return Err(DriverError::Stopped);
+        }
+        self.turn_once()?;
+        self.stopped = false;
+        Ok(())
+    }
+
+    fn turn_once(&mut self) -> Result<(), DriverError> {
         let now_ms = self.clock.now_ms();
-        let due_ms = self.partitions.values().map(|partition| partition.due_ms).min().unwrap_or(i64::MAX);
+        let due_ms = self.partitions.values().map(|partition| partition.timers.due_ms()).min().unwrap_or(i64::MAX);
         let until_due = Duration::from_millis(u64::try_from(due_ms.saturating_sub(now_ms)).unwrap_or(0));
-        let limits = Limits { records_max: self.records_max, ..self.limits };
+        let limits = Limits { records_max: self.halved(self.limits.records_max), ..self.limits };
         match self.session.poll(&limits, until_due.min(WAIT_MAX))? {
             Polled::Assigned(partitions) => partitions.into_iter().try_for_each(|partition| self.open(partition)),
             Polled::Revoked(partitions) => {
@@ -158,10 +111,20 @@ impl<P: Processor, S: Session> Driver<P, S> {
         }
     }
 
-    fn open(&mut self, partition: u32) -> Result<(), DriverError> {
-        let store = self.stores.open(partition)?;
-        self.partitions.insert(partition, Partition { store, timers_from_ms: 0, due_ms: 0 });
-        self.restore(partition)?;
+    /// A bound on a step, halved as often as steps were aborted.
+    fn halved(&self, most: usize) -> usize {
+        (most >> self.halvings).max(1)
+    }
+
+    /// Whether no smaller step can be tried.
+    fn is_smallest(&self) -> bool {
+        self.halved(self.limits.records_max.max(TIMERS_PER_STEP_MAX)) == 1
+    }
+
+    fn open(&mut self, number: u32) -> Result<(), DriverError> {
+        let mut partition = Partition::new(self.stores.open(number)?);
+        partition.restore(self.processor.name(), number, &mut self.session, &mut *self.stores)?;
+        self.partitions.insert(number, partition);
         self.count_partitions();
         Ok(())
     }
@@ -170,43 +133,16 @@ impl<P: Processor, S: Session> Driver<P, S> {
         self.progress.partitions_ready.store(self.partitions.len() as u64, Ordering::Release);
     }
 
-    /// Brings a store to the end of what is committed; one that the log cannot continue is rebuilt.
-    fn restore(&mut self, number: u32) -> Result<(), DriverError> {
-        let partition = self.partitions.get_mut(&number).expect("a partition is opened before it is restored");
-        let store = &mut partition.store;
-        if store.position().is_none() {
-            self.stores.load_snapshot(number, &mut **store)?;
-        }
-        let before = store.position();
-        let restored = self.session.restore(number, before, &mut |changes, position| store.apply(changes, position));
-        let end = match restored {
-            Err(LogError::Gone { asked, first }) if before.is_some() => {
-                tracing::warn!(
-                    processor = self.processor.name(),
-                    number,
-                    asked,
-                    first,
-                    "state does not fit the log: it is rebuilt"
-                );
-                store.wipe()?;
-                self.stores.load_snapshot(number, &mut **store)?;
-                let from = store.position();
-                self.session.restore(number, from, &mut |changes, position| store.apply(changes, position))?
-            }
-            other => other?,
-        };
-        store.apply(&[], end)?;
-        (partition.timers_from_ms, partition.due_ms) = (0, 0);
-        Ok(())
-    }
-
     /// One step: due timers, then the records, then the commit, then the stores.
     fn step(&mut self, records: &[Record]) -> Result<(), DriverError> {
         let now_ms = self.clock.now_ms();
         let mut work = Work::default();
-        let numbers: Vec<u32> = self.partitions.keys().copied().collect();
-        for number in numbers {
-            self.fire_timers(number, now_ms, &mut work)?;
+        // The smallest step is one of timers or one of records, for the case that both fit a frame but not together.
+        if records.is_empty() || !self.is_smallest() {
+            let numbers: Vec<u32> = self.partitions.keys().copied().collect();
+            for number in numbers {
+                self.fire_timers(number, now_ms, &mut work)?;
+            }
         }
         for record in records {
             let input = Input {
@@ -225,29 +161,19 @@ impl<P: Processor, S: Session> Driver<P, S> {
     }
 
     fn fire_timers(&mut self, number: u32, now_ms: i64, work: &mut Work) -> Result<(), DriverError> {
+        let most = self.halved(TIMERS_PER_STEP_MAX);
         let partition = self.partitions.get_mut(&number).expect("the numbers are those of the partitions");
-        if partition.due_ms > now_ms {
-            return Ok(());
-        }
-        let (from, until) = (timer_key(partition.timers_from_ms, &[]), timer_key(i64::MAX, &[]));
-        let (mut due, mut next_ms) = (Vec::new(), i64::MAX);
-        partition.store.scan(&from, &until, &mut |row, _| {
-            let (due_ms, key) = parse_timer_key(row).expect("the range holds timers alone");
-            if due_ms > now_ms || due.len() == TIMERS_PER_STEP_MAX {
-                next_ms = due_ms;
-                return false;
+        for (due_ms, key) in partition.timers.take(&*partition.store, now_ms, most)? {
+            let row = timer_key(due_ms, &key);
+            let overlay = work.overlays.entry(number).or_default();
+            // Cleared by a timer that fired before it: it would not have fired in a later step either.
+            if overlay.is_deleted(&row) {
+                continue;
             }
-            due.push((due_ms, key.to_vec()));
-            true
-        })?;
-        partition.due_ms = next_ms;
-        // Timers of one step are all deleted with it; if it is not committed, the restore begins from zero again.
-        partition.timers_from_ms = next_ms.min(now_ms);
-        for (due_ms, key) in due {
             work.timers += 1;
-            let input = Input { topic: TIMER_TOPIC, partition: number, offset: 0, key: &key, value: &[] };
             // Deleted by the step and not by the timer's own effects: one that is refused must not fire for ever.
-            work.overlays.entry(number).or_default().delete(timer_key(due_ms, &key));
+            overlay.delete(row);
+            let input = Input { topic: TIMER_TOPIC, partition: number, offset: 0, key: &key, value: &[] };
             self.one(input, now_ms, work, |processor, context, input| processor.timer(context, input.key))?;
         }
         Ok(())
@@ -294,7 +220,7 @@ impl<P: Processor, S: Session> Driver<P, S> {
         match self.session.commit(&step) {
             Commit::Committed(positions) => {
                 self.apply(step, &positions)?;
-                self.records_max = (self.records_max * 2).min(self.limits.records_max);
+                self.halvings = self.halvings.saturating_sub(1);
                 let add = |counter: &AtomicU64, count: usize| counter.fetch_add(count as u64, Ordering::Relaxed);
                 add(&self.progress.steps, 1);
                 add(&self.progress.records, records);
@@ -302,9 +228,9 @@ impl<P: Processor, S: Session> Driver<P, S> {
                 add(&self.progress.dead_letters, dead_letters);
                 Ok(())
             }
-            Commit::Aborted(error @ LogError::TooLarge { .. }) if self.records_max == 1 => Err(error.into()),
+            Commit::Aborted(error @ LogError::TooLarge { .. }) if self.is_smallest() => Err(error.into()),
             Commit::Aborted(error) => {
-                self.records_max = (self.records_max / 2).max(1);
+                self.halvings += u32::from(!self.is_smallest());
                 self.start_over(&error)
             }
             Commit::Unknown(error) => self.start_over(&error),
@@ -315,12 +241,9 @@ impl<P: Processor, S: Session> Driver<P, S> {
         for (number, changes) in step.changes {
             let partition = self.partitions.get_mut(&number).expect("a step changes only assigned partitions");
             let position = positions.iter().find(|(of, _)| *of == number).map(|(_, position)| *position);
-            partition.store.apply(&changes, position.expect("the log says where each partition's changes went"))?;
-            for change in changes.iter().filter(|change| change.value.is_some()) {
-                if let Some((due_ms, _)) = parse_timer_key(&change.key) {
-                    partition.due_ms = partition.due_ms.min(due_ms);
-                    partition.timers_from_ms = partition.timers_from_ms.min(due_ms);
-                }
+            match position {
+                Some(position) => partition.apply(&changes, position)?,
+                None => assert!(changes.is_empty(), "the log says where each partition's changes went"),
             }
         }
         Ok(())
@@ -331,8 +254,10 @@ impl<P: Processor, S: Session> Driver<P, S> {
         tracing::warn!(processor = self.processor.name(), %error, "a step is done again");
         self.progress.retries.fetch_add(1, Ordering::Relaxed);
         self.session.reset()?;
-        let numbers: Vec<u32> = self.partitions.keys().copied().collect();
-        numbers.into_iter().try_for_each(|number| self.restore(number))
+        for (number, partition) in &mut self.partitions {
+            partition.restore(self.processor.name(), *number, &mut self.session, &mut *self.stores)?;
+        }
+        Ok(())
     }
 }
 
