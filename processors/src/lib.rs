@@ -1,6 +1,6 @@
 //! The state machines: `orders`, `clicks` and `ledger`.
 //!
-//! An order is a set of facts; [`derive`] says what follows from them, and a transition is the difference between two
+//! An order is a set of facts; [`mod@derive`] says what follows from them, and a transition is the difference between two
 //! derivations. So the same facts, whatever order they arrived in, give the same conversion and the same money.
 //!
 //! **Architecture Invariant:** nothing here does I/O, reads a clock, rolls dice or iterates a hash map. Effects are

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Most characters of a [`Name`].
+/// Most characters of a name; see [`check_name`].
 pub const NAME_CHARACTERS_MAX: usize = 64;
 
 /// Why a text is no name.

@@ -16,10 +16,12 @@ fn rendered() -> String {
             Cleanup::Retain { days } => format!("{days} days"),
             Cleanup::Compact => "the last of each key".to_owned(),
         };
-        let records: Vec<String> = topic.records.iter().map(|record| format!("[{record}](avro/{}.avsc)", file(record))).collect();
+        let records: Vec<String> =
+            topic.records.iter().map(|record| format!("[{record}](avro/{}.avsc)", file(record))).collect();
         let (number, name, key, records, partitions, doc) =
             (topic.number, topic.name, topic.key, records.join(", "), topic.partitions, topic.doc);
-        writeln!(text, "| {number} | `{name}` | `{key}` | {records} | {partitions} | {kept} | {doc} |").expect("a string takes it");
+        writeln!(text, "| {number} | `{name}` | `{key}` | {records} | {partitions} | {kept} | {doc} |")
+            .expect("a string takes it");
     }
     text
 }
