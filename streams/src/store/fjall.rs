@@ -148,7 +148,7 @@ impl StateStore for FjallStore {
         Ok(())
     }
 
-    /// Without a stamp: a load that is cut off is found by [`StateFolder::store`], and nobody takes a snapshot of half.
+    /// Without a stamp: a load that is cut off is found when the store is opened, and nobody takes a snapshot of half.
     fn fill(&mut self, rows: &[Change]) -> Result<(), StoreError> {
         self.write(rows)
     }

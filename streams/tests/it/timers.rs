@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::faults::Fault;
 use crate::world::{Running, T0, World};
 
 const SECOND: i64 = 1_000;
@@ -152,6 +153,40 @@ fn they_survive_a_restart_and_the_loss_of_the_store() {
         let expected = [fired_at(soon, &[&format!("s{number}")]), fired_at(later, &[&format!("l{number}")])].concat();
         assert!(running.fired().ends_with(&expected), "{:?}", running.fired());
         assert_eq!(running.fired().len(), usize::try_from(number * 2).expect("small"));
+    }
+}
+
+#[test]
+fn one_that_became_due_while_nobody_ran_fires_at_the_start() {
+    let world = World::new();
+    for (number, lose) in [(1, false), (2, true)] {
+        let mut running = world.open();
+        running.send("a", &format!("timer {} t{number}", T0 + number * 10));
+        running.settle();
+        running.at(T0 + number * 10 + 5);
+        drop(running);
+        if lose {
+            std::fs::remove_dir_all(world.path("state")).expect("deleted");
+        }
+        let mut running = world.open();
+        running.settle();
+        assert_eq!(running.fired().last(), fired_at(T0 + number * 10 + 5, &[&format!("t{number}")]).last());
+        assert_eq!(running.fired().len(), usize::try_from(number).expect("small"));
+    }
+}
+
+#[test]
+fn those_of_a_step_that_was_not_committed_fire_again() {
+    for fault in [Fault::Aborted, Fault::UnknownUndone, Fault::UnknownDone] {
+        let world = World::new();
+        let mut running = world.open();
+        running.send("a", &format!("timer {} a;timer {} b;timer {} c", T0 + 1, T0 + 2, T0 + 9));
+        running.settle();
+        world.plan.get().faults.extend([fault, fault]);
+        running.settle_at(T0 + 5);
+        assert_eq!(running.fired(), fired_at(T0 + 5, &["a", "b"]), "{fault:?}");
+        running.settle_at(T0 + 9);
+        assert_eq!(running.fired().len(), 3, "{fault:?}");
     }
 }
 

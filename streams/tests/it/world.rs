@@ -18,6 +18,9 @@ use crate::toy::{DEAD, IN, NAME, OUT, Toy};
 /// When the clock of every world begins.
 pub(crate) const T0: i64 = 1_781_429_400_000;
 
+/// More than any test needs: a driver that does the same over and over is found out.
+const TURNS_MAX: usize = 1_000;
+
 /// Rows, stamp excluded, in order.
 pub(crate) type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -175,13 +178,14 @@ impl Running {
 
     /// Turns until nothing more happens.
     pub(crate) fn try_settle(&mut self) -> Result<(), DriverError> {
-        loop {
+        for _ in 0..TURNS_MAX {
             let before = self.done();
             self.turn()?;
             if self.done() == before {
                 return Ok(());
             }
         }
+        panic!("it does not settle");
     }
 
     pub(crate) fn settle(&mut self) {
