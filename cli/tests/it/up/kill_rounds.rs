@@ -90,6 +90,8 @@ fn settle(target: &Target, orders: &[Order], run: &str) {
             let client = clients.get_mut(order.merchant.id).expect("there are two merchants");
             poll(SETTLE_DEADLINE.saturating_sub(begun.elapsed()), || {
                 let answer = client.conversion(&order.id);
+                let fault = order.fault(&answer);
+                assert!(fault.is_none(), "{run}: at the end: {}", fault.unwrap_or_default());
                 order.unsettled(&answer).map_or(Ok(()), |why| Err(format!("{run}: {why}")))
             });
         }
