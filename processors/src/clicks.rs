@@ -7,7 +7,7 @@ use schemas::ids::OrderKey;
 use schemas::records::{ClickLookupRequested, ClickMatched, ClickRecorded};
 use schemas::registry::Registry;
 use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS};
-use streams::{Context, DeadLetter, Failure, Input, Message, Processor, Topic};
+use streams::{Context, DeadLetter, Failure, Input, Message, Processor, StoreError, Topic};
 
 use crate::common::{self, message, refuse, undecodable};
 use crate::orders::schema_version;
@@ -60,8 +60,13 @@ impl Clicks {
             Some(row) => context.emit(answer(lookup, &common::row(&row)?)),
             None => {
                 let row = lookup_key(lookup);
-                context.put(&row, encode(lookup));
-                context.set_timer(context.now_ms().saturating_add(self.retention_ms), &row);
+                let due_ms = context.now_ms().saturating_add(self.retention_ms);
+                // With its timer's time, so that the answer clears it. A repeat asks anew.
+                if let Some(before) = context.get(&row)? {
+                    context.clear_timer(parse_waiting(&before)?.0, &row);
+                }
+                context.put(&row, [&due_ms.to_be_bytes()[..], &encode(lookup)].concat());
+                context.set_timer(due_ms, &row);
             }
         }
         Ok(())
@@ -71,14 +76,23 @@ impl Clicks {
 fn answer_waiting(context: &mut Context<'_>, click: &ClickRecorded) -> Result<(), Failure> {
     let waiting = context.scan(&lookup_prefix(&click.click_id), ANSWERS_PER_STEP_MAX)?;
     for (row, value) in &waiting {
-        let lookup: ClickLookupRequested = common::row(value)?;
+        let (due_ms, lookup) = parse_waiting(value)?;
         context.emit(answer(&lookup, click));
         context.delete(row);
+        context.clear_timer(due_ms, row);
     }
     if waiting.len() == ANSWERS_PER_STEP_MAX {
         context.set_timer(context.now_ms(), &row_key(ANSWER, click.click_id.as_bytes()));
     }
     Ok(())
+}
+
+/// A waiting lookup, and when it is forgotten.
+fn parse_waiting(value: &[u8]) -> Result<(i64, ClickLookupRequested), StoreError> {
+    let (due_ms, lookup) = value
+        .split_first_chunk::<8>()
+        .ok_or_else(|| StoreError { context: "reading a row", message: "a waiting lookup is cut short".to_owned() })?;
+    Ok((i64::from_be_bytes(*due_ms), common::row(lookup)?))
 }
 
 fn answer(lookup: &ClickLookupRequested, click: &ClickRecorded) -> Message {
@@ -116,7 +130,8 @@ impl Processor for Clicks {
     }
 
     fn state_version(&self) -> u32 {
-        schema_version::<ClickRecorded>() ^ schema_version::<ClickLookupRequested>()
+        // One more when the layout around the records changes.
+        schema_version::<ClickRecorded>() ^ schema_version::<ClickLookupRequested>() ^ 1
     }
 
     fn apply(&self, context: &mut Context<'_>, input: Input<'_>) -> Result<(), Failure> {

@@ -3,11 +3,11 @@
 //! Every entry debits one account and credits another of the same ledger by the same amount, so the balances of a
 //! ledger (one affiliate, currency and mode) sum to zero after every entry.
 
-use schemas::encode;
 use schemas::ids::account_key;
 use schemas::records::{Account, BalanceChanged, LedgerEntry};
 use schemas::state::AccountState;
 use schemas::topics::{BALANCES, LEDGER_ENTRIES};
+use schemas::{Balance, encode};
 use streams::{Context, DeadLetter, Failure, Input, Message, Processor, Topic};
 
 use crate::common::{self, message, refuse, undecodable};
@@ -38,10 +38,10 @@ fn book(
     let key = balance_key(ledger_key, account);
     let mut state = match context.get(&key)? {
         Some(row) => common::row(&row)?,
-        None => AccountState { balance_minor: 0, entries: 0 },
+        None => AccountState { balance_minor: Balance(0), entries: 0 },
     };
-    let balance = state.balance_minor.checked_add(change);
-    state.balance_minor = balance.ok_or_else(|| refuse("overflow", "the balance would not fit 64 bits"))?;
+    let Balance(before) = state.balance_minor;
+    state.balance_minor = Balance(before.checked_add(change.into()).expect("no number of entries overflows a balance"));
     state.entries += 1;
     context.put(&key, encode(&state));
     let changed = BalanceChanged {

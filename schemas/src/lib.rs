@@ -16,6 +16,6 @@ pub mod time;
 pub mod topics;
 
 pub use codec::{AvroRecord, DecodeError, decode, encode};
-pub use money::{AmountError, Currency};
+pub use money::{AmountError, Balance, Currency};
 pub use rate::Rate;
 pub use time::Timestamp;

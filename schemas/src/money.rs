@@ -115,6 +115,33 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
+/// A sum of amounts in minor units. It cannot overflow: 2^63 amounts of 2^63 minor units fit 127 bits.
+///
+/// It is written as decimal digits, because no integer of Avro or JSON is as wide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Balance(pub i128);
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Balance {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Balance {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let digits = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let sum =
+            digits.parse().map_err(|_| serde::de::Error::custom(format_args!("{digits:?} is no whole number")))?;
+        Ok(Balance(sum))
+    }
+}
+
 /// Why a text is no amount in its currency.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {

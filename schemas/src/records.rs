@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::avro_record;
 use crate::ids::ConversionId;
-use crate::{Currency, Timestamp};
+use crate::{Balance, Currency, Timestamp};
 
 pub use self::enums::*;
 
@@ -155,7 +155,7 @@ pub struct Cause {
     pub event_id: Option<String>,
     /// The status reported, for order_status.
     pub order_status: Option<ReportedStatus>,
-    /// False for a status older than one already known, and for a conflict.
+    /// False for a fact that changed nothing: a status overtaken by another, or a conflict.
     pub applied: bool,
     /// For a conflict, the fields that differ from the report.
     pub fields: Vec<String>,
@@ -183,6 +183,8 @@ pub struct ConversionTransitioned {
     pub conversion_id: ConversionId,
     /// 1 for the first change of a conversion, then one more each. The record with the highest is the present one.
     pub revision: i64,
+    /// The last timeline entry as of this revision.
+    pub seq: i32,
     /// The event that reported the conversion.
     pub event_id: String,
     /// The merchant.
@@ -225,7 +227,7 @@ pub struct ConversionTransitioned {
     pub hold_until: Option<Timestamp>,
     /// Re-sends that differed from the report.
     pub conflicts: i32,
-    /// The new entries, in order; at least one.
+    /// The new entries, in order; none for a change that is not the merchant's to know.
     pub timeline: Vec<TimelineEntry>,
     /// When the change was derived.
     pub at: Timestamp,
@@ -302,7 +304,7 @@ pub struct BalanceChanged {
     /// Which account.
     pub account: Account,
     /// Credits less debits, in minor units.
-    pub balance_minor: i64,
+    pub balance_minor: Balance,
     /// How many entries touched the account so far.
     pub entries: i64,
     /// The last of them.

@@ -6,7 +6,7 @@ use crate::codec::avro_record;
 use crate::records::{
     CommissionState, Confidence, ConfidenceReason, ConversionState, OrderStatus, ReportedStatus, RuleLevel,
 };
-use crate::{Currency, Rate, Timestamp};
+use crate::{Balance, Currency, Rate, Timestamp};
 
 /// The report of an order, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,8 +116,10 @@ pub struct Published {
 pub struct OrderState {
     /// The report; absent while only updates have come.
     pub report: Option<ReportFact>,
-    /// Status updates, by the order in which they count.
+    /// Status updates, in the order in which they count; of many of one kind the first and the last.
     pub updates: Vec<StatusFact>,
+    /// Until when the click named by the report is awaited, as the policy was when the report came.
+    pub awaited_until: Option<Timestamp>,
     /// The click, once matched.
     pub click: Option<ClickFact>,
     /// The terms, once commissioned.
@@ -132,6 +134,8 @@ pub struct OrderState {
     pub published: Option<Published>,
     /// When time alone will next change the derivation, as set in the timer table.
     pub timer: Option<Timestamp>,
+    /// The instant of the last derivation: a clock that is set back does not take it back.
+    pub derived_at: Option<Timestamp>,
 }
 
 /// One account of one affiliate's ledger.
@@ -139,7 +143,7 @@ pub struct OrderState {
 #[serde(rename_all = "camelCase")]
 pub struct AccountState {
     /// Credits less debits, in minor units.
-    pub balance_minor: i64,
+    pub balance_minor: Balance,
     /// How many entries touched it.
     pub entries: i64,
 }

@@ -23,13 +23,13 @@ impl Timestamp {
     /// Parses an ISO 8601 (RFC 3339) date and time with an offset; finer than a millisecond is cut off.
     ///
     /// # Errors
-    /// The text has another form, no offset, or an instant outside the years 1970 to 9999.
+    /// The text has another form, no offset, or an instant before 1970 or after 9999-12-30T22:00:00Z.
     pub fn parse(text: &str) -> Result<Timestamp, TimestampError> {
         // jiff also takes a space, week dates and bracketed zones: the contract is RFC 3339's profile alone.
         let bytes = text.as_bytes();
         let date_time = bytes.len() >= 20 && bytes[4] == b'-' && bytes[7] == b'-' && matches!(bytes[10], b'T' | b't');
         let clock = date_time && bytes[13] == b':' && bytes[16] == b':' && !text.contains('[');
-        if !clock {
+        if !clock || !is_offset(text.trim_start_matches(|it: char| it != 'T' && it != 't')) {
             return Err(TimestampError);
         }
         let parsed: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
@@ -47,6 +47,22 @@ impl Timestamp {
     #[must_use]
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// Whether a time of day, `T` and all, has digits after at most one point, and ends with `Z` or `±hh:mm` of a day.
+fn is_offset(time: &str) -> bool {
+    let Some(after_seconds) = time.get(9..) else { return false };
+    let fraction = after_seconds.strip_prefix('.').map(|rest| rest.trim_start_matches(|it: char| it.is_ascii_digit()));
+    let offset = fraction.unwrap_or(after_seconds);
+    let in_a_day = |hours: &str, minutes: &str| {
+        let number = |digits: &str| digits.parse::<u8>().ok().filter(|_| digits.len() == 2 && !digits.starts_with('+'));
+        number(hours).is_some_and(|hours| hours < 24) && number(minutes).is_some_and(|minutes| minutes < 60)
+    };
+    match offset.as_bytes().first() {
+        Some(b'Z' | b'z') => offset.len() == 1,
+        Some(b'+' | b'-') => offset[1..].split_once(':').is_some_and(|(hours, minutes)| in_a_day(hours, minutes)),
+        Some(_) | None => false,
     }
 }
 
@@ -95,6 +111,10 @@ mod tests {
         check("2026-02-30T09:30:00Z", None);
         check("2026-06-14T09:30:00+05:45[Asia/Kathmandu]", None);
         check("2026-06-14T24:30:00Z", None);
+        for offset in ["+25:00", "+05", "+0545", ",5Z", "+05:60", "+5:45", "Z0", "+05:45:00", ".Z1", "++1:00"] {
+            check(&format!("2026-06-14T09:30:00{offset}"), None);
+        }
+        check("2026-06-14t09:30:00z", Some(1_781_429_400_000));
         check("tomorrow", None);
         check("", None);
     }

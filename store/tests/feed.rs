@@ -105,7 +105,7 @@ fn what_makes_no_sense_is_passed_over() {
         raw(TRANSITIONS, whole),
         message(TRANSITIONS, &ConversionTransitioned { revision: 0, ..transition("A", 1) }),
         message(TRANSITIONS, &transition("A", 0)),
-        message(TRANSITIONS, &ConversionTransitioned { timeline: Vec::new(), ..transition("A", 1) }),
+        message(TRANSITIONS, &ConversionTransitioned { seq: 1, ..transition("A", 1) }),
     ];
     let count = nonsense.len() as u64;
     publish(&process.log, nonsense.to_vec());

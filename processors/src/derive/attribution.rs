@@ -26,17 +26,15 @@ pub(super) fn attribute(facts: Facts<'_>, report: &ReportFact, registry: &Regist
     if report.click_id.is_none() {
         return Attribution::Low(ConfidenceReason::NoClick);
     }
-    let Some(click) = &facts.state.click else {
-        let until = report.received_at + registry.policies().click_wait;
-        return if now < until {
-            Attribution::Awaited { until }
-        } else {
-            Attribution::Low(ConfidenceReason::ClickUnknown)
+    let own = facts.state.click.as_ref().filter(|click| click.merchant_id == facts.merchant_id);
+    let Some(click) = own else {
+        // Another merchant's click is awaited like one that nobody knows: how long it takes tells nothing of it.
+        return match facts.state.awaited_until {
+            Some(until) if now < until => Attribution::Awaited { until },
+            _ if facts.state.click.is_some() => Attribution::Low(ConfidenceReason::ClickNotYours),
+            _ => Attribution::Low(ConfidenceReason::ClickUnknown),
         };
     };
-    if click.merchant_id != facts.merchant_id {
-        return Attribution::Low(ConfidenceReason::ClickNotYours);
-    }
     let ordered_at = ordered_at(report);
     if click.clicked_at > ordered_at {
         return Attribution::Low(ConfidenceReason::ClickAfterOrder);

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use schemas::Timestamp;
 use schemas::ids::{OrderKey, check_name};
 use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported};
 use schemas::state::{ClickFact, OrderState, ReportFact, StatusFact};
@@ -10,9 +11,10 @@ use streams::Refusal;
 use crate::common::refuse;
 use crate::derive::lifecycle::counts_before;
 
-/// Most updates that one order keeps; one more goes to the dead letters.
+/// Most updates that one order keeps. Of more, those between the first and the last of their kind go: they start no
+/// clock and end no life.
 pub const UPDATES_MAX: usize = 100;
-/// Most conflicting re-sends that one order counts; one more goes to the dead letters.
+/// Most conflicting re-sends that one order counts.
 pub const CONFLICTS_MAX: i32 = 100;
 const EXTERNAL_ORDER_ID_CHARACTERS_MAX: usize = 160;
 
@@ -22,6 +24,7 @@ pub fn empty_state() -> OrderState {
     OrderState {
         report: None,
         updates: Vec::new(),
+        awaited_until: None,
         click: None,
         terms: None,
         conflicts: 0,
@@ -29,6 +32,7 @@ pub fn empty_state() -> OrderState {
         seq: 0,
         published: None,
         timer: None,
+        derived_at: None,
     }
 }
 
@@ -48,10 +52,10 @@ pub(super) enum Placed {
     Known,
     /// It was known, but this one was received earlier.
     Earlier,
-    /// After all others: it counts.
-    Last,
-    /// Before one that is known.
-    Superseded,
+    /// Among more updates than are kept: it counts, but is no news any more.
+    Compacted,
+    /// It is new.
+    New,
 }
 
 /// A record's key is that of the order it speaks of, or somebody has written what is not theirs.
@@ -74,7 +78,9 @@ pub(super) fn check_report(report: &ConversionReported) -> Result<(), Refusal> {
 }
 
 /// Adds a report: the first in the order of the log is the order's, the others change nothing.
-pub(super) fn add_report(state: &mut OrderState, report: &ConversionReported) -> Result<Added, Refusal> {
+///
+/// The click that it names is awaited until `awaited_until`.
+pub(super) fn add_report(state: &mut OrderState, report: &ConversionReported, awaited_until: Timestamp) -> Added {
     let fact = ReportFact {
         event_id: report.event_id.clone(),
         click_id: report.click_id.clone(),
@@ -88,21 +94,16 @@ pub(super) fn add_report(state: &mut OrderState, report: &ConversionReported) ->
         metadata: report.metadata.clone(),
     };
     let Some(first) = &state.report else {
+        state.awaited_until = fact.click_id.as_ref().map(|_| awaited_until);
         state.report = Some(fact);
-        return Ok(Added::New);
+        return Added::New;
     };
     let fields = differing(first, &fact);
-    if fields.is_empty() {
-        return Ok(Added::Known);
-    }
-    if state.conflicts >= CONFLICTS_MAX {
-        return Err(refuse(
-            "too_many_conflicts",
-            format!("the order has {CONFLICTS_MAX} conflicting re-sends already"),
-        ));
+    if fields.is_empty() || state.conflicts >= CONFLICTS_MAX {
+        return Added::Known;
     }
     state.conflicts += 1;
-    Ok(Added::Conflict(fields))
+    Added::Conflict(fields)
 }
 
 fn differing(first: &ReportFact, other: &ReportFact) -> Vec<String> {
@@ -120,7 +121,7 @@ fn differing(first: &ReportFact, other: &ReportFact) -> Vec<String> {
 }
 
 /// Adds an update at its place; the same one again is known by status and `statusUpdatedAt`, absent or not.
-pub(super) fn add_status(state: &mut OrderState, update: &OrderStatusReported) -> Result<Placed, Refusal> {
+pub(super) fn add_status(state: &mut OrderState, update: &OrderStatusReported) -> Placed {
     let fact = StatusFact {
         event_id: update.event_id.clone(),
         status: update.status,
@@ -131,23 +132,33 @@ pub(super) fn add_status(state: &mut OrderState, update: &OrderStatusReported) -
     if let Some(index) = state.updates.iter().position(same) {
         // The earliest receipt counts, so that it does not matter which of the two came first.
         if state.updates[index].received_at <= fact.received_at {
-            return Ok(Placed::Known);
+            return Placed::Known;
         }
         state.updates.remove(index);
         insert(&mut state.updates, fact);
-        return Ok(Placed::Earlier);
+        return Placed::Earlier;
     }
-    if state.updates.len() >= UPDATES_MAX {
-        return Err(refuse("too_many_updates", format!("the order has {UPDATES_MAX} status updates already")));
+    insert(&mut state.updates, fact);
+    if state.updates.len() <= UPDATES_MAX {
+        return Placed::New;
     }
-    let last = insert(&mut state.updates, fact);
-    Ok(if last { Placed::Last } else { Placed::Superseded })
+    compact(&mut state.updates);
+    Placed::Compacted
 }
 
-fn insert(updates: &mut Vec<StatusFact>, fact: StatusFact) -> bool {
+fn insert(updates: &mut Vec<StatusFact>, fact: StatusFact) {
     let index = updates.partition_point(|known| counts_before(known, &fact) != Ordering::Greater);
     updates.insert(index, fact);
-    index + 1 == updates.len()
+}
+
+/// Removes one update that is neither the first nor the last of its kind. There are fewer kinds than half the bound.
+fn compact(updates: &mut Vec<StatusFact>) {
+    let between = |index: &usize| {
+        let same = |other: &StatusFact| other.status == updates[*index].status;
+        updates[..*index].iter().any(same) && updates[*index + 1..].iter().any(same)
+    };
+    let index = (0..updates.len()).find(between).expect("more updates than twice the kinds have one between two alike");
+    updates.remove(index);
 }
 
 /// Adds the click that the order named; false if it is known already.

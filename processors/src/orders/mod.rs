@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemas::ids::OrderKey;
 use schemas::records::{Cause, CauseType, ClickLookupRequested, ClickMatched, ConversionReported, OrderStatusReported};
 use schemas::registry::Registry;
-use schemas::state::OrderState;
+use schemas::state::{OrderState, StatusFact};
 use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CONVERSIONS};
 use schemas::{AvroRecord, Timestamp, codec, encode};
 use streams::{Context, DeadLetter, Failure, Input, Message, Processor, Refusal, Topic};
@@ -76,10 +76,15 @@ impl Orders {
     }
 
     /// Publishes what a change of the facts, or of time, has changed, and keeps the new state.
+    ///
+    /// Without a `cause`, what changes has no news for the timeline, unless the conversion enters another state.
     fn settle(&self, context: &mut Context<'_>, key: &OrderKey<'_>, mut state: OrderState, cause: Option<Cause>) {
         let row_key = key.to_bytes();
-        if let Some(derivation) = self.derive(key, &state, now(context)) {
-            publish::publish(context, key, &mut state, &derivation, cause);
+        let at = instant(context, &state);
+        if let Some(derivation) = self.derive(key, &state, at) {
+            state.derived_at = Some(at);
+            let early = self.early_updates(key, &state, &derivation, at);
+            publish::publish(context, key, &mut state, &publish::Change { derivation: &derivation, cause, early, at });
             if state.timer != derivation.next_due {
                 if let Some(due) = state.timer {
                     context.clear_timer(due.0, &row_key);
@@ -93,6 +98,23 @@ impl Orders {
         context.put(&row_key, encode(&state));
     }
 
+    /// The causes of the updates that came before the report; `applied` if the order would be another without it.
+    fn early_updates(&self, key: &OrderKey<'_>, state: &OrderState, all: &Derivation, at: Timestamp) -> Vec<Cause> {
+        if state.published.is_some() {
+            return Vec::new();
+        }
+        let cause = |(index, update): (usize, &StatusFact)| {
+            let mut without = state.clone();
+            without.updates.remove(index);
+            Cause {
+                order_status: Some(update.status),
+                applied: self.derive(key, &without, at).as_ref() != Some(all),
+                ..timeline::cause(CauseType::OrderStatus, Some(update.event_id.clone()))
+            }
+        };
+        state.updates.iter().enumerate().map(cause).collect()
+    }
+
     fn reported(
         &self,
         context: &mut Context<'_>,
@@ -102,7 +124,8 @@ impl Orders {
         facts::check_report(report)?;
         let mut state = Self::load(context, &key.to_bytes())?;
         let event_id = report.event_id.clone();
-        match facts::add_report(&mut state, report)? {
+        let awaited_until = report.received_at + self.registry.policies().click_wait;
+        match facts::add_report(&mut state, report, awaited_until) {
             facts::Added::Known => Ok(()),
             facts::Added::New => {
                 if let Some(click_id) = &report.click_id {
@@ -126,18 +149,15 @@ impl Orders {
         update: &OrderStatusReported,
     ) -> Result<(), Failure> {
         let mut state = Self::load(context, &key.to_bytes())?;
-        let cause = match facts::add_status(&mut state, update)? {
+        let cause = match facts::add_status(&mut state, update) {
             facts::Placed::Known => return Ok(()),
             // An earlier receipt of the same update may move a clock, though it is no news to the timeline.
-            facts::Placed::Earlier => None,
-            facts::Placed::Last => Some(true),
-            facts::Placed::Superseded => Some(false),
+            facts::Placed::Earlier | facts::Placed::Compacted => None,
+            facts::Placed::New => Some(Cause {
+                order_status: Some(update.status),
+                ..timeline::cause(CauseType::OrderStatus, Some(update.event_id.clone()))
+            }),
         };
-        let cause = cause.map(|applied| Cause {
-            applied,
-            order_status: Some(update.status),
-            ..timeline::cause(CauseType::OrderStatus, Some(update.event_id.clone()))
-        });
         self.settle(context, key, state, cause);
         Ok(())
     }
@@ -145,10 +165,17 @@ impl Orders {
     fn click(&self, context: &mut Context<'_>, key: &OrderKey<'_>, matched: &ClickMatched) -> Result<(), Failure> {
         let mut state = Self::load(context, &key.to_bytes())?;
         if facts::add_click(&mut state, &matched.click)? {
-            self.settle(context, key, state, Some(timeline::cause(CauseType::Click, None)));
+            // That another merchant's click is known is not for this one to learn.
+            let own = matched.click.merchant_id == key.merchant_id;
+            self.settle(context, key, state, own.then(|| timeline::cause(CauseType::Click, None)));
         }
         Ok(())
     }
+}
+
+/// The step's clock, or the instant of the last derivation if the clock was set back since.
+fn instant(context: &Context<'_>, state: &OrderState) -> Timestamp {
+    now(context).max(state.derived_at.unwrap_or(Timestamp::MIN))
 }
 
 fn lookup(key: &OrderKey<'_>, click_id: &str, asked_at: Timestamp) -> Message {
@@ -196,7 +223,7 @@ impl Processor for Orders {
         } else {
             CauseType::HoldElapsed
         };
-        let at = now(context);
+        let at = instant(context, &state);
         let changed = self.derive(&order, &state, at).is_some_and(|derivation| publish::differs(&state, &derivation));
         self.settle(context, &order, state, changed.then(|| timeline::cause(kind, None)));
         Ok(())

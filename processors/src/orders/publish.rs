@@ -10,7 +10,7 @@ use schemas::topics::{COMMISSIONS, LEDGER_ENTRIES, TRANSITIONS};
 use streams::Context;
 
 use super::timeline::{cause, path};
-use crate::common::{message, now};
+use crate::common::message;
 use crate::derive::{Attribution, Derivation, ordered_at};
 
 /// Whether anything that is published has changed.
@@ -18,21 +18,28 @@ pub(super) fn differs(state: &OrderState, derivation: &Derivation) -> bool {
     state.published.as_ref() != Some(&published(derivation))
 }
 
-/// Publishes the change, if there is one or if `news` is to stand in the timeline though nothing changed.
-pub(super) fn publish(
-    context: &mut Context<'_>,
-    key: &OrderKey<'_>,
-    state: &mut OrderState,
-    derivation: &Derivation,
-    news: Option<Cause>,
-) {
-    if news.is_none() && !differs(state, derivation) {
+/// What is derived now, and what the timeline is to say of it.
+pub(super) struct Change<'a> {
+    /// The derivation.
+    pub(super) derivation: &'a Derivation,
+    /// What made it; none if that is no news.
+    pub(super) cause: Option<Cause>,
+    /// Updates that came before the report, for the first timeline.
+    pub(super) early: Vec<Cause>,
+    /// When it was derived.
+    pub(super) at: Timestamp,
+}
+
+/// Publishes the change, if there is one or if its cause is to stand in the timeline though nothing changed.
+pub(super) fn publish(context: &mut Context<'_>, key: &OrderKey<'_>, state: &mut OrderState, change: &Change<'_>) {
+    let Change { derivation, at, .. } = *change;
+    let differs = differs(state, derivation);
+    if change.cause.is_none() && !differs {
         return;
     }
-    let at = now(context);
     let report = state.report.clone().expect("only a reported order is derived");
     let order = Order { key, report: &report, derivation, at };
-    let entries = order.timeline(state, news);
+    let entries = order.timeline(state, change, differs);
     state.revision += 1;
     context.emit(message(&TRANSITIONS, key.to_bytes(), &order.transition(state, entries)));
     let commission = (derivation.commission_state(), derivation.commission.as_ref().map(|it| it.amount_minor));
@@ -79,22 +86,17 @@ struct Order<'a> {
 
 impl Order<'_> {
     /// The new timeline entries: the states passed, or the present one again for a fact that changed none.
-    fn timeline(&self, state: &mut OrderState, news: Option<Cause>) -> Vec<TimelineEntry> {
+    fn timeline(&self, state: &mut OrderState, change: &Change<'_>, differs: bool) -> Vec<TimelineEntry> {
         let before = state.published.as_ref().map(|published| published.state);
         let mut states = path(before, self.derivation.state, self.derivation.hold_until.is_some());
-        if states.is_empty() {
+        if states.is_empty() && change.cause.is_some() {
             states.push(self.derivation.state);
         }
-        // Without news, time or an earlier receipt of a known update moved a clock.
-        let news = news.unwrap_or_else(|| cause(CauseType::OrderStatus, None));
+        // Without news a state is entered only by an update that is known: an earlier receipt of it, or one of many.
+        let mut news = change.cause.clone().unwrap_or_else(|| cause(CauseType::OrderStatus, None));
+        news.applied &= differs;
         let mut causes: Vec<(ConversionState, Cause)> = states.into_iter().map(|it| (it, news.clone())).collect();
-        if before.is_none() {
-            let early = state.updates.iter().map(|update| Cause {
-                order_status: Some(update.status),
-                ..cause(CauseType::OrderStatus, Some(update.event_id.clone()))
-            });
-            causes.extend(early.map(|cause| (self.derivation.state, cause)));
-        }
+        causes.extend(change.early.iter().map(|cause| (self.derivation.state, cause.clone())));
         let mut entry = |(entered, cause): (ConversionState, Cause)| {
             state.seq += 1;
             let received = entered == ConversionState::Received && cause.kind == CauseType::Reported;
@@ -111,6 +113,7 @@ impl Order<'_> {
         ConversionTransitioned {
             conversion_id: self.key.conversion_id(),
             revision: state.revision,
+            seq: state.seq,
             event_id: report.event_id.clone(),
             merchant_id: self.key.merchant_id.to_owned(),
             livemode: self.key.livemode,

@@ -103,7 +103,7 @@ fn interleave(facts: &Facts, seed: u64) -> Vec<Message> {
 /// What must not depend on the order of arrival: all but the count of revisions and the story told on the way.
 fn end(world: &World) -> (ConversionTransitioned, [i64; 3]) {
     let conversion = world.conversion();
-    let timeless = ConversionTransitioned { revision: 0, timeline: Vec::new(), at: Timestamp(0), ..conversion };
+    let timeless = ConversionTransitioned { revision: 0, seq: 0, timeline: Vec::new(), at: Timestamp(0), ..conversion };
     (timeless, world.balances())
 }
 

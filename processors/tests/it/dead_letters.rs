@@ -1,6 +1,6 @@
 //! Records that cannot be taken go to the dead letters, and nothing else happens to them.
 
-use schemas::records::{ConversionReported, ReportedStatus};
+use schemas::records::{ConversionReported, ConversionState, ReportedStatus};
 use schemas::topics;
 use streams::Message;
 
@@ -38,16 +38,35 @@ fn what_cannot_be_taken_is_refused_with_its_reason() {
 }
 
 #[test]
-fn facts_of_one_order_are_bounded() {
+fn facts_of_one_order_are_bounded_and_a_cancellation_still_counts() {
     let mut world = World::new();
-    world.send(reported(&report()));
-    for number in 0..=processors::orders::UPDATES_MAX as i64 {
-        world.send(updated(&status(ReportedStatus::Pending, Some(T0 + number), T0 + number)));
+    world.send(clicked(&click())).send(reported(&report()));
+    for number in 0..3 * processors::orders::UPDATES_MAX as i64 {
+        let kind = if number % 2 == 0 { ReportedStatus::Confirmed } else { ReportedStatus::Pending };
+        world.send(updated(&status(kind, Some(T0 + number), T0 + number)));
     }
+    let entries = |world: &World| world.transitions().iter().map(|it| it.timeline.len()).sum::<usize>();
+    assert!(entries(&world) <= processors::orders::UPDATES_MAX + 10, "the timeline is bounded: {}", entries(&world));
     for number in 0..=i64::from(processors::orders::CONFLICTS_MAX) {
         world.send(reported(&ConversionReported { amount_minor: number, ..report() }));
     }
-    let reasons: Vec<String> = world.dead_letters().into_iter().map(|letter| letter.reason).collect();
-    assert_eq!(reasons, ["too_many_updates", "too_many_conflicts"]);
     assert_eq!(world.conversion().conflicts, processors::orders::CONFLICTS_MAX);
+    world.send(updated(&status(ReportedStatus::Cancelled, Some(T0 + 1), T0 + 2_000)));
+    assert_eq!(world.conversion().state, ConversionState::Reversed);
+    assert_eq!(world.balances(), [0, 0, 0]);
+    assert!(world.dead_letters().is_empty(), "{:?}", world.dead_letters());
+}
+
+#[test]
+fn no_affiliate_is_too_rich_for_the_ledger() {
+    let mut world = World::new();
+    world.send(clicked(&click()));
+    let amount_minor = 99_999_999_999_999_999;
+    for number in 0..2_000 {
+        let external_order_id = format!("O-{number}");
+        world.write(reported(&ConversionReported { external_order_id, amount_minor, ..report() }));
+    }
+    world.settle();
+    assert!(world.dead_letters().is_empty(), "{:?}", world.dead_letters().first());
+    assert_eq!(world.last_balance(schemas::records::Account::AffiliatePending), 2_000 * 12_000_000_000_000_000_i128);
 }

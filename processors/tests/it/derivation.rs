@@ -48,7 +48,8 @@ fn order(amount_minor: i64, currency: &str) -> OrderState {
         affiliate_id: "a1".to_owned(),
         clicked_at: Timestamp(T0 - DAY),
     };
-    OrderState { report: Some(report), click: Some(click), ..empty_state() }
+    let awaited_until = Some(Timestamp(T0 + 60 * SECOND));
+    OrderState { report: Some(report), click: Some(click), awaited_until, ..empty_state() }
 }
 
 fn at(state: &OrderState, registry: &Registry, now: i64) -> Derivation {
@@ -79,7 +80,10 @@ fn a_click_counts_only_for_its_merchant_and_only_if_named() {
     let registry = registry("");
     let mut foreign = order(100, "NPR");
     foreign.click.as_mut().expect("a click").merchant_id = "m2".to_owned();
-    assert_eq!(at(&foreign, &registry, T0).attribution, Attribution::Low(ConfidenceReason::ClickNotYours));
+    let until = Timestamp(T0 + 60 * SECOND);
+    let awaited = at(&foreign, &registry, until.0 - 1).attribution;
+    assert_eq!(awaited, Attribution::Awaited { until }, "how long it takes tells nothing of another's click");
+    assert_eq!(at(&foreign, &registry, until.0).attribution, Attribution::Low(ConfidenceReason::ClickNotYours));
     let mut unnamed = order(100, "NPR");
     unnamed.report.as_mut().expect("a report").click_id = None;
     unnamed.click = None;

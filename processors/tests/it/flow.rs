@@ -162,3 +162,48 @@ fn one_click_answers_thousands_of_waiting_orders() {
     assert!(world.dead_letters().is_empty());
     assert_eq!(world.now(), T0, "the answers did not wait for time to pass");
 }
+
+#[test]
+fn anothers_click_looks_like_an_unknown_one() {
+    let foreign = schemas::records::ClickRecorded { merchant_id: "m2".to_owned(), ..click() };
+    let told = |world: &World| -> Vec<_> {
+        let entries = world.transitions().into_iter().flat_map(|it| it.timeline);
+        entries.map(|entry| (entry.at, entry.state, entry.cause.kind)).collect()
+    };
+    let mut unknown = World::new();
+    unknown.send(reported(&report())).at(T0 + 60 * SECOND).at(T0 + DAY);
+    for before in [true, false] {
+        let mut world = World::new();
+        if before {
+            world.send(clicked(&foreign));
+        }
+        world.send(reported(&report())).at(T0 + 60 * SECOND).at(T0 + DAY);
+        world.send(clicked(&foreign));
+        assert_eq!(told(&world), told(&unknown), "the click came before: {before}");
+        assert_eq!(world.conversion().confidence_reason, Some(ConfidenceReason::ClickNotYours));
+    }
+}
+
+#[test]
+fn a_clock_set_back_takes_nothing_back() {
+    let mut world = World::new();
+    world.send(clicked(&click())).send(reported(&report())).at(T0 + 30 * DAY);
+    assert_eq!(world.conversion().state, ConversionState::Payable);
+    let entries = world.balances();
+    world.at(T0 + DAY).send(updated(&status(ReportedStatus::Pending, None, T0 + DAY)));
+    assert_eq!(world.conversion().state, ConversionState::Payable);
+    assert_eq!(world.balances(), entries);
+}
+
+#[test]
+fn a_late_reversal_is_applied_and_what_it_overtakes_is_not() {
+    let mut world = World::new();
+    world.send(clicked(&click())).send(reported(&report()));
+    let applied = |world: &World| world.conversion().timeline.last().map(|entry| entry.cause.applied);
+    world.send(updated(&status(ReportedStatus::Delivered, Some(T0 + 2 * DAY), T0 + 2 * DAY)));
+    assert_eq!(applied(&world), Some(true));
+    world.send(updated(&status(ReportedStatus::Cancelled, Some(T0 + DAY), T0 + 2 * DAY)));
+    assert_eq!((world.conversion().state, applied(&world)), (ConversionState::Reversed, Some(true)));
+    world.send(updated(&status(ReportedStatus::Confirmed, Some(T0 + 3 * DAY), T0 + 3 * DAY)));
+    assert_eq!((world.conversion().state, applied(&world)), (ConversionState::Reversed, Some(false)));
+}

@@ -272,15 +272,24 @@ impl World {
         self.all(&topics::DEAD_LETTERS)
     }
 
+    /// The balance of an account after its last entry.
+    pub(crate) fn last_balance(&self, account: Account) -> i128 {
+        let changes: Vec<BalanceChanged> = self.all(&topics::BALANCES);
+        changes.iter().rev().find(|it| it.account == account).map_or(0, |it| it.balance_minor.0)
+    }
+
     /// The net of all entries: pending, payable, and the merchant's; and the last balances, which must be the same.
     pub(crate) fn balances(&self) -> [i64; 3] {
         let entries: Vec<LedgerEntry> = self.all(&topics::LEDGER_ENTRIES);
-        let changes: Vec<BalanceChanged> = self.all(&topics::BALANCES);
         [Account::AffiliatePending, Account::AffiliatePayable, Account::MerchantReceivable].map(|account| {
             let credits: i64 = entries.iter().filter(|it| it.credit == account).map(|it| it.amount_minor).sum();
             let debits: i64 = entries.iter().filter(|it| it.debit == account).map(|it| it.amount_minor).sum();
-            let last = changes.iter().rev().find(|it| it.account == account).map_or(0, |it| it.balance_minor);
-            assert_eq!(credits - debits, last, "the ledger's balance of {account:?} is the sum of its entries");
+            let last = self.last_balance(account);
+            assert_eq!(
+                i128::from(credits - debits),
+                last,
+                "the ledger's balance of {account:?} is the sum of its entries"
+            );
             credits - debits
         })
     }

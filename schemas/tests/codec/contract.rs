@@ -16,13 +16,13 @@ const FINGERPRINTS: &str = "\
 2c47b68f5b04a64e ClickRecorded
 3e861e854a7d112b ClickLookupRequested
 abd2480f58ec2f6e ClickMatched
-3d5960f8f1d973ad ConversionTransitioned
+39395e2974905b6d ConversionTransitioned
 1915e73f9c936bbb CommissionChanged
 fa405235a85fd406 LedgerEntry
-f64001f9f53e9d59 BalanceChanged
+afb4021ef453674e BalanceChanged
 4f5ba33369e022e8 DeadLetter
-77950eb268b3a2ee OrderState
-4480df44eea9bf85 AccountState
+9ad768fcd9c6eb43 OrderState
+fc77875bd86ca5ee AccountState
 ";
 
 #[test]

@@ -113,6 +113,7 @@ impl<'de> Deserializer<'de> for Draw<'_, '_> {
         visitor.visit_string(match self.place.1 {
             "currency" => ["NPR", "JPY", "KWD", "USD"][self.source.below(4)].to_owned(),
             "conversionId" => format!("cnv_{:032x}", u128::from_le_bytes(std::array::from_fn(|_| self.source.byte()))),
+            "balanceMinor" => i128::from_le_bytes(std::array::from_fn(|_| self.source.byte())).to_string(),
             _ => self.source.text(),
         })
     }

@@ -76,10 +76,10 @@ fn transitioned(conversion: ConversionTransitioned) -> Result<Fact, String> {
     if conversion.revision < 1 {
         return Err(format!("revision is {}, and the first is 1", conversion.revision));
     }
-    match conversion.timeline.iter().map(|entry| entry.seq).min() {
-        None => Err("there is no timeline entry, and every change makes one".to_owned()),
-        Some(seq) if seq < 1 => Err(format!("a timeline entry has seq {seq}, and the first is 1")),
-        Some(_) => Ok(Fact::Transitioned(Box::new(conversion))),
+    let seq_last = conversion.seq;
+    match conversion.timeline.iter().map(|entry| entry.seq).find(|seq| !(1..=seq_last).contains(seq)) {
+        Some(seq) => Err(format!("a timeline entry has seq {seq}, and they go from 1 to {seq_last}")),
+        None => Ok(Fact::Transitioned(Box::new(conversion))),
     }
 }
 
@@ -157,11 +157,8 @@ impl<'a, S: StateStore> Batch<'a, S> {
 
     fn transition(&mut self, conversion: &ConversionTransitioned) -> Result<(), StoreError> {
         let id = conversion.conversion_id;
-        let mut seq_last = 0;
         for entry in &conversion.timeline {
-            let seq = entry.seq.unsigned_abs();
-            seq_last = seq_last.max(seq);
-            self.changes.insert(timeline_key(id, seq), Some(encode_entry(entry)));
+            self.changes.insert(timeline_key(id, entry.seq.unsigned_abs()), Some(encode_entry(entry)));
         }
         let key = conversion_key(id);
         if let Some(value) = self.get(&key)?
@@ -169,7 +166,7 @@ impl<'a, S: StateStore> Batch<'a, S> {
         {
             return Ok(());
         }
-        let head = Head { revision: conversion.revision, seq_last };
+        let head = Head { revision: conversion.revision, seq_last: conversion.seq.unsigned_abs() };
         let row = ConversionTransitioned { timeline: Vec::new(), ..conversion.clone() };
         self.changes.insert(key, Some(encode_conversion(head, &row)));
         Ok(())

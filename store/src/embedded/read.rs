@@ -88,6 +88,7 @@ fn received(id: ConversionId, report: ConversionReported) -> ConversionView {
     let conversion = ConversionTransitioned {
         conversion_id: id,
         revision: 0,
+        seq: 1,
         event_id: report.event_id,
         merchant_id: report.merchant_id,
         livemode: report.livemode,

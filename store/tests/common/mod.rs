@@ -183,6 +183,7 @@ pub(crate) fn transition(order: &str, revision: i64) -> ConversionTransitioned {
     ConversionTransitioned {
         conversion_id: id(order),
         revision,
+        seq,
         event_id: report.event_id,
         merchant_id: report.merchant_id,
         livemode: report.livemode,

@@ -171,24 +171,24 @@ fn entries(topics: &Topics, last: &BTreeMap<ConversionId, &ConversionTransitione
 
 /// The balances follow the entries one by one, and those of each ledger sum to zero.
 fn balances(topics: &Topics, run: &str) {
-    let mut booked: BTreeMap<(Ledger<'_>, Account), (i64, i64)> = BTreeMap::new();
+    let mut booked: BTreeMap<(Ledger<'_>, Account), (i128, i64)> = BTreeMap::new();
     for entry in &topics.entries {
         let ledger = (entry.affiliate_id.as_str(), entry.currency.code(), entry.livemode);
         for (account, change) in [(entry.debit, -entry.amount_minor), (entry.credit, entry.amount_minor)] {
             let account = booked.entry((ledger, account)).or_default();
-            *account = (account.0 + change, account.1 + 1);
+            *account = (account.0 + i128::from(change), account.1 + 1);
         }
     }
-    let mut told: BTreeMap<(Ledger<'_>, Account), (i64, i64)> = BTreeMap::new();
+    let mut told: BTreeMap<(Ledger<'_>, Account), (i128, i64)> = BTreeMap::new();
     let mut applied = BTreeSet::new();
     for change in &topics.balances {
         let account = ((change.affiliate_id.as_str(), change.currency.code(), change.livemode), change.account);
-        let before = told.insert(account, (change.balance_minor, change.entries)).map_or(0, |(_, entries)| entries);
+        let before = told.insert(account, (change.balance_minor.0, change.entries)).map_or(0, |(_, entries)| entries);
         assert_eq!(change.entries, before + 1, "{run}: the entry of {account:?} after {before}");
         assert!(applied.insert((account, &change.entry_id)), "{run}: {} booked twice", change.entry_id);
     }
     assert_eq!(told, booked, "{run}: the last balances are the sums of the entries");
-    let mut sums: BTreeMap<Ledger<'_>, i64> = BTreeMap::new();
+    let mut sums: BTreeMap<Ledger<'_>, i128> = BTreeMap::new();
     for ((ledger, _), (balance, _)) in &told {
         *sums.entry(*ledger).or_default() += balance;
     }

@@ -32,7 +32,7 @@ const TAMPERINGS: [(&str, Tamper); 16] = [
         topics.entries[0].debit = Account::AffiliatePending;
         topics.entries[0].credit = Account::AffiliatePending;
     }),
-    ("a balance is another", |topics| topics.balances.iter_mut().for_each(|change| change.balance_minor += 1)),
+    ("a balance is another", |topics| topics.balances.iter_mut().for_each(|change| change.balance_minor.0 += 1)),
     ("a balance is told twice", |topics| topics.balances.push(topics.balances[0].clone())),
 ];
 
