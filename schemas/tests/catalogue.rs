@@ -9,7 +9,8 @@ fn rendered() -> String {
         "# Topics\n\nMade from `src/topics.rs` and the schemas in `avro/`; `UPDATE_TOPICS=1 cargo test -p schemas --test catalogue` \
          writes it.\n\nValues are Avro in single-object encoding: `C3 01`, the schema's CRC-64-AVRO fingerprint in little endian, \
          then the datum. Amounts are minor units (ISO 4217) with a currency; times are milliseconds since 1970, UTC. Keys are \
-         UTF-8 text.\n\n| # | topic | key | records | partitions | kept | what |\n|---|---|---|---|---|---|---|\n",
+         UTF-8 text.\n\nPartitions and what is kept are Kafka's; the embedded log has one partition, and keeps all topics as long as `up \
+         --log-retention` says, a year by default.\n\n| # | topic | key | records | partitions | kept | what |\n|---|---|---|---|---|---|---|\n",
     );
     for topic in CATALOGUE {
         let kept = match topic.cleanup {

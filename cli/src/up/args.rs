@@ -24,7 +24,7 @@ pub(crate) struct UpArgs {
     pub(crate) demo: bool,
     /// How long old segments of the log are kept once nothing needs them: a whole number with a unit, `90m`, `36h` or
     /// `30d`, from a minute to ten years.
-    #[arg(long, value_name = "TIME", default_value = "30d", env = "CONVERSIONS_LOG_RETENTION", value_parser = parse_retention)]
+    #[arg(long, value_name = "TIME", default_value = "365d", env = "CONVERSIONS_LOG_RETENTION", value_parser = parse_retention)]
     pub(crate) log_retention: Duration,
     /// Go on without what the read model lost: for when it says that neither it nor its snapshot reaches back to where
     /// the log begins.

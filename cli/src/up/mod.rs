@@ -1,12 +1,14 @@
 //! `conversions up`: everything in one process, on the embedded log.
 //!
-//! The order of opening is that of what depends on what: the folder's lock, the state, the log, the read model caught
-//! up with it, the workers, and at last the edge. Closing goes the other way round, so that what the edge has accepted
-//! is processed as far as it goes and synced.
+//! The order of opening is that of what depends on what: the address is taken, the folder locked, the log opened, the
+//! state opened, the read model and the processors caught up with the log, and only then does the edge listen: until it
+//! can answer, nobody is let in to wait. Closing goes the other way round, so that what the edge has accepted is
+//! processed as far as it goes and synced.
 
 pub(crate) mod args;
 
 mod data;
+mod files;
 mod gauges;
 mod registry;
 mod workers;
@@ -19,11 +21,12 @@ use std::sync::atomic::AtomicBool;
 
 use ingest::{Config, Drained, Edge, Metrics, Parts, Readiness};
 use prometheus_client::registry::Registry as MetricsRegistry;
+use schemas::records::ClickRecorded;
 use schemas::registry::Registry;
 use schemas::topics::CLICKS;
 use store::embedded::Loss;
 use streams::{Message, Publisher, SystemClock};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::args::UpArgs;
@@ -31,13 +34,21 @@ use self::data::DataFolder;
 use self::workers::Workers;
 use crate::error::CliError;
 
+/// Connections that the system holds for the edge to accept.
+const BACKLOG: u32 = 1_024;
+/// Clicks of the registry recorded with one sync.
+const CLICKS_PER_SYNC: usize = 1_000;
+
 type LocalEdge = Edge<streams::embedded::EmbeddedLog, store::EmbeddedStore, store::EmbeddedStore>;
 
 /// Runs until a signal or a failure; the code is success exactly if everything was closed in order.
 pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<ExitCode, CliError> {
     let registry = Arc::new(registry::load(args)?);
-    let listener = runtime.block_on(listen(args.listen))?;
-    let address = listener.local_addr().map_err(|error| CliError::Failed(format!("cannot listen: {error}")))?;
+    let connections_max = files::connections_max(Config::default().connections_max)?;
+    let socket = {
+        let _runtime = runtime.enter();
+        bind(args.listen)?
+    };
     let loss = if args.accept_loss { Loss::Accept } else { Loss::Refuse };
     let mut data = DataFolder::open(&args.data, loss)?;
     let readiness = Readiness::new();
@@ -57,32 +68,48 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
         readiness: readiness.clone(),
         metrics: edge_metrics,
         exposition: Arc::new(metrics),
-        config: Config::default(),
+        config: Config { connections_max, ..Config::default() },
     };
     let edge: LocalEdge = Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))?;
+    runtime.block_on(workers.ready()).map_err(|reason| data.failed(&reason))?;
+    let listener = {
+        let _runtime = runtime.enter();
+        socket.listen(BACKLOG).map_err(|error| cannot_listen(args.listen, &error))?
+    };
+    let address = listener.local_addr().map_err(|error| cannot_listen(args.listen, &error))?;
     readiness.caught_up();
     announce(args, address);
     let failure = runtime.block_on(serve(listener, edge, &workers, readiness))?;
     close(data, workers, failure)
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
-    TcpListener::bind(address).await.map_err(|error| {
-        CliError::Failed(format!(
-            "cannot listen on {address} ({error}): stop what listens there, or choose another address with --listen"
-        ))
-    })
+/// Takes the address without letting anybody in yet.
+fn bind(address: SocketAddr) -> Result<TcpSocket, CliError> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let bound = socket.and_then(|socket| {
+        // The address may be taken again while connections of the process before are still being closed.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    });
+    bound.map_err(|error| cannot_listen(address, &error))
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> CliError {
+    CliError::Failed(format!(
+        "cannot listen on {address} ({error}): stop what listens there, or choose another address with --listen"
+    ))
 }
 
 /// Records the registry's clicks; those that are known already change nothing.
 fn record_clicks(data: &DataFolder, registry: &Registry, runtime: &tokio::runtime::Runtime) -> Result<(), CliError> {
-    for click in registry.clicks() {
-        let message = Message {
+    for clicks in registry.clicks().chunks(CLICKS_PER_SYNC) {
+        let message = |click: &ClickRecorded| Message {
             topic: processors::topic(&CLICKS),
             key: click.click_id.clone().into_bytes(),
             value: schemas::encode(click),
         };
-        let written = data.log.publish(vec![message]).map(|pending| runtime.block_on(pending));
+        let written = data.log.publish(clicks.iter().map(message).collect()).map(|pending| runtime.block_on(pending));
         written
             .and_then(|ack| ack)
             .map_err(|error| CliError::Failed(format!("cannot record the registry's clicks: {error}")))?;

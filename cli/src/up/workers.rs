@@ -21,6 +21,8 @@ use crate::error::CliError;
 
 /// How often retention looks for segments to drop.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// How often a start looks whether the processors have restored their state.
+const READY_CHECK_EVERY: Duration = Duration::from_millis(5);
 /// How often an idle retention thread looks whether it is to stop.
 const STOP_CHECK_EVERY: Duration = Duration::from_millis(100);
 
@@ -106,6 +108,19 @@ impl Workers {
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
         self.threads.push(thread.map_err(|error| CliError::Failed(format!("cannot start a thread: {error}")))?);
+        Ok(())
+    }
+
+    /// Waits until every processor has restored its state; the error says which thread failed instead.
+    pub(super) async fn ready(&self) -> Result<(), String> {
+        let restored =
+            || self.progress.iter().all(|(_, progress)| progress.partitions_ready.load(Ordering::Acquire) > 0);
+        while !restored() {
+            tokio::select! {
+                reason = self.failed() => return Err(reason),
+                () = tokio::time::sleep(READY_CHECK_EVERY) => {}
+            }
+        }
         Ok(())
     }
 
