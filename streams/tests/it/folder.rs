@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use streams::store::{FjallStore, StateFolder};
@@ -120,6 +121,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
+/// The large tables of a world's database.
+fn tables(world: &World) -> Vec<PathBuf> {
+    let in_tables = |path: &PathBuf| path.parent().is_some_and(|folder| folder.ends_with("tables"));
+    let is_large = |path: &PathBuf| fs::metadata(path).is_ok_and(|file| file.len() > 1 << 20);
+    files(&world.path("state/db")).into_iter().filter(|path| in_tables(path) && is_large(path)).collect()
+}
+
 /// A world whose store has tables on disk, and not only a journal.
 fn flushed() -> World {
     let world = World::new();
@@ -131,6 +139,17 @@ fn flushed() -> World {
             .map(|row_number| row(&format!("s{number:02}{row_number:04}"), &noise(number * 1_000 + row_number)))
             .collect();
         other.apply(&rows, number + 1).expect("applied");
+    }
+    // It is written out in the background, and a database that is dropped before does not begin with it.
+    let (mut before, deadline) = (0, Instant::now() + Duration::from_secs(60));
+    loop {
+        let bytes = tables(&world).iter().map(|table| fs::metadata(table).map_or(0, |table| table.len())).sum();
+        if bytes > 0 && bytes == before {
+            break;
+        }
+        assert!(Instant::now() < deadline, "no table is written: {:?}", files(&world.path("state/db")));
+        before = bytes;
+        std::thread::sleep(Duration::from_millis(50));
     }
     drop((other, stores, state));
     let mut running = world.open();
@@ -193,11 +212,7 @@ fn read_all(store: &FjallStore) -> Result<usize, StoreError> {
 #[test]
 fn damage_that_reading_finds_is_cured_by_the_next_start() {
     let world = flushed();
-    let tables: Vec<PathBuf> = files(&world.path("state/db"))
-        .into_iter()
-        .filter(|path| path.parent().is_some_and(|folder| folder.ends_with("tables")))
-        .filter(|path| fs::metadata(path).expect("a file").len() > 1 << 20)
-        .collect();
+    let tables = tables(&world);
     assert!(!tables.is_empty(), "{:?}", files(&world.path("state/db")));
     for table in tables {
         let mut bytes = fs::read(&table).expect("readable");

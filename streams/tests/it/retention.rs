@@ -83,6 +83,8 @@ fn what_is_not_old_stays() {
 fn what_a_consumer_has_not_read_stays() {
     let world = world();
     let mut running = world.open();
+    // It has changes that a snapshot could stand for, in the segment that it has not passed.
+    running.send("a", "count");
     running.settle();
     for _ in 0..40 {
         running.send("a", "count");
