@@ -13,6 +13,9 @@ use crate::up::random::Random;
 /// Far below the bound at which further conflicts of one order become dead letters.
 const CONFLICTS_MAX: u32 = 20;
 
+/// So long that the log of a full run has more than one segment.
+const NOTE_CHARACTERS: usize = 1_000;
+
 /// What the clients share.
 #[derive(Debug, Default)]
 struct Shared {
@@ -144,6 +147,7 @@ impl Sender {
             },
             product: random.pick(&[Some("SKU-RED-42"), Some("SKU-ZERO"), Some("SKU-OTHER"), None]),
             status: random.pick(&["confirmed", "confirmed", "pending", "delivered", "cancelled"]),
+            note_characters: NOTE_CHARACTERS,
             ..Order::new(merchant, id, amount_minor)
         }
     }

@@ -8,6 +8,7 @@ mod audit;
 mod client;
 mod cluster;
 mod damage;
+mod files;
 mod identical;
 mod kill_rounds;
 mod load;

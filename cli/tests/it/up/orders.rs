@@ -35,6 +35,8 @@ pub(crate) struct Order {
     pub(crate) product: Option<&'static str>,
     /// The amount in paisa.
     pub(crate) amount_minor: i64,
+    /// How long a note its metadata has.
+    pub(crate) note_characters: usize,
     /// The status it was reported with.
     pub(crate) status: &'static str,
     /// The statuses reported of it since.
@@ -52,6 +54,7 @@ impl Order {
             click: Click::Own,
             product: None,
             amount_minor,
+            note_characters: 0,
             status: "confirmed",
             updates: BTreeSet::new(),
             conflicts: 0,
@@ -67,7 +70,7 @@ impl Order {
     pub(crate) fn body_with(&self, amount_minor: i64) -> String {
         let mut body = json!({
             "externalOrderId": self.id, "orderAmount": decimal(amount_minor), "currency": "NPR",
-            "orderStatus": self.status, "orderedAt": ORDERED_AT, "metadata": {"test": self.id},
+            "orderStatus": self.status, "orderedAt": ORDERED_AT, "metadata": {"test": self.id, "note": "-".repeat(self.note_characters)},
         });
         let other = if self.merchant == &ONE { &TWO } else { &ONE };
         match self.click {
@@ -129,6 +132,7 @@ impl Order {
             && shown["externalOrderId"] == self.id.as_str()
             && shown["orderAmount"] == expected.as_str()
             && shown["metadata"]["test"] == self.id.as_str()
+            && shown["metadata"]["note"].as_str().map(str::len) == Some(self.note_characters)
             && (shown["commission"].is_null() || self.commission_fits(&shown["commission"]));
         (!right).then(|| format!("order {} of {} paisa: {answer:?}", self.id, self.amount_minor))
     }
