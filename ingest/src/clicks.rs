@@ -1,12 +1,13 @@
 //! Clicks: where a shopper is sent on to, and how the click reaches the log without the shopper waiting for it.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use schemas::Timestamp;
 use schemas::records::ClickRecorded;
 use schemas::registry::Link;
 use schemas::topics::CLICKS;
-use streams::{Message, Publisher};
+use streams::{Message, PublishError, Publisher};
 use tokio::time::timeout;
 
 use crate::edge::{Inner, topic};
@@ -29,29 +30,43 @@ impl<P: Publisher, C, R> Inner<P, C, R> {
         };
         let message =
             Message { topic: topic(&CLICKS), key: click_id.as_bytes().to_vec(), value: schemas::encode(&record) };
-        let pending = match self.publisher.publish(vec![message]) {
+        // A link is followed without a key: a flood of clicks must not fill the log's queue, which reports need.
+        let Ok(permit) = Arc::clone(&self.clicks_in_flight).try_acquire_owned() else {
+            return self.shed_click(click_id, &request_id, "clicks_in_flight_max is reached");
+        };
+        let mut pending = match self.publisher.publish(vec![message]) {
             Ok(pending) => pending,
+            Err(error @ PublishError::Full) => return self.shed_click(click_id, &request_id, error),
             Err(error) => return self.lost(click_id, &request_id, error),
         };
         self.metrics.clicks_recorded.inc();
-        // Beyond the bound nobody watches: the click is in the log's queue all the same.
-        let Ok(permit) = Arc::clone(&self.clicks_watched).try_acquire_owned() else { return };
         let (lost, deadline, click_id) = (self.metrics.clicks_lost.clone(), self.config.ack_deadline, record.click_id);
         tokio::spawn(async move {
-            let _permit = permit;
-            let error = match timeout(deadline, pending).await {
+            let late = timeout(deadline, &mut pending).await;
+            let error = match &late {
                 Ok(Ok(_ack)) => return,
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("no acknowledgement within {deadline:?}"),
             };
             lost.inc();
             tracing::error!(request_id = &*request_id, click_id, error, "click perhaps lost");
+            if late.is_err() {
+                // It is still in the log's queue, and so still in flight.
+                let _ = pending.await;
+            }
+            drop(permit);
         });
     }
 
-    fn lost(&self, click_id: &str, request_id: &str, error: impl std::fmt::Display) {
+    fn lost(&self, click_id: &str, request_id: &str, error: impl Display) {
         self.metrics.clicks_lost.inc();
         tracing::error!(request_id, click_id, %error, "click lost");
+    }
+
+    /// Anybody can make this happen as often as they like: no error line each.
+    fn shed_click(&self, click_id: &str, request_id: &str, bound: impl Display) {
+        self.metrics.clicks_lost.inc();
+        tracing::debug!(request_id, click_id, %bound, "click shed");
     }
 }
 

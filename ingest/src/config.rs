@@ -26,15 +26,22 @@ pub struct Config {
     pub shutdown_deadline: Duration,
     /// What `Retry-After` says, whole seconds, 1 s to 1 h. Default 1 s.
     pub retry_after: Duration,
-    /// Most API requests in flight at once, 1 to 1,000,000; those beyond are refused at once. Default 4,096.
+    /// Most API requests in flight at once, 1 to 1,000,000; those beyond are refused at once. A request counts from when
+    /// its body has come and its sender is known until its report is published and claimed. Default 4,096.
     pub in_flight_max: usize,
     /// Most connections open at once, 1 to 1,000,000; those beyond wait in the listener's backlog. Default 16,384.
+    ///
+    /// This also bounds the bodies that are being read and whose senders are unknown, one for each connection. Each
+    /// takes at most 2 × `body_bytes_max` for itself and 32 KiB for its connection, so that strangers get to fill no
+    /// more than 2.5 GiB with the defaults, and each of them for no longer than `body_deadline`.
     pub connections_max: usize,
     /// How many recent claims are remembered in the process, 1 to 100,000,000, about 100 bytes each. Default 65,536.
     pub recent_claims_max: usize,
-    /// Most clicks whose fate in the log is watched at once, 1 to 1,000,000; those beyond are published all the same
-    /// and only not counted if they fail. Default 4,096.
-    pub clicks_watched_max: usize,
+    /// Most clicks on their way into the log at once, 1 to 1,000,000; of those beyond, the shopper is redirected and the
+    /// click is lost, which `clicks_lost` counts. Clicks need no key: without this bound a flood of them would fill the
+    /// log's queue, and merchants would be refused. A conversion of a click lost is not attributed by itself, so raise
+    /// this, and the log's queue above it, before `clicks_lost` grows in honest traffic. Default 4,096.
+    pub clicks_in_flight_max: usize,
 }
 
 impl Default for Config {
@@ -51,7 +58,7 @@ impl Default for Config {
             in_flight_max: 4_096,
             connections_max: 16_384,
             recent_claims_max: 65_536,
-            clicks_watched_max: 4_096,
+            clicks_in_flight_max: 4_096,
         }
     }
 }
@@ -97,7 +104,7 @@ impl Config {
             ("in_flight_max", self.in_flight_max, 1, MILLION),
             ("connections_max", self.connections_max, 1, MILLION),
             ("recent_claims_max", self.recent_claims_max, 1, 100 * MILLION),
-            ("clicks_watched_max", self.clicks_watched_max, 1, MILLION),
+            ("clicks_in_flight_max", self.clicks_in_flight_max, 1, MILLION),
         ] {
             if !(min..=max).contains(&value) {
                 return Err(ConfigError::Number { name, min, max, value });

@@ -16,6 +16,7 @@ use crate::auth::AuthTable;
 use crate::config::{Config, ConfigError};
 use crate::flight::Flights;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::readiness::Readiness;
 use crate::routes;
 
@@ -56,10 +57,10 @@ pub(crate) struct Inner<P, C, R> {
     pub(crate) metrics: Metrics,
     pub(crate) exposition: Arc<prometheus_client::registry::Registry>,
     pub(crate) config: Config,
-    /// One permit for each API request in flight; its flow holds it to the end, even when its sender has gone.
-    pub(crate) in_flight: Arc<Semaphore>,
-    /// One permit for each click whose acknowledgement is awaited.
-    pub(crate) clicks_watched: Arc<Semaphore>,
+    /// One for each API request in flight.
+    pub(crate) places: Places,
+    /// One permit for each click on its way into the log.
+    pub(crate) clicks_in_flight: Arc<Semaphore>,
     /// Reports under way, by what makes them the same.
     pub(crate) flights: Arc<Flights<[u8; 16], ()>>,
     /// Idempotency keys under way, told apart by the digest of their body.
@@ -86,8 +87,8 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
         parts.config.check()?;
         Ok(Edge(Arc::new(Inner {
             auth: AuthTable::new(&parts.registry),
-            in_flight: Arc::new(Semaphore::new(parts.config.in_flight_max)),
-            clicks_watched: Arc::new(Semaphore::new(parts.config.clicks_watched_max)),
+            places: Places::new(&parts.config),
+            clicks_in_flight: Arc::new(Semaphore::new(parts.config.clicks_in_flight_max)),
             flights: Flights::new(),
             keys_in_flight: Flights::new(),
             recent_claims: Cache::new(parts.config.recent_claims_max),

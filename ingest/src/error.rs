@@ -36,8 +36,41 @@ pub(crate) enum Error {
     IdempotencyKeyReused,
     #[error("unavailable: {internal}")]
     Unavailable { external: &'static str, internal: String, retry_after: Duration },
+    #[error("shed: {}", .bound.label())]
+    Shed { bound: Shed, retry_after: Duration },
     #[error("internal: {0}")]
     Internal(String),
+}
+
+/// A bound that a request met. No fault of ours and seen by many at once: counted, and not logged as an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shed {
+    /// On the requests in flight.
+    InFlight,
+    /// On the time to wait for an equal request.
+    Turn,
+    /// On the log's queue.
+    LogFull,
+}
+
+impl Shed {
+    /// The metric's label.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Shed::InFlight => "in_flight",
+            Shed::Turn => "turn",
+            Shed::LogFull => "log_full",
+        }
+    }
+
+    /// What the caller is told.
+    pub(crate) fn message(self) -> &'static str {
+        match self {
+            Shed::InFlight => "too many requests at once; nothing was recorded, and a retry is safe",
+            Shed::Turn => "an equal request is still under way; this one was not recorded, and a retry is safe",
+            Shed::LogFull => "the log takes no more at the moment; nothing was recorded, and a retry is safe",
+        }
+    }
 }
 
 /// Where a failed response keeps its error until it is rendered.
@@ -65,7 +98,7 @@ impl Error {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Error::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Unavailable { .. } | Error::Shed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -81,7 +114,7 @@ impl Error {
             Error::NotFound(_) => "NOT_FOUND",
             Error::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Error::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
-            Error::Unavailable { .. } => "UNAVAILABLE",
+            Error::Unavailable { .. } | Error::Shed { .. } => "UNAVAILABLE",
             Error::Internal(_) => "INTERNAL",
         }
     }
@@ -101,6 +134,7 @@ impl Error {
                 vec!["the idempotency key was used with another body in the last 24 h: send a new key".to_owned()]
             }
             Error::Unavailable { external, .. } => vec![(*external).to_owned()],
+            Error::Shed { bound, .. } => vec![bound.message().to_owned()],
             Error::Internal(_) => {
                 vec!["the server failed; it may have been recorded, and a retry is safe".to_owned()]
             }
@@ -118,7 +152,7 @@ impl Error {
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Error::Unavailable { retry_after, .. } = self {
+        if let Error::Unavailable { retry_after, .. } | Error::Shed { retry_after, .. } = self {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
         }
         if matches!(self, Error::BodyTooLarge { .. } | Error::BodyTimeout(_) | Error::BodyBroken(_)) {
@@ -130,7 +164,8 @@ impl Error {
 
     fn log(&self, request_id: &str, route: &'static str) {
         let (status, code) = (self.status().as_u16(), self.code());
-        if self.status().is_server_error() {
+        let is_fault = self.status().is_server_error() && !matches!(self, Error::Shed { .. });
+        if is_fault {
             tracing::error!(request_id, route, status, code, error = %self, "request failed");
         } else {
             tracing::debug!(request_id, route, status, code, error = %self, "request refused");

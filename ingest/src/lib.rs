@@ -31,6 +31,7 @@ mod flight;
 mod idempotency;
 mod json;
 mod order_status;
+mod places;
 mod request;
 mod routes;
 mod submit;

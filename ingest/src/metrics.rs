@@ -20,6 +20,7 @@ pub struct Metrics {
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     auth_failures: Family<CodeLabels, Counter>,
     publish_failures: Family<ReasonLabels, Counter>,
+    requests_shed: Family<ReasonLabels, Counter>,
     claims_failures: Family<OperationLabels, Counter>,
     pub(crate) in_flight: Gauge,
     pub(crate) connections: Gauge,
@@ -78,6 +79,7 @@ impl Metrics {
             durations: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS)),
             auth_failures: Family::default(),
             publish_failures: Family::default(),
+            requests_shed: Family::default(),
             claims_failures: Family::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
@@ -92,13 +94,19 @@ impl Metrics {
         registry.register("http_connections", "Open connections", metrics.connections.clone());
         registry.register("auth_failures", "Requests not let in, by error code", metrics.auth_failures.clone());
         registry.register("publish_failures", "Failed publishes, by reason", metrics.publish_failures.clone());
+        registry.register("requests_shed", "Requests that met a bound, by which", metrics.requests_shed.clone());
         registry.register("claims_failures", "Failed questions to the claims", metrics.claims_failures.clone());
         registry.register("clicks_recorded", "Clicks handed to the log", metrics.clicks_recorded.clone());
-        registry.register("clicks_lost", "Clicks that the log did not keep", metrics.clicks_lost.clone());
+        registry.register(
+            "clicks_lost",
+            "Clicks that the log did not keep, or that met the bound on clicks in flight",
+            metrics.clicks_lost.clone(),
+        );
         metrics.conversions.register(registry.sub_registry_with_prefix("conversions"));
         metrics.order_statuses.register(registry.sub_registry_with_prefix("order_statuses"));
         metrics
     }
+
     /// A request was answered with `status`, and `code` if that is an error's; 499 if its sender went away first.
     pub(crate) fn answered(&self, route: &'static str, status: u16, code: &'static str, after: Duration) {
         self.requests.get_or_create(&RequestLabels { route, status, code }).inc();
@@ -113,6 +121,11 @@ impl Metrics {
     /// A publish failed.
     pub(crate) fn publish_failed(&self, reason: &'static str) {
         self.publish_failures.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// A request met a bound.
+    pub(crate) fn shed(&self, reason: &'static str) {
+        self.requests_shed.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// The claims did not answer.

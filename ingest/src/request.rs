@@ -1,4 +1,4 @@
-//! What surrounds every request: its id, its place among those in flight, its measure, and the rendering of errors.
+//! What surrounds every request: its id, its measure, and the rendering of errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -11,7 +11,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use store::{Claims, ReadModel};
 use streams::Publisher;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::clock::uuid_at;
@@ -30,21 +29,6 @@ const SENDER_GONE: u16 = 499;
 pub(crate) struct Context {
     /// Its id.
     pub(crate) request_id: Arc<str>,
-    /// Its place among the requests in flight; a flow that outlives the handler holds a clone.
-    pub(crate) place: Option<Arc<Place>>,
-}
-
-/// A permit, and its trace in the gauge.
-#[derive(Debug)]
-pub(crate) struct Place {
-    metrics: Metrics,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.metrics.in_flight.dec();
-    }
 }
 
 /// Counts a request when it is answered, or when it is dropped because its sender went away.
@@ -72,34 +56,13 @@ pub(crate) async fn surround<P: Publisher, C: Claims, R: ReadModel>(
     let route = Route::of(request.extensions().get::<MatchedPath>());
     let mut measure = Measure { metrics: &edge.metrics, route, started: Instant::now(), answered: None };
     let request_id = request_id(request.headers(), edge);
-    let mut response = match edge.admit(route) {
-        Ok(place) => {
-            request.extensions_mut().insert(Context { request_id: Arc::clone(&request_id), place });
-            without_panic(next.run(request)).await.unwrap_or_else(IntoResponse::into_response)
-        }
-        Err(error) => error.into_response(),
-    };
+    request.extensions_mut().insert(Context { request_id: Arc::clone(&request_id) });
+    let mut response = without_panic(next.run(request)).await.unwrap_or_else(IntoResponse::into_response);
     let code = error::finish(&mut response, &request_id, route.path());
     let header = HeaderValue::from_str(&request_id).expect("a request id is visible ASCII");
     response.headers_mut().insert(REQUEST_ID, header);
     measure.answered = Some((response.status().as_u16(), code.unwrap_or("")));
     response
-}
-
-impl<P, C, R> Inner<P, C, R> {
-    /// A place among the requests in flight, for the routes that need one.
-    fn admit(&self, route: Route) -> Result<Option<Arc<Place>>, Error> {
-        if !route.is_bounded() {
-            return Ok(None);
-        }
-        let permit = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| Error::Unavailable {
-            external: "too many requests at once; nothing was recorded, and a retry is safe",
-            internal: "the bound on requests in flight is reached".to_owned(),
-            retry_after: self.config.retry_after,
-        })?;
-        self.metrics.in_flight.inc();
-        Ok(Some(Arc::new(Place { metrics: self.metrics.clone(), _permit: permit })))
-    }
 }
 
 /// The sender's request id if it is one, else a new one.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::auth::Caller;
 use crate::edge::{Edge, Inner};
 use crate::error::Error;
+use crate::places::Place;
 use crate::request::{Context, surround};
 
 mod click;
@@ -69,14 +70,6 @@ impl Route {
         let route = matched.and_then(|path| Route::MATCHED.into_iter().find(|route| route.path() == path.as_str()));
         route.unwrap_or(Route::Unmatched)
     }
-
-    /// Whether the bound on requests in flight holds for it. A shopper is redirected however busy the API is.
-    pub(crate) fn is_bounded(self) -> bool {
-        match self {
-            Route::Conversions | Route::Conversion | Route::OrderStatus => true,
-            Route::Click | Route::Live | Route::Ready | Route::Metrics | Route::Unmatched => false,
-        }
-    }
 }
 
 /// All routes of an edge.
@@ -104,10 +97,12 @@ struct Signed {
     context: Context,
     received_at: Timestamp,
     deadline: Instant,
+    place: Place,
 }
 
-impl<P, C, R> Inner<P, C, R> {
-    /// Reads the body and checks who sent it.
+impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
+    /// Reads the body and checks who sent it; only then is there a place for it among the requests in flight, so that
+    /// nobody without a key, and no body that is slow to come, keeps others out.
     async fn authenticate(&self, request: Request) -> Result<Signed, Error> {
         let (head, body) = request.into_parts();
         let body = crate::body::read(body, self.config.body_bytes_max, self.config.body_deadline).await?;
@@ -116,9 +111,10 @@ impl<P, C, R> Inner<P, C, R> {
             .auth
             .verify(&head.headers, &body, received_at)
             .inspect_err(|error| self.metrics.not_let_in(error.code()))?;
+        let place = self.place()?;
         let context = head.extensions.get::<Context>().expect("the layer around all routes puts it there").clone();
         let deadline = Instant::now() + self.config.request_deadline;
-        Ok(Signed { caller, headers: head.headers, uri: head.uri, body, context, received_at, deadline })
+        Ok(Signed { caller, headers: head.headers, uri: head.uri, body, context, received_at, deadline, place })
     }
 }
 

@@ -96,9 +96,8 @@ async fn drain<P, C, R>(edge: &Edge<P, C, R>, mut connections: JoinSet<()>, dead
     connections.shutdown().await;
     // A report whose sender went away is on no connection, yet in flight.
     let edge = &edge.0;
-    let all = u32::try_from(edge.config.in_flight_max).expect("the configuration was checked");
-    let in_flight_ended = timeout_at(deadline, edge.in_flight.acquire_many(all)).await.is_ok();
-    let requests = if in_flight_ended { 0 } else { edge.config.in_flight_max - edge.in_flight.available_permits() };
+    let in_flight_ended = timeout_at(deadline, edge.places.all_free()).await.is_ok();
+    let requests = if in_flight_ended { 0 } else { edge.places.taken() };
     if cut == 0 && requests == 0 { Drained::Completely } else { Drained::Cut { connections: cut, requests } }
 }
 

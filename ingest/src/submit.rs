@@ -10,7 +10,7 @@ use streams::{Ack, Message, PublishError, Publisher};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::edge::{Inner, Known};
-use crate::error::Error;
+use crate::error::{Error, Shed};
 use crate::idempotency::IdempotencyKey;
 use crate::metrics::Outcomes;
 
@@ -81,11 +81,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
             None => None,
         };
         let seat = self.flights.enter(submission.key(), ()).expect("all tags here are equal");
-        let _turn = seat.turn(submission.deadline).await.ok_or_else(|| Error::Unavailable {
-            external: "an equal request is still under way; this one was not recorded, and a retry is safe",
-            internal: "the request deadline passed while waiting for an equal request".to_owned(),
-            retry_after: self.config.retry_after,
-        })?;
+        let _turn = seat.turn(submission.deadline).await.ok_or_else(|| self.shed(Shed::Turn))?;
         let outcome = self.decide(&submission, message).await?;
         if let Some((scope, key)) = &submission.idempotency {
             let remembered = self.claims.remember_idempotency(scope, &key.key, key.body_digest, submission.received_at);
@@ -163,8 +159,8 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
 
     fn publish_error(&self, error: &PublishError) -> Error {
         let (reason, failure) = match error {
-            PublishError::Full => ("full", self.not_recorded(error)),
-            PublishError::Closed => ("closed", self.not_recorded(error)),
+            PublishError::Full => ("full", self.shed(Shed::LogFull)),
+            PublishError::Closed => ("closed", self.unavailable(Shed::LogFull.message(), error.to_string())),
             PublishError::Failed(_) => ("failed", self.perhaps_recorded(error.to_string())),
             PublishError::TooLarge { .. } => ("too_large", Error::Internal(error.to_string())),
         };
@@ -172,20 +168,12 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         failure
     }
 
-    fn not_recorded(&self, error: &PublishError) -> Error {
-        Error::Unavailable {
-            external: "the log takes no more at the moment; nothing was recorded, and a retry is safe",
-            internal: error.to_string(),
-            retry_after: self.config.retry_after,
-        }
+    fn perhaps_recorded(&self, internal: String) -> Error {
+        self.unavailable("the log did not confirm in time; it may have been recorded, and a retry is safe", internal)
     }
 
-    fn perhaps_recorded(&self, internal: String) -> Error {
-        Error::Unavailable {
-            external: "the log did not confirm in time; it may have been recorded, and a retry is safe",
-            internal,
-            retry_after: self.config.retry_after,
-        }
+    fn unavailable(&self, external: &'static str, internal: String) -> Error {
+        Error::Unavailable { external, internal, retry_after: self.config.retry_after }
     }
 
     /// Claims what is durable. Without an answer of the claims it counts as first: the log decides anyway.

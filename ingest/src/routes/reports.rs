@@ -121,7 +121,7 @@ async fn answer<P: Publisher, C: Claims, R: ReadModel>(
     accepted: &'static str,
 ) -> Result<Response, Error> {
     let conversion_id = submission.conversion_id;
-    let place = signed.context.place;
+    let place = signed.place;
     let flow = tokio::spawn(async move {
         let _place = place;
         edge.0.submit(submission, message).await

@@ -1,11 +1,6 @@
 //! Who is let in, and what the others are told.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
-use tracing_subscriber::fmt::MakeWriter;
-
-use crate::support::{Bench, Call, NOW_S, ONE, ONE_TEST, Sender};
+use crate::support::{Bench, Call, Lines, NOW_S, ONE, ONE_TEST, Sender};
 
 const BODY: &str = r#"{"externalOrderId":"SHOP-100245","orderAmount":"2999.00"}"#;
 
@@ -92,40 +87,15 @@ async fn who_signs_rightly_is_let_in() {
 }
 
 /// Collects what is logged.
-#[derive(Clone, Debug, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Lines;
-
-    fn make_writer(&'a self) -> Lines {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn nothing_printed_or_logged_holds_a_secret() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(lines.clone());
-    // For all threads: a subscriber of one thread is not asked about what another thread logs first.
-    tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
+    let lines = Lines::of_all_tests();
     let bench = Bench::new();
     let printed = format!("{:?} {:#?}", bench.edge, bench.edge);
     let refused = call().header("x-signature", "0".repeat(64)).header("x-request-id", "req-1");
     bench.send(refused).await.error(401, "INVALID_SIGNATURE");
     bench.send(Call::conversion("{}").header("x-request-id", "req-2")).await.error(400, "VALIDATION_FAILED");
-    let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let logged = lines.text();
     assert!(logged.contains("req-1") && logged.contains("INVALID_SIGNATURE"), "{logged}");
     assert!(logged.contains("req-2") && logged.contains("VALIDATION_FAILED"), "{logged}");
     let signature = ONE.sign(&NOW_S.to_string(), BODY.as_bytes());

@@ -63,12 +63,30 @@ async fn a_shopper_never_waits_for_the_log() {
             sleep(Duration::from_millis(1)).await;
         }
     }
-    // Beyond the bound on those watched, clicks are published all the same.
-    let bench = Bench::with(|config| config.clicks_watched_max = 1);
+}
+
+#[tokio::test]
+async fn a_flood_of_clicks_leaves_the_log_to_merchants() {
+    let bench = Bench::with(|config| {
+        config.clicks_in_flight_max = 2;
+        config.ack_deadline = Duration::from_millis(10);
+    });
     bench.log.set(LogMode::Holds);
-    for _ in 0..3 {
+    for _ in 0..5 {
         assert_eq!(bench.send(click()).await.status, 302);
     }
-    assert_eq!(bench.log.count(), 3);
-    assert!(bench.metric("clicks_recorded_total 3").await);
+    assert_eq!(bench.log.count(), 2);
+    assert!(bench.metric("clicks_recorded_total 2").await && bench.metric("clicks_lost_total 3").await);
+    // What the log has not acknowledged in time is lost perhaps, and in flight still.
+    while !bench.metric("clicks_lost_total 5").await {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(bench.send(click()).await.status, 302);
+    assert_eq!(bench.log.count(), 2);
+    bench.log.release();
+    bench.log.set(LogMode::Works);
+    while bench.log.count() == 2 {
+        assert_eq!(bench.send(click()).await.status, 302);
+        sleep(Duration::from_millis(1)).await;
+    }
 }

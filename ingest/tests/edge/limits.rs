@@ -130,3 +130,30 @@ async fn requests_beyond_the_bound_are_refused_at_once() {
     }
     bench.send(order("C")).await.accepted("RECEIVED");
 }
+
+#[tokio::test]
+async fn strangers_with_slow_bodies_take_nobodys_place() {
+    let bench = Bench::with(|config| config.in_flight_max = 1);
+    let stalled = || Body::new(Pieces { pieces: VecDeque::new(), claimed: Some(100), stalls: true });
+    let mut strangers = tokio::task::JoinSet::new();
+    for path in ["/api/v1/conversions", "/api/v1/order-status"].repeat(8) {
+        let call = Call::post(path, "").header("x-signature", "0".repeat(64));
+        strangers.spawn(bench.router.clone().oneshot(call.into_request_with(stalled())));
+    }
+    strangers.spawn(bench.router.clone().oneshot(Call::get("/api/v1/conversions/A").into_request_with(stalled())));
+    sleep(Duration::from_millis(20)).await;
+    assert!(bench.metric("http_requests_in_flight 0").await);
+    bench.send(Call::conversion(body_of(100))).await.accepted("RECEIVED");
+    // Nor does one without a key learn how busy we are.
+    bench.log.set(LogMode::Holds);
+    let order = Call::conversion(r#"{"externalOrderId":"B","orderAmount":"1"}"#);
+    let held = tokio::spawn(bench.router.clone().oneshot(order.into_request()));
+    while bench.log.count() < 2 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    bench.send(Call::conversion("{}").unsigned()).await.error(401, "INVALID_API_KEY");
+    bench.send(Call::conversion(body_of(100))).await.error(503, "UNAVAILABLE");
+    assert!(bench.metric("requests_shed_total{reason=\"in_flight\"} 1").await);
+    bench.log.release();
+    assert_eq!(held.await.unwrap().unwrap().status(), 202);
+}

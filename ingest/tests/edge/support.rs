@@ -2,9 +2,11 @@
 
 mod calls;
 mod doubles;
+mod lines;
 
 pub(crate) use calls::{Call, ONE, ONE_TEST, Reply, Sender, TWO};
 pub(crate) use doubles::{LogMode, StoreMode, TestClaims, TestClock, TestLog, TestReadModel};
+pub(crate) use lines::Lines;
 
 use std::sync::Arc;
 
