@@ -12,13 +12,15 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// How long a body may take to arrive, 100 ms to 5 min. Default 10 s.
     pub body_deadline: Duration,
-    /// How long a connection may be idle or take over the head of a request, 100 ms to 10 min. Default 30 s.
+    /// How long a connection may be idle, or take over the head of a request, or take nothing of an answer, 100 ms to
+    /// 10 min. Default 30 s.
     pub idle_deadline: Duration,
     /// How long a report may wait for an equal one under way and for the log, both together, 100 ms to 5 min; at least
     /// `ack_deadline`. Each question to the claims, of which there are at most four, comes on top with its
     /// `store_deadline`. Default 10 s.
     pub request_deadline: Duration,
-    /// How long the log may take to say that an event is durable, 10 ms to 5 min. Default 5 s.
+    /// How long the log may take to say that an event is durable, 10 ms to 5 min; then its sender is told to come again.
+    /// The report keeps its place in flight until the log has decided. Default 5 s.
     pub ack_deadline: Duration,
     /// How long the claims or the read model may take over one question, 10 ms to 1 min. Default 1 s.
     pub store_deadline: Duration,
@@ -29,6 +31,12 @@ pub struct Config {
     /// Most API requests in flight at once, 1 to 1,000,000; those beyond are refused at once. A request counts from when
     /// its body has come and its sender is known until its report is published and claimed. Default 4,096.
     pub in_flight_max: usize,
+    /// How much of `in_flight_max` one merchant may take up, in percent, 1 to 100; beyond it that merchant alone is
+    /// refused. Default 75.
+    pub merchant_share_percent: usize,
+    /// Most requests about one thing (an order, a status of one, an idempotency key) at once, of which one goes on and
+    /// the others wait, 1 to 1,000,000; those beyond are refused at once. Default 128.
+    pub lane_seats_max: usize,
     /// Most connections open at once, 1 to 1,000,000; those beyond wait in the listener's backlog. Default 16,384.
     ///
     /// This also bounds the bodies that are being read and whose senders are unknown, one for each connection. Each
@@ -56,6 +64,8 @@ impl Default for Config {
             shutdown_deadline: Duration::from_secs(20),
             retry_after: Duration::from_secs(1),
             in_flight_max: 4_096,
+            merchant_share_percent: 75,
+            lane_seats_max: 128,
             connections_max: 16_384,
             recent_claims_max: 65_536,
             clicks_in_flight_max: 4_096,
@@ -102,6 +112,8 @@ impl Config {
         for (name, value, min, max) in [
             ("body_bytes_max", self.body_bytes_max, 1 << 10, 1 << 20),
             ("in_flight_max", self.in_flight_max, 1, MILLION),
+            ("merchant_share_percent", self.merchant_share_percent, 1, 100),
+            ("lane_seats_max", self.lane_seats_max, 1, MILLION),
             ("connections_max", self.connections_max, 1, MILLION),
             ("recent_claims_max", self.recent_claims_max, 1, 100 * MILLION),
             ("clicks_in_flight_max", self.clicks_in_flight_max, 1, MILLION),

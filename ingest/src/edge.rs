@@ -87,10 +87,10 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
         parts.config.check()?;
         Ok(Edge(Arc::new(Inner {
             auth: AuthTable::new(&parts.registry),
-            places: Places::new(&parts.config),
+            places: Places::new(&parts.config, &parts.registry),
             clicks_in_flight: Arc::new(Semaphore::new(parts.config.clicks_in_flight_max)),
-            flights: Flights::new(),
-            keys_in_flight: Flights::new(),
+            flights: Flights::new(parts.config.lane_seats_max),
+            keys_in_flight: Flights::new(parts.config.lane_seats_max),
             recent_claims: Cache::new(parts.config.recent_claims_max),
             registry: parts.registry,
             publisher: parts.publisher,

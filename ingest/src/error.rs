@@ -20,8 +20,8 @@ pub(crate) enum Error {
     MalformedJson(String),
     #[error("invalid: {}", .0.join("; "))]
     Validation(Vec<String>),
-    #[error("the content type is not application/json")]
-    UnsupportedMediaType,
+    #[error("unsupported: {0}")]
+    UnsupportedMediaType(&'static str),
     #[error("the body is over {bytes_max} bytes")]
     BodyTooLarge { bytes_max: usize },
     #[error("the body did not arrive within {0:?}")]
@@ -47,6 +47,10 @@ pub(crate) enum Error {
 pub(crate) enum Shed {
     /// On the requests in flight.
     InFlight,
+    /// On one merchant's share of them.
+    MerchantShare,
+    /// On the requests about one thing.
+    Lane,
     /// On the time to wait for an equal request.
     Turn,
     /// On the log's queue.
@@ -58,6 +62,8 @@ impl Shed {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Shed::InFlight => "in_flight",
+            Shed::MerchantShare => "merchant_share",
+            Shed::Lane => "lane",
             Shed::Turn => "turn",
             Shed::LogFull => "log_full",
         }
@@ -67,6 +73,10 @@ impl Shed {
     pub(crate) fn message(self) -> &'static str {
         match self {
             Shed::InFlight => "too many requests at once; nothing was recorded, and a retry is safe",
+            Shed::MerchantShare => {
+                "too many requests of this merchant at once; nothing was recorded, and a retry is safe"
+            }
+            Shed::Lane => "too many equal requests at once; this one was not recorded, and a retry is safe",
             Shed::Turn => "an equal request is still under way; this one was not recorded, and a retry is safe",
             Shed::LogFull => "the log takes no more at the moment; nothing was recorded, and a retry is safe",
         }
@@ -92,7 +102,7 @@ impl Error {
         match self {
             Error::Auth(_) => StatusCode::UNAUTHORIZED,
             Error::MalformedJson(_) | Error::Validation(_) | Error::BodyBroken(_) => StatusCode::BAD_REQUEST,
-            Error::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
@@ -108,7 +118,7 @@ impl Error {
             Error::Auth(error) => error.code(),
             Error::MalformedJson(_) | Error::BodyBroken(_) => "MALFORMED_JSON",
             Error::Validation(_) => "VALIDATION_FAILED",
-            Error::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Error::UnsupportedMediaType(_) => "UNSUPPORTED_MEDIA_TYPE",
             Error::BodyTooLarge { .. } => "BODY_TOO_LARGE",
             Error::BodyTimeout(_) => "REQUEST_TIMEOUT",
             Error::NotFound(_) => "NOT_FOUND",
@@ -124,7 +134,7 @@ impl Error {
             Error::Auth(error) => vec![error.to_string()],
             Error::MalformedJson(message) => vec![message.clone()],
             Error::Validation(faults) => faults.clone(),
-            Error::UnsupportedMediaType => vec!["Content-Type must be application/json".to_owned()],
+            Error::UnsupportedMediaType(must) => vec![(*must).to_owned()],
             Error::BodyTooLarge { bytes_max } => vec![format!("the body must have at most {bytes_max} bytes")],
             Error::BodyTimeout(deadline) => vec![format!("the body must arrive within {deadline:?}")],
             Error::BodyBroken(_) => vec!["the body ended before it was complete".to_owned()],

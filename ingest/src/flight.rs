@@ -12,7 +12,19 @@ use tokio::time::{Instant, timeout_at};
 ///
 /// `T` is what tells two requests under one key apart: only those that agree on it share a lane.
 #[derive(Debug)]
-pub(crate) struct Flights<K, T>(Mutex<HashMap<K, Lane<T>>>);
+pub(crate) struct Flights<K, T> {
+    lanes: Mutex<HashMap<K, Lane<T>>>,
+    seats_max: usize,
+}
+
+/// Why there is no seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoSeat {
+    /// The lane is in use with another tag.
+    OtherTag,
+    /// All its seats are taken.
+    Full,
+}
 
 #[derive(Debug)]
 struct Lane<T> {
@@ -30,26 +42,31 @@ pub(crate) struct Seat<K: Eq + Hash, T> {
 }
 
 impl<K: Eq + Hash + Clone, T: Eq> Flights<K, T> {
-    pub(crate) fn new() -> Arc<Flights<K, T>> {
-        Arc::new(Flights(Mutex::new(HashMap::new())))
+    /// No lanes yet, each of which will have `seats_max` seats.
+    pub(crate) fn new(seats_max: usize) -> Arc<Flights<K, T>> {
+        Arc::new(Flights { lanes: Mutex::default(), seats_max })
     }
 
-    /// Takes a seat; `None` if the lane of the key is in use with another tag.
-    pub(crate) fn enter(self: &Arc<Self>, key: K, tag: T) -> Option<Seat<K, T>> {
+    /// Takes a seat.
+    ///
+    /// # Errors
+    /// The lane of the key is in use with another tag, or full.
+    pub(crate) fn enter(self: &Arc<Self>, key: K, tag: T) -> Result<Seat<K, T>, NoSeat> {
         let mut lanes = self.lanes();
         let lane = match lanes.entry(key.clone()) {
-            Entry::Occupied(lane) if lane.get().tag != tag => return None,
+            Entry::Occupied(lane) if lane.get().tag != tag => return Err(NoSeat::OtherTag),
+            Entry::Occupied(lane) if lane.get().seats >= self.seats_max => return Err(NoSeat::Full),
             Entry::Occupied(lane) => lane.into_mut(),
             Entry::Vacant(place) => place.insert(Lane { tag, seats: 0, turn: Arc::default() }),
         };
         lane.seats += 1;
-        Some(Seat { flights: Arc::clone(self), key, turn: Arc::clone(&lane.turn) })
+        Ok(Seat { flights: Arc::clone(self), key, turn: Arc::clone(&lane.turn) })
     }
 }
 
 impl<K, T> Flights<K, T> {
     fn lanes(&self) -> MutexGuard<'_, HashMap<K, Lane<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,10 +96,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_lane_is_gone_with_its_last_seat() {
-        let flights = Flights::<u8, u8>::new();
+        let flights = Flights::<u8, u8>::new(2);
         let first = flights.enter(1, 7).expect("free");
         let second = flights.enter(1, 7).expect("the same tag");
-        assert!(flights.enter(1, 8).is_none(), "another tag");
+        assert_eq!(flights.enter(1, 8).err(), Some(NoSeat::OtherTag));
+        assert_eq!(flights.enter(1, 7).err(), Some(NoSeat::Full));
         let soon = || Instant::now() + Duration::from_millis(10);
         let turn = first.turn(soon()).await.expect("nobody is before");
         assert!(second.turn(soon()).await.is_none(), "the first is still under way");
@@ -92,12 +110,12 @@ mod tests {
         assert_eq!(flights.lanes().len(), 1);
         drop(second);
         assert!(flights.lanes().is_empty());
-        assert!(flights.enter(1, 8).is_some());
+        assert!(flights.enter(1, 8).is_ok());
     }
 
     #[tokio::test]
     async fn a_cancelled_waiter_leaves_nothing_behind() {
-        let flights = Flights::<u8, ()>::new();
+        let flights = Flights::<u8, ()>::new(2);
         let first = flights.enter(1, ()).expect("free");
         let turn = first.turn(Instant::now() + Duration::from_secs(1)).await;
         let waiter = tokio::spawn({

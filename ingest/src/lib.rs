@@ -4,6 +4,9 @@
 //! the body, the key, the timestamp, the signature over the raw bytes, the key's status, the media type, the JSON,
 //! every field; only then is anything published.
 //!
+//! Broken HTTP that never becomes a request, such as a head over 32 KiB, is refused by the HTTP library before any of
+//! this, with a status of 400 or 431 and without a body; every other error has the contract's one JSON body.
+//!
 //! **Architecture Invariant:** this crate never computes a commission, and knows no rule.
 //!
 //! **Architecture Invariant:** the log decides, a claim is courtesy. Publish comes before claim, so a crash between
@@ -22,6 +25,7 @@ pub mod readiness;
 pub mod server;
 
 mod body;
+mod claims;
 mod clicks;
 mod clock;
 mod conversion;
@@ -32,6 +36,7 @@ mod idempotency;
 mod json;
 mod order_status;
 mod places;
+mod progress;
 mod request;
 mod routes;
 mod submit;

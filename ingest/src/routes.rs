@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
@@ -111,18 +111,25 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
             .auth
             .verify(&head.headers, &body, received_at)
             .inspect_err(|error| self.metrics.not_let_in(error.code()))?;
-        let place = self.place()?;
+        let place = self.place(&caller)?;
         let context = head.extensions.get::<Context>().expect("the layer around all routes puts it there").clone();
         let deadline = Instant::now() + self.config.request_deadline;
         Ok(Signed { caller, headers: head.headers, uri: head.uri, body, context, received_at, deadline, place })
     }
 }
 
-/// Whether the body is said to be JSON.
+/// Whether the body is said to be JSON as it stands.
 fn check_json(headers: &HeaderMap) -> Result<(), Error> {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = media_type.split(';').next().unwrap_or("").trim();
-    if essence.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Error::UnsupportedMediaType) }
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Error::UnsupportedMediaType("Content-Type must be application/json"));
+    }
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Error::UnsupportedMediaType("Content-Encoding must be absent or identity: send the JSON as it is"));
+    }
+    Ok(())
 }
 
 fn json_response(status: StatusCode, body: &impl Serialize) -> Result<Response, Error> {

@@ -3,10 +3,12 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use store::{Claims, ReadModel};
@@ -18,10 +20,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::edge::Edge;
 use crate::metrics::Metrics;
+use crate::progress::Progress;
 
 /// How long to wait after the system refused to accept a connection, as it does when it is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// Largest head of a request in bytes.
+/// How long a shutdown leaves a connection for the rest of a head that is half there.
+const HEAD_GRACE: Duration = Duration::from_millis(500);
+/// Largest head of a request in bytes; the crate's documentation and that of [`crate::Config`] name it.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 
 /// How a shutdown ended.
@@ -107,13 +112,16 @@ struct Service {
     router: TowerToHyperService<Router>,
     http: http1::Builder,
     metrics: Metrics,
+    idle_deadline: Duration,
 }
 
 impl Service {
     fn new(router: Router, idle_deadline: Duration, metrics: Metrics) -> Service {
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(idle_deadline).max_buf_size(HEAD_BYTES_MAX);
-        Service { router: TowerToHyperService::new(router), http, metrics }
+        http.timer(TokioTimer::new()).header_read_timeout(idle_deadline);
+        // The first bounds a head, and the second what is read ahead of it.
+        http.max_header_size(HEAD_BYTES_MAX).max_buf_size(HEAD_BYTES_MAX);
+        Service { router: TowerToHyperService::new(router), http, metrics, idle_deadline }
     }
 
     async fn run(self, stream: TcpStream, slot: OwnedSemaphorePermit, mut stopped: watch::Receiver<()>) {
@@ -121,17 +129,61 @@ impl Service {
         let _open = Open::new(self.metrics);
         // An answer is one small write: waiting for more to send would only delay it.
         let _ = stream.set_nodelay(true);
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), self.router));
+        let stream = TokioIo::new(Progress::new(stream, self.idle_deadline));
+        let (turns, router) = (Turns::default(), self.router);
+        let service = service_fn(|request| {
+            let turn = turns.begin();
+            let answer = router.call(request);
+            async move {
+                let _turn = turn;
+                answer.await
+            }
+        });
+        let mut connection = pin!(self.http.serve_connection(stream, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             _ = stopped.changed() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    ended = connection => ended,
+                    () = turns.at_rest(HEAD_GRACE) => return tracing::debug!("connection cut without a request"),
+                }
             }
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "connection ended");
         }
+    }
+}
+
+/// How often a connection went from rest to a request and back: odd while a request is under way.
+#[derive(Debug, Default)]
+struct Turns(AtomicU64);
+
+/// A request under way.
+struct Turn<'a>(&'a AtomicU64);
+
+impl Turns {
+    fn begin(&self) -> Turn<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Turn(&self.0)
+    }
+
+    /// Waits until there was no request, not even one that ended, for as long as `grace`.
+    async fn at_rest(&self, grace: Duration) {
+        loop {
+            let before = self.0.load(Ordering::Relaxed);
+            sleep(grace).await;
+            if before.is_multiple_of(2) && before == self.0.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -1,18 +1,21 @@
 //! From a validated report to an answer: look up, publish, claim.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use schemas::Timestamp;
 use schemas::ids::ConversionId;
-use store::{Claim, ClaimError, Claims, ConversionClaim, Fingerprint, IdempotencyScope, ReadModel};
+use store::{Claims, Fingerprint, IdempotencyScope, ReadModel};
 use streams::{Ack, Message, PublishError, Publisher};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
-use crate::edge::{Inner, Known};
+use crate::claims::Differing;
+use crate::edge::Inner;
 use crate::error::{Error, Shed};
+use crate::flight::NoSeat;
 use crate::idempotency::IdempotencyKey;
 use crate::metrics::Outcomes;
+use crate::places::Place;
 
 /// A validated report, ready to be published.
 #[derive(Debug)]
@@ -57,9 +60,28 @@ pub(crate) enum Outcome {
     },
 }
 
+/// Where a submission's answer goes, which may be before its end.
+#[derive(Debug)]
+pub(crate) struct Sender(Option<oneshot::Sender<Result<Outcome, Error>>>);
+
+impl Sender {
+    /// A sender who waits, and what it will be told.
+    pub(crate) fn new() -> (Sender, oneshot::Receiver<Result<Outcome, Error>>) {
+        let (sender, told) = oneshot::channel();
+        (Sender(Some(sender)), told)
+    }
+
+    /// Tells it, unless it was told before. It may be gone.
+    fn tell(&mut self, result: Result<Outcome, Error>) {
+        if let Some(sender) = self.0.take() {
+            let _ = sender.send(result);
+        }
+    }
+}
+
 impl Submission {
     /// The key of the single flight and of the recent claims; digests of either kind never meet.
-    fn key(&self) -> [u8; 16] {
+    pub(crate) fn key(&self) -> [u8; 16] {
         match self.identity {
             Identity::Conversion(_) => self.conversion_id.0,
             Identity::OrderStatus(digest) => digest,
@@ -68,27 +90,45 @@ impl Submission {
 }
 
 impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
-    /// Publishes and claims a report unless it is known. To be run to its end, whether or not anyone still waits.
-    pub(crate) async fn submit(&self, submission: Submission, message: Message) -> Result<Outcome, Error> {
+    /// Publishes and claims a report unless it is known. To be run to its end, whether or not anyone still waits: its
+    /// place and its lane stay taken until then, so that a retry does not overtake it.
+    pub(crate) async fn submit(&self, submission: Submission, message: Message, mut sender: Sender, place: Place) {
+        let result = self.run(&submission, message, &mut sender).await;
+        if let (None, Err(error)) = (&sender.0, &result) {
+            let request_id = &*submission.request_id;
+            tracing::error!(request_id, %error, "a report that was not confirmed in time failed in the end");
+        }
+        drop(place);
+        sender.tell(result);
+    }
+
+    async fn run(&self, submission: &Submission, message: Message, sender: &mut Sender) -> Result<Outcome, Error> {
         // The key stays taken until its use is remembered, so that another body cannot slip in between.
         let _key_in_flight = match &submission.idempotency {
             Some((scope, key)) => {
                 let entry = (scope.clone(), key.key.clone());
-                let seat = self.keys_in_flight.enter(entry, key.body_digest).ok_or(Error::IdempotencyKeyReused)?;
-                self.check_idempotency(&submission, scope, key).await?;
+                let seat = self.keys_in_flight.enter(entry, key.body_digest).map_err(|why| self.no_seat(why))?;
+                self.check_idempotency(submission, scope, key).await?;
                 Some(seat)
             }
             None => None,
         };
-        let seat = self.flights.enter(submission.key(), ()).expect("all tags here are equal");
+        let seat = self.flights.enter(submission.key(), ()).map_err(|why| self.no_seat(why))?;
         let _turn = seat.turn(submission.deadline).await.ok_or_else(|| self.shed(Shed::Turn))?;
-        let outcome = self.decide(&submission, message).await?;
+        let outcome = self.decide(submission, message, sender).await?;
         if let Some((scope, key)) = &submission.idempotency {
             let remembered = self.claims.remember_idempotency(scope, &key.key, key.body_digest, submission.received_at);
             self.ask("remember_idempotency", &submission.request_id, remembered).await;
         }
-        self.count(&submission, &outcome);
+        self.count(submission, &outcome);
         Ok(outcome)
+    }
+
+    fn no_seat(&self, why: NoSeat) -> Error {
+        match why {
+            NoSeat::OtherTag => Error::IdempotencyKeyReused,
+            NoSeat::Full => self.shed(Shed::Lane),
+        }
     }
 
     async fn check_idempotency(
@@ -105,54 +145,34 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
     }
 
     /// Nothing is published only if exactly this report is known; a report that differs is a fact too.
-    async fn decide(&self, submission: &Submission, message: Message) -> Result<Outcome, Error> {
+    async fn decide(&self, submission: &Submission, message: Message, sender: &mut Sender) -> Result<Outcome, Error> {
         let known = self.known(submission).await;
         match known.map(|known| submission.identity.differing(known)) {
             Some(Differing::Nothing) => Ok(Outcome::Duplicate { conflict: Vec::new() }),
             Some(Differing::Fields(conflict)) => {
-                self.publish(message, submission.deadline).await?;
+                self.publish(message, submission.deadline, sender).await?;
                 Ok(Outcome::Duplicate { conflict })
             }
             None => {
-                let ack = self.publish(message, submission.deadline).await?;
+                let ack = self.publish(message, submission.deadline, sender).await?;
                 Ok(self.claim(submission, ack).await)
             }
         }
     }
 
-    async fn known(&self, submission: &Submission) -> Option<Known> {
-        let key = submission.key();
-        if let Some(known) = self.recent_claims.get(&key) {
-            return Some(known);
-        }
-        let request_id = &submission.request_id;
-        let known = match submission.identity {
-            Identity::Conversion(_) => {
-                let claim = self.claims.conversion(submission.conversion_id);
-                let claim = self.ask("conversion", request_id, claim).await.flatten();
-                claim.map(|claim| Known::Conversion(claim.fingerprint))
+    /// Publishes, and waits until the log has decided. After the deadline the sender is told to come again; the wait
+    /// goes on, since the log has the report.
+    async fn publish(&self, message: Message, deadline: Instant, sender: &mut Sender) -> Result<Ack, Error> {
+        let mut pending = self.publisher.publish(vec![message]).map_err(|error| self.publish_error(&error))?;
+        let ack_deadline = deadline.min(Instant::now() + self.config.ack_deadline);
+        let answer = match timeout_at(ack_deadline, &mut pending).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.metrics.publish_failed("ack_deadline");
+                let internal = "the log did not acknowledge within its deadline".to_owned();
+                sender.tell(Err(self.perhaps_recorded(internal)));
+                pending.await
             }
-            Identity::OrderStatus(digest) => {
-                let claimed = self.ask("status", request_id, self.claims.status(digest)).await;
-                claimed.unwrap_or(false).then_some(Known::OrderStatus)
-            }
-        };
-        if let Some(known) = known {
-            self.recent_claims.insert(key, known);
-        }
-        known
-    }
-
-    async fn publish(&self, message: Message, deadline: Instant) -> Result<Ack, Error> {
-        let answer = match self.publisher.publish(vec![message]) {
-            Ok(pending) => {
-                let ack_deadline = deadline.min(Instant::now() + self.config.ack_deadline);
-                timeout_at(ack_deadline, pending).await.map_err(|_| {
-                    self.metrics.publish_failed("ack_deadline");
-                    self.perhaps_recorded("the log did not acknowledge within its deadline".to_owned())
-                })?
-            }
-            Err(error) => Err(error),
         };
         answer.map_err(|error| self.publish_error(&error))
     }
@@ -176,62 +196,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         Error::Unavailable { external, internal, retry_after: self.config.retry_after }
     }
 
-    /// Claims what is durable. Without an answer of the claims it counts as first: the log decides anyway.
-    async fn claim(&self, submission: &Submission, ack: Ack) -> Outcome {
-        let accepted = Outcome::Accepted { event_id: submission.event_id.clone() };
-        let request_id = &submission.request_id;
-        let (mine, theirs) = match submission.identity {
-            Identity::Conversion(fingerprint) => {
-                let event_id = submission.event_id.clone();
-                let claim = ConversionClaim { event_id, fingerprint, offset: ack.offset };
-                let answer = self.claims.claim_conversion(submission.conversion_id, &claim);
-                let answer = self.ask("claim_conversion", request_id, answer).await;
-                let theirs = answer.map(|claim| match claim {
-                    Claim::Claimed => None,
-                    Claim::Taken(first) => Some(Known::Conversion(first.fingerprint)),
-                });
-                (Known::Conversion(fingerprint), theirs)
-            }
-            Identity::OrderStatus(digest) => {
-                let answer = self.ask("claim_status", request_id, self.claims.claim_status(digest)).await;
-                let theirs = answer.map(|claim| match claim {
-                    Claim::Claimed => None,
-                    Claim::Taken(()) => Some(Known::OrderStatus),
-                });
-                (Known::OrderStatus, theirs)
-            }
-        };
-        let unclaimed = theirs.is_none();
-        let first = theirs.flatten();
-        self.recent_claims.insert(submission.key(), first.unwrap_or(mine));
-        if unclaimed {
-            self.outcomes(submission).unclaimed.inc();
-        }
-        match first.map(|first| submission.identity.differing(first)) {
-            None => accepted,
-            Some(Differing::Nothing) => Outcome::Duplicate { conflict: Vec::new() },
-            Some(Differing::Fields(conflict)) => Outcome::Duplicate { conflict },
-        }
-    }
-
-    /// Asks the claims something; `None`, counted and logged, if they fail or take too long.
-    async fn ask<T>(
-        &self,
-        operation: &'static str,
-        request_id: &str,
-        question: impl Future<Output = Result<T, ClaimError>>,
-    ) -> Option<T> {
-        let error = match timeout(self.config.store_deadline, question).await {
-            Ok(Ok(answer)) => return Some(answer),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {:?}", self.config.store_deadline),
-        };
-        self.metrics.claims_failed(operation);
-        tracing::warn!(request_id, operation, error, "going on without the claims");
-        None
-    }
-
-    fn outcomes(&self, submission: &Submission) -> &Outcomes {
+    pub(crate) fn outcomes(&self, submission: &Submission) -> &Outcomes {
         match submission.identity {
             Identity::Conversion(_) => &self.metrics.conversions,
             Identity::OrderStatus(_) => &self.metrics.order_statuses,
@@ -245,25 +210,5 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
             Outcome::Duplicate { conflict } if conflict.is_empty() => outcomes.duplicate.inc(),
             Outcome::Duplicate { .. } => outcomes.conflict.inc(),
         };
-    }
-}
-
-enum Differing {
-    Nothing,
-    Fields(Vec<&'static str>),
-}
-
-impl Identity {
-    /// How a report differs from what is known of the first with its key.
-    fn differing(self, first: Known) -> Differing {
-        match (self, first) {
-            (Identity::Conversion(mine), Known::Conversion(first)) if mine.whole != first.whole => {
-                Differing::Fields(mine.differing(&first))
-            }
-            // An update never differs, and the digests of the two kinds never meet.
-            (Identity::Conversion(_) | Identity::OrderStatus(_), Known::Conversion(_) | Known::OrderStatus) => {
-                Differing::Nothing
-            }
-        }
     }
 }

@@ -19,7 +19,7 @@ use crate::fields::Reader;
 use crate::idempotency::IdempotencyKey;
 use crate::json::Object;
 use crate::order_status;
-use crate::submit::{Identity, Outcome, Submission};
+use crate::submit::{Identity, Outcome, Sender, Submission};
 
 const X_CONFLICT: HeaderName = HeaderName::from_static("x-conflict");
 
@@ -71,8 +71,15 @@ pub(super) async fn order_status<P: Publisher, C: Claims, R: ReadModel>(
     let conversion_id = order.conversion_id();
     let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
     let identity = Identity::OrderStatus(status_digest(conversion_id, record.status, record.status_updated_at));
+    let key = key.map(|IdempotencyKey { key, body_digest }| IdempotencyKey { key: status_key(&key), body_digest });
     let submission = signed.submission(conversion_id, identity, record.event_id, key);
     answer(edge, signed, submission, message, "ACCEPTED").await
+}
+
+/// The name under which an idempotency key of a status update is remembered: each of the two routes has keys of its
+/// own. A key as sent has no NUL, so no key of a conversion is one of these.
+fn status_key(sent: &str) -> String {
+    format!("order-status\0{sent}")
 }
 
 impl Signed {
@@ -121,12 +128,10 @@ async fn answer<P: Publisher, C: Claims, R: ReadModel>(
     accepted: &'static str,
 ) -> Result<Response, Error> {
     let conversion_id = submission.conversion_id;
+    let (sender, told) = Sender::new();
     let place = signed.place;
-    let flow = tokio::spawn(async move {
-        let _place = place;
-        edge.0.submit(submission, message).await
-    });
-    let outcome = flow.await.map_err(|error| Error::Internal(format!("a submission did not end: {error}")))??;
+    tokio::spawn(async move { edge.0.submit(submission, message, sender, place).await });
+    let outcome = told.await.map_err(|_| Error::Internal("a submission panicked".to_owned()))??;
     match outcome {
         Outcome::Accepted { event_id } => {
             let body = AcceptedBody { event_id: &event_id, status: accepted, duplicate: false };

@@ -83,9 +83,77 @@ async fn waiting_for_the_first_has_a_deadline() {
     let replies = send_all(&bench, vec![Call::conversion(BODY); 8]).await;
     assert!(replies.iter().all(|reply| reply.status == 503), "{replies:?}");
     let waited = replies.iter().filter(|reply| reply.text.contains("an equal request is still under way")).count();
-    assert!(waited >= 6, "{replies:?}");
+    assert_eq!((waited, bench.log.count()), (7, 1), "{replies:?}");
+    bench.log.release();
+    bench.send(Call::conversion(BODY)).await.accepted("DUPLICATE");
+}
+
+#[tokio::test]
+async fn a_report_that_is_confirmed_late_is_not_overtaken() {
+    let bench = Bench::with(|config| config.ack_deadline = Duration::from_millis(20));
+    bench.log.set(LogMode::Holds);
+    let keyed = |body: &str| Call::conversion(body).header("x-idempotency-key", "k");
+    bench.send(keyed(BODY)).await.error(503, "UNAVAILABLE");
+    assert!(bench.metric("http_requests_in_flight 1").await, "it keeps its place");
+    // Its retry, and another report of the order, wait for it.
     bench.log.set(LogMode::Works);
+    bench.send(keyed(r#"{"externalOrderId":"B","orderAmount":"1"}"#)).await.error(422, "IDEMPOTENCY_KEY_REUSED");
+    let send = |call: Call| tokio::spawn(bench.router.clone().oneshot(call.into_request()));
+    let retry = send(keyed(BODY));
+    let other = send(Call::conversion(BODY.replace("\"1\"", "\"2\"")));
+    sleep(Duration::from_millis(30)).await;
+    assert!(!retry.is_finished() && !other.is_finished());
+    bench.log.release();
+    Reply::of(retry.await.unwrap().unwrap()).await.accepted("DUPLICATE");
+    let other = Reply::of(other.await.unwrap().unwrap()).await;
+    other.accepted("DUPLICATE");
+    assert_eq!((other.header("x-conflict"), bench.log.count()), (Some("orderAmount"), 2));
+    assert_eq!(bench.claims.conversions().values().next().unwrap().offset, 0);
+    assert!(bench.metric("conversions_accepted_total 1").await);
+    assert!(bench.metric("http_requests_in_flight 0").await);
+}
+
+#[tokio::test]
+async fn a_conflict_is_told_only_after_asking_the_claims() {
+    let bench = Bench::new();
     bench.send(Call::conversion(BODY)).await.accepted("RECEIVED");
+    // The log had another report of the order before ours, which the claims learn later.
+    let mut record: ConversionReported = bench.published();
+    record.amount_minor = 200;
+    let order = OrderKey { merchant_id: "mer_one", livemode: true, external_order_id: "A" };
+    let claim = ConversionClaim { event_id: "cnvevt_0".to_owned(), fingerprint: Fingerprint::of(&record), offset: 0 };
+    bench.claims.insert(order.conversion_id(), claim);
+    let (first, questions) = (Call::conversion(BODY.replace("\"1\"", "\"2\"")), bench.claims.questions());
+    for _ in 0..2 {
+        let reply = bench.send(first.clone()).await;
+        reply.accepted("DUPLICATE");
+        assert_eq!(reply.header("x-conflict"), None);
+    }
+    assert_eq!((bench.claims.questions(), bench.log.count()), (questions + 1, 1), "asked once, published never");
+    let reply = bench.send(Call::conversion(BODY)).await;
+    assert_eq!(reply.header("x-conflict"), Some("orderAmount"));
+}
+
+#[tokio::test]
+async fn who_waits_for_an_equal_request_is_bounded() {
+    let bench = Bench::with(|config| config.lane_seats_max = 3);
+    bench.log.set(LogMode::Holds);
+    for call in [Call::conversion(BODY), Call::status(STATUS).header("x-idempotency-key", "k")] {
+        let before = bench.log.count();
+        let mut waiting = JoinSet::new();
+        for _ in 0..3 {
+            waiting.spawn(bench.router.clone().oneshot(call.clone().into_request()));
+        }
+        eventually("one is published", || bench.log.count() == before + 1).await;
+        sleep(Duration::from_millis(10)).await;
+        let messages = bench.send(call).await.error(503, "UNAVAILABLE");
+        assert_eq!(messages, ["too many equal requests at once; this one was not recorded, and a retry is safe"]);
+        bench.log.release();
+        for response in waiting.join_all().await {
+            assert_eq!(response.unwrap().status(), 202);
+        }
+    }
+    assert!(bench.metric("requests_shed_total{reason=\"lane\"} 2").await);
 }
 
 #[tokio::test]

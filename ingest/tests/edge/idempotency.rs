@@ -25,7 +25,7 @@ async fn a_key_belongs_to_its_body_for_a_day() {
     let body_digest = "2046b94492411e22040cba190dca8cba".to_owned();
     assert_eq!(record.idempotency, Some(IdempotencyUse { key: "key-1".to_owned(), body_digest }));
     bench.send(keyed(Call::conversion(BODY))).await.accepted("DUPLICATE");
-    for call in [Call::conversion(OTHER), Call::status(STATUS), Call::conversion(format!("{BODY} "))] {
+    for call in [Call::conversion(OTHER), Call::conversion(format!("{BODY} "))] {
         bench.send(keyed(call)).await.error(422, "IDEMPOTENCY_KEY_REUSED");
     }
     let alias = Call::conversion(OTHER).header("idempotency-key", "key-1");
@@ -47,8 +47,37 @@ async fn a_failed_request_consumes_no_key() {
     bench.log.set(LogMode::Full);
     bench.send(keyed(Call::conversion(BODY))).await.error(503, "UNAVAILABLE");
     bench.log.set(LogMode::Works);
-    bench.send(keyed(Call::status(STATUS))).await.accepted("ACCEPTED");
+    bench.send(keyed(Call::conversion(OTHER))).await.accepted("RECEIVED");
     bench.send(keyed(Call::conversion(BODY))).await.error(422, "IDEMPOTENCY_KEY_REUSED");
+}
+
+#[tokio::test]
+async fn each_route_has_keys_of_its_own() {
+    let bench = Bench::new();
+    bench.send(keyed(Call::conversion(BODY))).await.accepted("RECEIVED");
+    bench.send(keyed(Call::status(STATUS))).await.accepted("ACCEPTED");
+    bench.send(keyed(Call::status(STATUS))).await.accepted("DUPLICATE");
+    let delivered = STATUS.replace("paid", "delivered");
+    bench.send(keyed(Call::status(delivered))).await.error(422, "IDEMPOTENCY_KEY_REUSED");
+    bench.send(keyed(Call::conversion(OTHER))).await.error(422, "IDEMPOTENCY_KEY_REUSED");
+    // No key of a conversion looks like one of a status update.
+    for key in ["order-status:key-1", "order-statuskey-1"] {
+        let body = format!(r#"{{"externalOrderId":"{key}","orderAmount":"1"}}"#);
+        bench.send(Call::conversion(body).header("x-idempotency-key", key)).await.accepted("RECEIVED");
+    }
+    // Nor while one is under way.
+    bench.log.set(LogMode::Holds);
+    let send = |call: Call| {
+        let call = call.header("x-idempotency-key", "key-2");
+        tokio::spawn(bench.router.clone().oneshot(call.into_request()))
+    };
+    let (conversion, status) = (send(Call::conversion(OTHER)), send(Call::status(STATUS.replace('A', "B"))));
+    while bench.log.count() < 6 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    bench.log.release();
+    Reply::of(conversion.await.unwrap().unwrap()).await.accepted("RECEIVED");
+    Reply::of(status.await.unwrap().unwrap()).await.accepted("ACCEPTED");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::sleep;
 use tower::ServiceExt;
 
-use crate::support::{Bench, Call, LogMode, Reply};
+use crate::support::{Bench, Call, LogMode, ONE_TEST, Reply, TWO};
 
 /// A body that comes in pieces, of unknown or of any claimed length; it stalls after the last piece if told to.
 struct Pieces {
@@ -156,4 +156,26 @@ async fn strangers_with_slow_bodies_take_nobodys_place() {
     assert!(bench.metric("requests_shed_total{reason=\"in_flight\"} 1").await);
     bench.log.release();
     assert_eq!(held.await.unwrap().unwrap().status(), 202);
+}
+
+#[tokio::test]
+async fn one_merchant_does_not_keep_the_others_out() {
+    let bench = Bench::with(|config| config.in_flight_max = 4);
+    bench.log.set(LogMode::Holds);
+    let order = |id: usize| Call::conversion(format!(r#"{{"externalOrderId":"{id}","orderAmount":"1"}}"#));
+    let send = |call: Call| tokio::spawn(bench.router.clone().oneshot(call.into_request()));
+    let held = [send(order(1)), send(order(2)), send(order(3).by(ONE_TEST))];
+    while bench.log.count() < 3 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    bench.log.set(LogMode::Works);
+    let messages = bench.send(order(4)).await.error(503, "UNAVAILABLE");
+    assert_eq!(messages, ["too many requests of this merchant at once; nothing was recorded, and a retry is safe"]);
+    bench.send(order(4).by(TWO)).await.accepted("RECEIVED");
+    assert!(bench.metric("requests_shed_total{reason=\"merchant_share\"} 1").await);
+    bench.log.release();
+    for reply in held {
+        assert_eq!(reply.await.unwrap().unwrap().status(), 202);
+    }
+    bench.send(order(4)).await.accepted("RECEIVED");
 }

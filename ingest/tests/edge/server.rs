@@ -161,3 +161,54 @@ async fn a_shutdown_has_a_deadline() {
     assert_eq!(served.task.await.unwrap(), Drained::Cut { connections: 1, requests: 1 });
     assert_eq!(rest(stuck).await, "");
 }
+
+#[tokio::test]
+async fn who_does_not_read_is_cut() {
+    let served = start(|config| config.idle_deadline = Duration::from_millis(200)).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stream = socket.connect(served.address).await.unwrap();
+    let wire = Call::get("/metrics").unsigned().into_wire().repeat(100);
+    // Requests go in until the edge takes no more of them, and none of its answers is read.
+    let written = timeout(Duration::from_secs(20), async { while stream.write_all(&wire).await.is_ok() {} }).await;
+    written.expect("the connection is closed");
+    served.stop.send(()).unwrap();
+    assert_eq!(served.task.await.unwrap(), Drained::Completely);
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_half_a_head() {
+    let served = start(|_| {}).await;
+    let half = b"POST /api/v1/conversions HTTP/1.1\r\nhost:";
+    let fresh = open(&served, half).await;
+    // One more after a request, on the same connection.
+    let used = open(&served, &[&Call::conversion(BODY).into_wire()[..], half].concat()).await;
+    until(|| served.bench.log.count() == 1).await;
+    served.bench.log.set(LogMode::Holds);
+    let other = Call::conversion(r#"{"externalOrderId":"B","orderAmount":"1"}"#);
+    let accepted = open(&served, &other.into_wire()).await;
+    until(|| served.bench.log.count() == 2).await;
+    let began = tokio::time::Instant::now();
+    served.stop.send(()).unwrap();
+    rest(fresh).await;
+    assert!(rest(used).await.contains("RECEIVED"));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    // What has a request under way is waited for, however long it takes.
+    sleep(Duration::from_millis(1_200)).await;
+    assert!(!served.task.is_finished());
+    served.bench.log.release();
+    assert!(rest(accepted).await.contains("RECEIVED"));
+    assert_eq!(served.task.await.unwrap(), Drained::Completely);
+}
+
+#[tokio::test]
+async fn heads_have_a_bound() {
+    let served = start(|_| {}).await;
+    for (bytes, status) in [(32_768, "404"), (32_769, "431"), (60_000, "431")] {
+        let (start, end) = ("GET /nowhere HTTP/1.1\r\nconnection: close\r\nx: ", "\r\n\r\n");
+        let head = format!("{start}{}{end}", "x".repeat(bytes - start.len() - end.len()));
+        let text = rest(open(&served, head.as_bytes()).await).await;
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes}: {text}");
+        assert_eq!(text.contains("NOT_FOUND"), status == "404", "what never became a request has no JSON body");
+    }
+}
