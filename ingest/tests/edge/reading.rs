@@ -25,6 +25,7 @@ fn received(order: &str) -> ConversionView {
     let conversion = ConversionTransitioned {
         conversion_id: key.conversion_id(),
         revision: 1,
+        seq: 1,
         event_id: "cnvevt_1".to_owned(),
         merchant_id: "mer_one".to_owned(),
         livemode: true,
