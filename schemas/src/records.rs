@@ -339,6 +339,20 @@ pub struct DeadLetter {
     pub at: Timestamp,
 }
 
+impl ConversionReported {
+    /// The fields that a re-send is compared with the order's report by, under their names in the HTTP contract.
+    pub const COMPARED_FIELDS: [&str; 8] = [
+        "clickId",
+        "externalProductId",
+        "orderAmount",
+        "currency",
+        "orderStatus",
+        "orderedAt",
+        "couponCode",
+        "metadata",
+    ];
+}
+
 avro_record! {
     ConversionReported = "conversion_reported",
     OrderStatusReported = "order_status_reported",

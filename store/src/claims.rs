@@ -8,16 +8,12 @@ use schemas::ids::ConversionId;
 use schemas::records::{ConversionReported, ReportedStatus};
 use sha2::{Digest, Sha256};
 
-/// The fields that a re-send is compared by, in the order of [`Fingerprint`] and under their names in the contract.
-pub const COMPARED_FIELDS: [&str; 8] =
-    ["clickId", "externalProductId", "orderAmount", "currency", "orderStatus", "orderedAt", "couponCode", "metadata"];
-
 /// Digests of a report's fields, by which a re-send is told from a conflict without keeping the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     /// 64 bits over all fields: equal exactly if nothing differs.
     pub whole: u64,
-    /// 32 bits over each of [`COMPARED_FIELDS`].
+    /// 32 bits over each of [`ConversionReported::COMPARED_FIELDS`].
     pub fields: [u32; 8],
 }
 
@@ -56,7 +52,7 @@ impl Fingerprint {
     /// thousand million, if the digests of a differing field collide while the whole still tells them apart.
     #[must_use]
     pub fn differing(&self, other: &Fingerprint) -> Vec<&'static str> {
-        let pairs = self.fields.iter().zip(&other.fields).zip(COMPARED_FIELDS);
+        let pairs = self.fields.iter().zip(&other.fields).zip(ConversionReported::COMPARED_FIELDS);
         pairs.filter(|((a, b), _)| a != b).map(|(_, name)| name).collect()
     }
 }

@@ -107,17 +107,18 @@ pub(super) fn add_report(state: &mut OrderState, report: &ConversionReported, aw
 }
 
 fn differing(first: &ReportFact, other: &ReportFact) -> Vec<String> {
-    let pairs = [
-        ("clickId", first.click_id == other.click_id),
-        ("externalProductId", first.external_product_id == other.external_product_id),
-        ("orderAmount", first.amount_minor == other.amount_minor),
-        ("currency", first.currency == other.currency),
-        ("orderStatus", first.order_status == other.order_status),
-        ("orderedAt", first.ordered_at == other.ordered_at),
-        ("couponCode", first.coupon_code == other.coupon_code),
-        ("metadata", first.metadata == other.metadata),
+    let equal = [
+        first.click_id == other.click_id,
+        first.external_product_id == other.external_product_id,
+        first.amount_minor == other.amount_minor,
+        first.currency == other.currency,
+        first.order_status == other.order_status,
+        first.ordered_at == other.ordered_at,
+        first.coupon_code == other.coupon_code,
+        first.metadata == other.metadata,
     ];
-    pairs.into_iter().filter(|(_, equal)| !equal).map(|(name, _)| name.to_owned()).collect()
+    let names = ConversionReported::COMPARED_FIELDS.into_iter().zip(equal);
+    names.filter(|(_, equal)| !equal).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Adds an update at its place; the same one again is known by status and `statusUpdatedAt`, absent or not.
