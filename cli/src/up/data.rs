@@ -43,7 +43,6 @@ impl DataFolder {
         let snapshots = folder.join("snapshots");
         fs::create_dir_all(&snapshots).map_err(|error| cannot(&error))?;
         let lock = lock(folder)?;
-        // A log that was renewed under the state of another would make nonsense of both.
         let log =
             EmbeddedLog::open(folder.join("log"), Options::default()).map_err(|error| cannot(&explained(error)))?;
         let state = StateFolder::open(&folder.join("state"), STATE_CACHE_BYTES).map_err(|error| cannot(&error))?;
