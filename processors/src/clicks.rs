@@ -9,8 +9,7 @@ use schemas::registry::Registry;
 use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS};
 use streams::{Context, DeadLetter, Failure, Input, Message, Processor, StoreError, Topic};
 
-use crate::common::{self, message, refuse, undecodable};
-use crate::orders::schema_version;
+use crate::common::{self, message, refuse, schema_version, undecodable};
 
 /// Most waiting orders that one step answers for a click; the others follow at once, in steps of their own.
 pub const ANSWERS_PER_STEP_MAX: usize = 1_000;

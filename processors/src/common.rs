@@ -52,3 +52,9 @@ pub(crate) fn dead_letter(letter: streams::DeadLetter<'_>) -> Message {
     };
     message(&DEAD_LETTERS, input.key.to_vec(), &record)
 }
+
+/// A version of a row's format that changes with its schema: the first four bytes of the fingerprint.
+pub(crate) fn schema_version<R: AvroRecord>() -> u32 {
+    let fingerprint = R::schema().rabin_fingerprint();
+    u32::from_be_bytes([fingerprint[0], fingerprint[1], fingerprint[2], fingerprint[3]])
+}

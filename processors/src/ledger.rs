@@ -10,8 +10,7 @@ use schemas::topics::{BALANCES, LEDGER_ENTRIES};
 use schemas::{Balance, encode};
 use streams::{Context, DeadLetter, Failure, Input, Message, Processor, Topic};
 
-use crate::common::{self, message, refuse, undecodable};
-use crate::orders::schema_version;
+use crate::common::{self, message, refuse, schema_version, undecodable};
 
 /// The state machine of the ledger.
 #[derive(Clone, Copy, Debug, Default)]

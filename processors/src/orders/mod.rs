@@ -7,11 +7,13 @@ use schemas::records::{Cause, CauseType, ClickLookupRequested, ClickMatched, Con
 use schemas::registry::Registry;
 use schemas::state::{OrderState, StatusFact};
 use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CONVERSIONS};
-use schemas::{AvroRecord, Timestamp, codec, encode};
+use schemas::{Timestamp, codec, encode};
 use streams::{Context, DeadLetter, Failure, Input, Message, Processor, Refusal, Topic};
 
 use crate::common::{self, message, now, refuse, undecodable};
 use crate::derive::{Derivation, Facts, derive};
+
+use self::publish::{Change, News};
 
 mod facts;
 mod publish;
@@ -77,14 +79,14 @@ impl Orders {
 
     /// Publishes what a change of the facts, or of time, has changed, and keeps the new state.
     ///
-    /// Without a `cause`, what changes has no news for the timeline, unless the conversion enters another state.
-    fn settle(&self, context: &mut Context<'_>, key: &OrderKey<'_>, mut state: OrderState, cause: Option<Cause>) {
+    /// A clock that was set back since the last derivation takes nothing back.
+    fn settle(&self, context: &mut Context<'_>, key: &OrderKey<'_>, mut state: OrderState, news: News) {
         let row_key = key.to_bytes();
-        let at = instant(context, &state);
+        let at = now(context).max(state.derived_at.unwrap_or(Timestamp::MIN));
         if let Some(derivation) = self.derive(key, &state, at) {
             state.derived_at = Some(at);
             let early = self.early_updates(key, &state, &derivation, at);
-            publish::publish(context, key, &mut state, &publish::Change { derivation: &derivation, cause, early, at });
+            publish::publish(context, key, &mut state, &Change { derivation: &derivation, news, early, at });
             if state.timer != derivation.next_due {
                 if let Some(due) = state.timer {
                     context.clear_timer(due.0, &row_key);
@@ -131,12 +133,12 @@ impl Orders {
                 if let Some(click_id) = &report.click_id {
                     context.emit(lookup(key, click_id, now(context)));
                 }
-                self.settle(context, key, state, Some(timeline::cause(CauseType::Reported, Some(event_id))));
+                self.settle(context, key, state, News::Always(timeline::cause(CauseType::Reported, Some(event_id))));
                 Ok(())
             }
             facts::Added::Conflict(fields) => {
                 let cause = timeline::cause(CauseType::Conflict, Some(event_id));
-                self.settle(context, key, state, Some(Cause { applied: false, fields, ..cause }));
+                self.settle(context, key, state, News::Always(Cause { applied: false, fields, ..cause }));
                 Ok(())
             }
         }
@@ -149,16 +151,16 @@ impl Orders {
         update: &OrderStatusReported,
     ) -> Result<(), Failure> {
         let mut state = Self::load(context, &key.to_bytes())?;
-        let cause = match facts::add_status(&mut state, update) {
+        let news = match facts::add_status(&mut state, update) {
             facts::Placed::Known => return Ok(()),
             // An earlier receipt of the same update may move a clock, though it is no news to the timeline.
-            facts::Placed::Earlier | facts::Placed::Compacted => None,
-            facts::Placed::New => Some(Cause {
+            facts::Placed::Earlier | facts::Placed::Compacted => News::Silent,
+            facts::Placed::New => News::Always(Cause {
                 order_status: Some(update.status),
                 ..timeline::cause(CauseType::OrderStatus, Some(update.event_id.clone()))
             }),
         };
-        self.settle(context, key, state, cause);
+        self.settle(context, key, state, news);
         Ok(())
     }
 
@@ -167,15 +169,11 @@ impl Orders {
         if facts::add_click(&mut state, &matched.click)? {
             // That another merchant's click is known is not for this one to learn.
             let own = matched.click.merchant_id == key.merchant_id;
-            self.settle(context, key, state, own.then(|| timeline::cause(CauseType::Click, None)));
+            let news = if own { News::Always(timeline::cause(CauseType::Click, None)) } else { News::Silent };
+            self.settle(context, key, state, news);
         }
         Ok(())
     }
-}
-
-/// The step's clock, or the instant of the last derivation if the clock was set back since.
-fn instant(context: &Context<'_>, state: &OrderState) -> Timestamp {
-    now(context).max(state.derived_at.unwrap_or(Timestamp::MIN))
 }
 
 fn lookup(key: &OrderKey<'_>, click_id: &str, asked_at: Timestamp) -> Message {
@@ -199,7 +197,7 @@ impl Processor for Orders {
     }
 
     fn state_version(&self) -> u32 {
-        schema_version::<OrderState>()
+        common::schema_version::<OrderState>()
     }
 
     fn apply(&self, context: &mut Context<'_>, input: Input<'_>) -> Result<(), Failure> {
@@ -223,19 +221,11 @@ impl Processor for Orders {
         } else {
             CauseType::HoldElapsed
         };
-        let at = instant(context, &state);
-        let changed = self.derive(&order, &state, at).is_some_and(|derivation| publish::differs(&state, &derivation));
-        self.settle(context, &order, state, changed.then(|| timeline::cause(kind, None)));
+        self.settle(context, &order, state, News::IfChanged(timeline::cause(kind, None)));
         Ok(())
     }
 
     fn dead_letter(&self, letter: DeadLetter<'_>) -> Message {
         common::dead_letter(letter)
     }
-}
-
-/// A version of a row's format that changes with its schema: the first four bytes of the fingerprint.
-pub(crate) fn schema_version<R: AvroRecord>() -> u32 {
-    let fingerprint = R::schema().rabin_fingerprint();
-    u32::from_be_bytes([fingerprint[0], fingerprint[1], fingerprint[2], fingerprint[3]])
 }

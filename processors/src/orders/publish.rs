@@ -1,7 +1,7 @@
 //! What is published of an order: the difference between what was published and what is derived now.
 
 use schemas::Timestamp;
-use schemas::ids::{OrderKey, account_key};
+use schemas::ids::{ConversionId, OrderKey, account_key};
 use schemas::records::{
     Account, Cause, CauseType, CommissionChanged, ConversionState, ConversionTransitioned, LedgerEntry, TimelineEntry,
 };
@@ -13,33 +13,42 @@ use super::timeline::{cause, path};
 use crate::common::message;
 use crate::derive::{Attribution, Derivation, ordered_at};
 
-/// Whether anything that is published has changed.
-pub(super) fn differs(state: &OrderState, derivation: &Derivation) -> bool {
-    state.published.as_ref() != Some(&published(derivation))
+/// What the timeline is to say of a change of the facts, or of time.
+pub(super) enum News {
+    /// This made it, and stands there though it changed nothing.
+    Always(Cause),
+    /// This made it, if anything changed.
+    IfChanged(Cause),
+    /// Nothing, unless the conversion enters another state.
+    Silent,
 }
 
 /// What is derived now, and what the timeline is to say of it.
 pub(super) struct Change<'a> {
     /// The derivation.
     pub(super) derivation: &'a Derivation,
-    /// What made it; none if that is no news.
-    pub(super) cause: Option<Cause>,
+    /// What made it.
+    pub(super) news: News,
     /// Updates that came before the report, for the first timeline.
     pub(super) early: Vec<Cause>,
     /// When it was derived.
     pub(super) at: Timestamp,
 }
 
-/// Publishes the change, if there is one or if its cause is to stand in the timeline though nothing changed.
+/// Publishes the change, if there is one or if it is news though nothing changed.
 pub(super) fn publish(context: &mut Context<'_>, key: &OrderKey<'_>, state: &mut OrderState, change: &Change<'_>) {
     let Change { derivation, at, .. } = *change;
-    let differs = differs(state, derivation);
-    if change.cause.is_none() && !differs {
-        return;
-    }
+    let derived = published(derivation);
+    let differs = state.published.as_ref() != Some(&derived);
+    let cause = match &change.news {
+        News::Always(cause) => Some(cause),
+        News::IfChanged(cause) if differs => Some(cause),
+        News::Silent if differs => None,
+        News::IfChanged(_) | News::Silent => return,
+    };
     let report = state.report.clone().expect("only a reported order is derived");
-    let order = Order { key, report: &report, derivation, at };
-    let entries = order.timeline(state, change, differs);
+    let order = Order { key, conversion_id: key.conversion_id(), report: &report, derivation, at };
+    let entries = order.timeline(state, cause, &change.early, differs);
     state.revision += 1;
     context.emit(message(&TRANSITIONS, key.to_bytes(), &order.transition(state, entries)));
     let commission = (derivation.commission_state(), derivation.commission.as_ref().map(|it| it.amount_minor));
@@ -54,7 +63,7 @@ pub(super) fn publish(context: &mut Context<'_>, key: &OrderKey<'_>, state: &mut
         let entry_key = account_key(&entry.affiliate_id, report.currency.code(), key.livemode);
         context.emit(message(&LEDGER_ENTRIES, entry_key, &entry));
     }
-    state.published = Some(published(derivation));
+    state.published = Some(derived);
     if state.terms.is_none() {
         state.terms.clone_from(&derivation.terms);
     }
@@ -79,6 +88,7 @@ fn published(derivation: &Derivation) -> Published {
 /// An order and what follows from its facts now.
 struct Order<'a> {
     key: &'a OrderKey<'a>,
+    conversion_id: ConversionId,
     report: &'a ReportFact,
     derivation: &'a Derivation,
     at: Timestamp,
@@ -86,17 +96,23 @@ struct Order<'a> {
 
 impl Order<'_> {
     /// The new timeline entries: the states passed, or the present one again for a fact that changed none.
-    fn timeline(&self, state: &mut OrderState, change: &Change<'_>, differs: bool) -> Vec<TimelineEntry> {
+    fn timeline(
+        &self,
+        state: &mut OrderState,
+        told: Option<&Cause>,
+        early: &[Cause],
+        differs: bool,
+    ) -> Vec<TimelineEntry> {
         let before = state.published.as_ref().map(|published| published.state);
         let mut states = path(before, self.derivation.state, self.derivation.hold_until.is_some());
-        if states.is_empty() && change.cause.is_some() {
+        if states.is_empty() && told.is_some() {
             states.push(self.derivation.state);
         }
         // Without news a state is entered only by an update that is known: an earlier receipt of it, or one of many.
-        let mut news = change.cause.clone().unwrap_or_else(|| cause(CauseType::OrderStatus, None));
+        let mut news = told.cloned().unwrap_or_else(|| cause(CauseType::OrderStatus, None));
         news.applied &= differs;
         let mut causes: Vec<(ConversionState, Cause)> = states.into_iter().map(|it| (it, news.clone())).collect();
-        causes.extend(change.early.iter().map(|cause| (self.derivation.state, cause.clone())));
+        causes.extend(early.iter().map(|cause| (self.derivation.state, cause.clone())));
         let mut entry = |(entered, cause): (ConversionState, Cause)| {
             state.seq += 1;
             let received = entered == ConversionState::Received && cause.kind == CauseType::Reported;
@@ -111,7 +127,7 @@ impl Order<'_> {
         let (confidence, confidence_reason) = derivation.confidence();
         let click = state.click.as_ref().filter(|_| derivation.attribution == Attribution::High);
         ConversionTransitioned {
-            conversion_id: self.key.conversion_id(),
+            conversion_id: self.conversion_id,
             revision: state.revision,
             seq: state.seq,
             event_id: report.event_id.clone(),
@@ -143,7 +159,7 @@ impl Order<'_> {
     fn commission(&self, state: &OrderState) -> Option<CommissionChanged> {
         let click = state.click.as_ref()?;
         Some(CommissionChanged {
-            conversion_id: self.key.conversion_id(),
+            conversion_id: self.conversion_id,
             revision: state.revision,
             merchant_id: self.key.merchant_id.to_owned(),
             livemode: self.key.livemode,
@@ -164,8 +180,8 @@ impl Order<'_> {
         let Some(click) = &state.click else { return Vec::new() };
         let moves = moves(booked, self.derivation.affiliate_balances());
         let entry = |(index, (debit, credit, amount_minor)): (usize, (Account, Account, i64))| LedgerEntry {
-            entry_id: self.key.conversion_id().ledger_entry_id(state.revision, index),
-            conversion_id: self.key.conversion_id(),
+            entry_id: self.conversion_id.ledger_entry_id(state.revision, index),
+            conversion_id: self.conversion_id,
             revision: state.revision,
             merchant_id: self.key.merchant_id.to_owned(),
             affiliate_id: click.affiliate_id.clone(),
