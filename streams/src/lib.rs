@@ -15,6 +15,7 @@
 
 pub mod driver;
 pub mod embedded;
+pub mod kafka;
 pub mod log;
 pub mod processor;
 pub mod retention;

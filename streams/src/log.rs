@@ -128,6 +128,8 @@ pub type ApplyChanges<'a> = &'a mut dyn FnMut(&[Change], u64) -> Result<(), Stor
 /// Where a published group of messages went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
+    /// Partition of the first message of the group; always 0 in the embedded log.
+    pub partition: u32,
     /// Offset of the first message of the group; in the embedded log the others follow it one by one.
     pub offset: u64,
 }

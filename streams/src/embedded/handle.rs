@@ -244,7 +244,7 @@ impl Publisher for EmbeddedLog {
         self.inner.queue.check_room(messages.len(), bytes)?;
         let (waiter, pending) = Pending::new();
         if messages.is_empty() {
-            let _ = waiter.send(Ok(Ack { offset: self.durable() }));
+            let _ = waiter.send(Ok(Ack { partition: 0, offset: self.durable() }));
             return Ok(pending);
         }
         let request = Request { draft: Draft::published(&messages), origin: Origin::Publisher(waiter) };

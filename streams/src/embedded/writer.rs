@@ -213,7 +213,7 @@ impl Waiter {
 
     fn answer(self) {
         match self.origin {
-            Origin::Publisher(waiter) => drop(waiter.send(Ok(Ack { offset: self.position }))),
+            Origin::Publisher(waiter) => drop(waiter.send(Ok(Ack { partition: 0, offset: self.position }))),
             Origin::Session { answer, .. } => drop(answer.send(StepAnswer::Durable(self.end))),
         }
     }

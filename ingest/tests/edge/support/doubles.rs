@@ -80,7 +80,7 @@ impl TestLog {
     }
 
     fn ack(&self) -> Ack {
-        Ack { offset: self.0.offset.fetch_add(1, Ordering::SeqCst) }
+        Ack { partition: 0, offset: self.0.offset.fetch_add(1, Ordering::SeqCst) }
     }
 }
 
