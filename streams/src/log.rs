@@ -65,7 +65,7 @@ impl Default for Limits {
 pub enum Polled {
     /// Records, in order within each partition. They belong to the next [`Session::commit`].
     Records(Vec<Record>),
-    /// Partitions that are this worker's from now on: restore them before asking for their records.
+    /// Partitions that are this worker's from now on. No record of one comes before its restore is complete.
     Assigned(Vec<u32>),
     /// Partitions that are no longer this worker's: nothing of theirs may be committed after this.
     Revoked(Vec<u32>),
@@ -114,12 +114,23 @@ pub trait Session: Send {
     fn reset(&mut self) -> Result<(), LogError>;
 
     /// Hands the state changes committed for `partition` after changelog position `after` (all, if `None`) to
-    /// `apply`, in order, each group with the position that it brings the store to. Returns the end position, to
-    /// which the store then corresponds, changes or none.
+    /// `apply`, in order, each group with the position that it brings the store to. It may hand over a part and return,
+    /// so that other partitions are not kept waiting: then it is called again with the position reached.
     ///
     /// # Errors
-    /// [`LogError::Gone`] if the log no longer has all changes after that position; [`LogError::Store`] if `apply` failed.
-    fn restore(&mut self, partition: u32, after: Option<u64>, apply: ApplyChanges<'_>) -> Result<u64, LogError>;
+    /// [`LogError::Gone`] if the log no longer has all changes after that position, [`LogError::Ahead`] if it never had
+    /// it; [`LogError::Store`] if `apply` failed.
+    fn restore(&mut self, partition: u32, after: Option<u64>, apply: ApplyChanges<'_>) -> Result<Restored, LogError>;
+}
+
+/// How far a restore has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Restored {
+    /// The store has all that is committed: it corresponds to this position, changes or none.
+    Complete(u64),
+    /// There is more, up to this position at the least.
+    Partly(u64),
 }
 
 /// Takes a group of state changes and the position that it brings a store to.
@@ -209,9 +220,26 @@ pub enum LogError {
         /// The first that is still there.
         first: u64,
     },
+    /// What was asked for was never in the log: whoever asks has it from another one.
+    #[error("position {asked} is beyond the log, which ends at {end}")]
+    Ahead {
+        /// The position asked for.
+        asked: u64,
+        /// The position after the last.
+        end: u64,
+    },
     /// Applying restored changes failed.
     #[error("applying restored state failed: {0}")]
     Store(#[from] StoreError),
+    /// A Kafka client could not do its work.
+    #[error("{context}: {source}")]
+    Kafka {
+        /// What was being done.
+        context: String,
+        /// What the client said.
+        #[source]
+        source: rdkafka::error::KafkaError,
+    },
     /// A step or a group of messages is larger than one frame may be.
     #[error("a frame of {bytes} bytes is over the limit of {bytes_max}")]
     TooLarge {

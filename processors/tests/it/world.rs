@@ -14,7 +14,7 @@ use schemas::records::{
 use schemas::registry::Registry;
 use schemas::topics::{self, TopicSpec};
 use schemas::{AvroRecord, Currency, Timestamp, decode, encode};
-use streams::log::{ApplyChanges, Limits};
+use streams::log::{ApplyChanges, Limits, Restored};
 use streams::store::MemoryStore;
 use streams::{
     Change, Clock, Commit, Driver, LogError, Message, Polled, Processor, Record, Session, StateStore, Step, StoreError,
@@ -122,8 +122,8 @@ impl Session for MemorySession {
         Ok(())
     }
 
-    fn restore(&mut self, _: u32, _: Option<u64>, _: ApplyChanges<'_>) -> Result<u64, LogError> {
-        Ok(self.position)
+    fn restore(&mut self, _: u32, _: Option<u64>, _: ApplyChanges<'_>) -> Result<Restored, LogError> {
+        Ok(Restored::Complete(self.position))
     }
 }
 

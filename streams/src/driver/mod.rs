@@ -62,6 +62,11 @@ impl<P: Processor, S: Session> Driver<P, S> {
         Driver { processor, session, stores, clock, limits, halvings: 0, stopped: false, partitions, progress }
     }
 
+    /// Goes on with another version of the same processor: it is stateless, so new terms are a new value of it.
+    pub fn set_processor(&mut self, processor: P) {
+        self.processor = processor;
+    }
+
     /// What the driver has done so far.
     #[must_use]
     pub fn progress(&self) -> Arc<Progress> {
@@ -95,12 +100,15 @@ impl<P: Processor, S: Session> Driver<P, S> {
     }
 
     fn turn_once(&mut self) -> Result<(), DriverError> {
-        let now_ms = self.clock.now_ms();
-        let due_ms = self.partitions.values().map(|partition| partition.timers.due_ms()).min().unwrap_or(i64::MAX);
-        let until_due = Duration::from_millis(u64::try_from(due_ms.saturating_sub(now_ms)).unwrap_or(0));
+        self.restore()?;
         let limits = Limits { records_max: self.halved(self.limits.records_max), ..self.limits };
-        match self.session.poll(&limits, until_due.min(WAIT_MAX))? {
-            Polled::Assigned(partitions) => partitions.into_iter().try_for_each(|partition| self.open(partition)),
+        match self.session.poll(&limits, self.wait())? {
+            Polled::Assigned(partitions) => {
+                for number in partitions {
+                    self.partitions.insert(number, Partition::new(self.stores.open(number)?));
+                }
+                self.restore()
+            }
             Polled::Revoked(partitions) => {
                 partitions.iter().for_each(|partition| drop(self.partitions.remove(partition)));
                 self.count_partitions();
@@ -109,6 +117,34 @@ impl<P: Processor, S: Session> Driver<P, S> {
             Polled::Records(records) => self.step(&records),
             Polled::Nothing => self.step(&[]),
         }
+    }
+
+    /// How long to wait for records: until a timer is due, and not at all while there is something to restore.
+    fn wait(&self) -> Duration {
+        if self.partitions.values().any(|partition| !partition.is_ready()) {
+            return Duration::ZERO;
+        }
+        let due_ms = self.partitions.values().map(|partition| partition.timers.due_ms()).min().unwrap_or(i64::MAX);
+        let until_due_ms = u64::try_from(due_ms.saturating_sub(self.clock.now_ms())).unwrap_or(0);
+        Duration::from_millis(until_due_ms).min(WAIT_MAX)
+    }
+
+    /// Restores partitions, one after the other, until one of them has more to do than one turn may take.
+    fn restore(&mut self) -> Result<(), DriverError> {
+        let unready: Vec<u32> =
+            self.partitions.iter().filter(|(_, partition)| !partition.is_ready()).map(|(number, _)| *number).collect();
+        if unready.is_empty() {
+            return Ok(());
+        }
+        for number in unready {
+            let partition = self.partitions.get_mut(&number).expect("the numbers are those of the partitions");
+            partition.restore(self.processor.name(), number, &mut self.session, &mut *self.stores)?;
+            if !partition.is_ready() {
+                break;
+            }
+        }
+        self.count_partitions();
+        Ok(())
     }
 
     /// A bound on a step, halved as often as steps were aborted.
@@ -121,16 +157,13 @@ impl<P: Processor, S: Session> Driver<P, S> {
         self.halved(self.limits.records_max.max(TIMERS_PER_STEP_MAX)) == 1
     }
 
-    fn open(&mut self, number: u32) -> Result<(), DriverError> {
-        let mut partition = Partition::new(self.stores.open(number)?);
-        partition.restore(self.processor.name(), number, &mut self.session, &mut *self.stores)?;
-        self.partitions.insert(number, partition);
-        self.count_partitions();
-        Ok(())
-    }
-
     fn count_partitions(&self) {
-        self.progress.partitions_ready.store(self.partitions.len() as u64, Ordering::Release);
+        let ready = self.partitions.values().filter(|partition| partition.is_ready()).count();
+        let sum = |field: fn(&Partition) -> u64| self.partitions.values().map(field).sum();
+        self.progress.restore_done.store(sum(|partition| partition.restoring.done), Ordering::Relaxed);
+        self.progress.restore_total.store(sum(|partition| partition.restoring.total), Ordering::Relaxed);
+        self.progress.partitions_assigned.store(self.partitions.len() as u64, Ordering::Relaxed);
+        self.progress.partitions_ready.store(ready as u64, Ordering::Release);
     }
 
     /// One step: due timers, then the records, then the commit, then the stores.
@@ -139,7 +172,8 @@ impl<P: Processor, S: Session> Driver<P, S> {
         let mut work = Work::default();
         // The smallest step is one of timers or one of records, for the case that both fit a frame but not together.
         if records.is_empty() || !self.is_smallest() {
-            let numbers: Vec<u32> = self.partitions.keys().copied().collect();
+            let ready = self.partitions.iter().filter(|(_, partition)| partition.is_ready());
+            let numbers: Vec<u32> = ready.map(|(number, _)| *number).collect();
             for number in numbers {
                 self.fire_timers(number, now_ms, &mut work)?;
             }
@@ -187,7 +221,8 @@ impl<P: Processor, S: Session> Driver<P, S> {
         work: &mut Work,
         apply: impl FnOnce(&P, &mut Context<'_>, Input<'_>) -> Result<(), Failure>,
     ) -> Result<(), DriverError> {
-        let partition = self.partitions.get(&input.partition).expect("records come only for assigned partitions");
+        let partition = self.partitions.get(&input.partition).filter(|partition| partition.is_ready());
+        let partition = partition.expect("records come only for assigned partitions that are restored");
         let overlay = work.overlays.entry(input.partition).or_default();
         let mut context = Context::new(now_ms, &*partition.store, overlay, &mut work.outputs);
         match apply(&self.processor, &mut context, input) {
@@ -254,10 +289,8 @@ impl<P: Processor, S: Session> Driver<P, S> {
         tracing::warn!(processor = self.processor.name(), %error, "a step is done again");
         self.progress.retries.fetch_add(1, Ordering::Relaxed);
         self.session.reset()?;
-        for (number, partition) in &mut self.partitions {
-            partition.restore(self.processor.name(), *number, &mut self.session, &mut *self.stores)?;
-        }
-        Ok(())
+        self.partitions.values_mut().for_each(Partition::doubt);
+        self.restore()
     }
 }
 

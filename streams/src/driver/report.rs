@@ -8,8 +8,14 @@ use crate::store::StoreError;
 /// What a worker has done, for metrics and readiness. All counts are since the start.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Partitions restored and being processed.
+    /// Partitions that are this worker's.
+    pub partitions_assigned: AtomicU64,
+    /// Those of them that are restored and being processed.
     pub partitions_ready: AtomicU64,
+    /// Changelog positions passed by the restores under way.
+    pub restore_done: AtomicU64,
+    /// Changelog positions that the restores under way have to pass, those done included.
+    pub restore_total: AtomicU64,
     /// Steps committed.
     pub steps: AtomicU64,
     /// Records processed in them.
@@ -20,6 +26,22 @@ pub struct Progress {
     pub dead_letters: AtomicU64,
     /// Steps that were aborted or whose outcome was unknown, and were done again.
     pub retries: AtomicU64,
+}
+
+/// How far the restore of a partition is, in positions of its changelog.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Restoring {
+    pub(super) done: u64,
+    pub(super) total: u64,
+}
+
+impl Restoring {
+    /// Takes note of a part that brought the store from one position to another, on its way to `end`.
+    pub(super) fn advance(&mut self, from: Option<u64>, to: Option<u64>, end: u64) {
+        let to = to.unwrap_or(0);
+        self.done += to.saturating_sub(from.unwrap_or(0));
+        self.total = self.done + end.saturating_sub(to);
+    }
 }
 
 /// Why a worker stopped.

@@ -8,7 +8,7 @@ use super::cursor::Cursor;
 use super::draft::{Draft, TopicSet};
 use super::queue::{Origin, Queue, Request, StepAnswer};
 use super::shared::{Shared, deadline};
-use crate::log::{Commit, Limits, LogError, Message, Polled, Session, Step, Topic};
+use crate::log::{Commit, Limits, LogError, Message, Polled, Restored, Session, Step, Topic};
 use crate::store::{Change, StoreError};
 
 /// Changes handed to the store at a time while restoring; over it by less than one frame's.
@@ -150,7 +150,7 @@ impl Session for EmbeddedSession {
         _partition: u32,
         after: Option<u64>,
         apply: &mut dyn FnMut(&[Change], u64) -> Result<(), StoreError>,
-    ) -> Result<u64, LogError> {
+    ) -> Result<Restored, LogError> {
         let (from, until) = self.shared.restore_range(&self.consumer, after)?;
         let mut cursor = Cursor::new(Arc::clone(&self.shared), from);
         let mut changes = Vec::new();
@@ -174,6 +174,6 @@ impl Session for EmbeddedSession {
         if !changes.is_empty() {
             apply(&changes, until)?;
         }
-        Ok(until)
+        Ok(Restored::Complete(until))
     }
 }

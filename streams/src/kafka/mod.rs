@@ -4,11 +4,18 @@
 //! transaction. No setting that this rests on can be changed from outside: see [`Connection::set`].
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Debug};
+use std::ops::RangeInclusive;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 
 use crate::log::Topic;
+
+mod session;
+
+pub use self::session::{COMMIT_BUCKETS_MS, KafkaSession, SessionOptions, SessionStats, Work};
 
 /// Where a Kafka cluster is and how it is spoken to.
 #[derive(Clone)]
@@ -91,7 +98,9 @@ impl Connection {
         config.set("client.id", self.name(client_id));
         // A broker that comes back is found within half a second instead of ten.
         config.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "500");
-        self.client.iter().for_each(|(name, value)| drop(config.set(name, value)));
+        for (name, value) in &self.client {
+            config.set(name, value);
+        }
         config
     }
 }
@@ -102,4 +111,41 @@ impl fmt::Debug for Connection {
         let names: Vec<&String> = self.client.keys().collect();
         f.debug_struct("Connection").field("prefix", &self.prefix).field("client", &names).finish()
     }
+}
+
+/// An option that is out of its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} must be from {min} to {max}, not {value}")]
+pub struct OptionError {
+    /// The option.
+    pub name: &'static str,
+    /// The least it may be.
+    pub min: String,
+    /// The most it may be.
+    pub max: String,
+    /// What it was.
+    pub value: String,
+}
+
+impl OptionError {
+    fn check<T: PartialOrd + Debug>(name: &'static str, value: T, range: RangeInclusive<T>) -> Result<(), OptionError> {
+        if range.contains(&value) {
+            return Ok(());
+        }
+        let shown = |value: &T| format!("{value:?}");
+        Err(OptionError { name, min: shown(range.start()), max: shown(range.end()), value: shown(&value) })
+    }
+}
+
+fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(facility, "{message}");
+        }
+        _ => tracing::debug!(facility, "{message}"),
+    }
+}
+
+fn log_error(error: &KafkaError, reason: &str) {
+    tracing::debug!(%error, reason, "a client's error");
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use streams::log::{ApplyChanges, Limits};
+use streams::log::{ApplyChanges, Limits, Restored};
 use streams::{Change, Commit, LogError, Polled, Session, StateStore, Step, StoreError, Stores};
 
 /// How a commit goes wrong.
@@ -89,7 +89,7 @@ impl<S: Session> Session for Faulty<S> {
         self.inner.reset()
     }
 
-    fn restore(&mut self, partition: u32, after: Option<u64>, apply: ApplyChanges<'_>) -> Result<u64, LogError> {
+    fn restore(&mut self, partition: u32, after: Option<u64>, apply: ApplyChanges<'_>) -> Result<Restored, LogError> {
         self.plan.get().restores.push(after);
         let plan = self.plan.clone();
         self.inner.restore(partition, after, &mut |changes, position| {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use streams::log::{ApplyChanges, Limits};
+use streams::log::{ApplyChanges, Limits, Restored};
 use streams::store::MemoryStore;
 use streams::{
     Clock, Commit, Driver, DriverError, LogError, Message, Polled, Record, Session, StateStore, Step, StoreError,
@@ -41,8 +41,8 @@ impl Session for Scripted {
         Ok(())
     }
 
-    fn restore(&mut self, _: u32, _: Option<u64>, _: ApplyChanges<'_>) -> Result<u64, LogError> {
-        Ok(self.position)
+    fn restore(&mut self, _: u32, _: Option<u64>, _: ApplyChanges<'_>) -> Result<Restored, LogError> {
+        Ok(Restored::Complete(self.position))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use streams::embedded::{EmbeddedLog, EmbeddedSession, Options};
-use streams::log::Limits;
+use streams::log::{Limits, Restored};
 use streams::snapshot::FolderStores;
 use streams::store::StateFolder;
 use streams::{Clock, Driver, DriverError, Message, Polled, Publisher, Session, StateStore, Stores, Topic};
@@ -101,8 +101,9 @@ impl World {
         store.wipe().expect("emptied");
         stores.load_snapshot(0, &mut *store).expect("a snapshot or none");
         let after = store.position();
-        let end = session.restore(0, after, &mut |changes, position| store.apply(changes, position));
-        store.apply(&[], end.expect("restored")).expect("stamped");
+        let restored = session.restore(0, after, &mut |changes, position| store.apply(changes, position));
+        let Ok(Restored::Complete(end)) = restored else { panic!("not restored: {restored:?}") };
+        store.apply(&[], end).expect("stamped");
         rows(&stores)
     }
 

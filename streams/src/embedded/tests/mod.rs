@@ -15,7 +15,8 @@ use tempfile::TempDir;
 
 use super::{ConsumerInfo, EmbeddedLog, EmbeddedSession, Options, Reader};
 use crate::log::{
-    Ack, Commit, Limits, LogError, Message, Pending, Polled, PublishError, Publisher, Record, Session, Step, Topic,
+    Ack, Commit, Limits, LogError, Message, Pending, Polled, PublishError, Publisher, Record, Restored, Session, Step,
+    Topic,
 };
 use crate::store::Change;
 
@@ -113,12 +114,13 @@ fn commit(session: &mut EmbeddedSession, outputs: Vec<Message>, changes: Vec<Cha
 fn restore(session: &mut EmbeddedSession, after: Option<u64>) -> Result<(Vec<Change>, u64), LogError> {
     let mut all = Vec::new();
     let mut last = after.unwrap_or(0);
-    let end = session.restore(0, after, &mut |changes, position| {
+    let restored = session.restore(0, after, &mut |changes, position| {
         assert!(position > last && !changes.is_empty());
         last = position;
         all.extend_from_slice(changes);
         Ok(())
     })?;
+    let Restored::Complete(end) = restored else { panic!("an embedded log restores in one go: {restored:?}") };
     assert!(end >= last);
     Ok((all, end))
 }

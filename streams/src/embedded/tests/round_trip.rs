@@ -221,7 +221,7 @@ fn many_changes_are_restored_in_groups() {
         Ok(())
     });
     assert_eq!(groups, [(4_500, ends[2]), (4_500, ends[5]), (4_500, ends[8]), (1_500, ends[9])]);
-    assert_eq!(end.expect("restored"), ends[9]);
+    assert_eq!(end.expect("restored"), Restored::Complete(ends[9]));
 }
 
 #[test]

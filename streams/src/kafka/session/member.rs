@@ -1,0 +1,216 @@
+//! The worker as a member of its consumer group: which partitions it has, and what comes of them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+
+use super::options::SessionOptions;
+use super::partitions::number;
+use super::stats::SessionStats;
+use super::{Identity, failed};
+use crate::kafka::Connection;
+use crate::log::LogError;
+
+/// A heartbeat at least this often, so that a rebalance is heard of at once.
+const HEARTBEAT_MS_MAX: u128 = 500;
+
+/// A worker that does not ask for records for as long has hung: its partitions go to others.
+const POLL_INTERVAL_MS_MAX: u128 = 120_000;
+
+/// What the group did.
+#[derive(Debug)]
+pub(super) enum Event {
+    Assigned(Vec<(String, i32)>),
+    Revoked,
+}
+
+/// Notes rebalances; the session acts on them between polls.
+#[derive(Debug, Default)]
+pub(super) struct MemberContext {
+    events: Mutex<VecDeque<Event>>,
+}
+
+impl MemberContext {
+    fn events(&self) -> std::sync::MutexGuard<'_, VecDeque<Event>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for MemberContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        crate::kafka::log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        crate::kafka::log_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for MemberContext {
+    fn rebalance(&self, _: &BaseConsumer<Self>, kind: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let event = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            let partitions = partitions.elements();
+            Event::Assigned(partitions.iter().map(|one| (one.topic().to_owned(), one.partition())).collect())
+        } else {
+            Event::Revoked
+        };
+        self.events().push_back(event);
+    }
+}
+
+/// What a poll of the group found.
+pub(super) enum Seen<'a> {
+    Record(BorrowedMessage<'a>),
+    Event(Event),
+    Nothing,
+}
+
+/// A static member of the consumer group.
+pub(super) struct Member {
+    consumer: BaseConsumer<MemberContext>,
+    stats: Arc<SessionStats>,
+}
+
+impl Member {
+    /// Joins the group of the processor.
+    pub(super) fn join(
+        connection: &Connection,
+        identity: &Identity,
+        topics: &[&str],
+        options: &SessionOptions,
+        stats: Arc<SessionStats>,
+    ) -> Result<Member, LogError> {
+        let session_ms = options.session_timeout.as_millis();
+        let mut config = connection.client(&identity.worker);
+        config
+            .set("group.id", &identity.group)
+            .set("group.instance.id", &identity.worker)
+            // The one assignor that gives equal partition numbers of all topics to the same member.
+            .set("partition.assignment.strategy", "range")
+            .set("session.timeout.ms", session_ms.to_string())
+            .set("heartbeat.interval.ms", (session_ms / 4).min(HEARTBEAT_MS_MAX).to_string())
+            .set("max.poll.interval.ms", session_ms.max(POLL_INTERVAL_MS_MAX).to_string())
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // Positions are always given: what is no longer there is a loss, and no reason to begin elsewhere.
+            .set("auto.offset.reset", "error")
+            .set("queued.max.messages.kbytes", (options.fetch_bytes_max >> 10).to_string())
+            .set("fetch.wait.max.ms", "100")
+            .set("fetch.error.backoff.ms", "50");
+        let consumer = BaseConsumer::from_config_and_context(&config, MemberContext::default());
+        let consumer = consumer.map_err(failed("making the consumer"))?;
+        consumer.subscribe(topics).map_err(failed("subscribing"))?;
+        Ok(Member { consumer, stats })
+    }
+
+    /// Takes what is next, waiting no longer than `wait`.
+    pub(super) fn poll(&self, wait: Duration) -> Result<Seen<'_>, LogError> {
+        if let Some(event) = self.consumer.context().events().pop_front() {
+            return Ok(Seen::Event(event));
+        }
+        let polled = self.consumer.poll(wait);
+        if let Some(event) = self.consumer.context().events().pop_front() {
+            // An error or a record that came with it is of the generation before.
+            return Ok(Seen::Event(event));
+        }
+        match polled {
+            None => Ok(Seen::Nothing),
+            Some(Ok(record)) => Ok(Seen::Record(record)),
+            Some(Err(error)) => self.tolerate(error).map(|()| Seen::Nothing),
+        }
+    }
+
+    /// Errors that pass by themselves are logged; the others end the worker.
+    fn tolerate(&self, error: KafkaError) -> Result<(), LogError> {
+        use RDKafkaErrorCode as Code;
+        let fatal = match &error {
+            KafkaError::MessageConsumptionFatal(_) => true,
+            // Records that had still to be read are gone, or the topic is: waiting brings nothing back.
+            KafkaError::MessageConsumption(code) => matches!(
+                code,
+                Code::AutoOffsetReset
+                    | Code::OffsetOutOfRange
+                    | Code::TopicAuthorizationFailed
+                    | Code::GroupAuthorizationFailed
+            ),
+            _ => false,
+        };
+        if fatal {
+            return Err(failed("consuming")(error));
+        }
+        SessionStats::count(&self.stats.transient_errors);
+        tracing::debug!(%error, "consuming goes on by itself");
+        Ok(())
+    }
+
+    /// Whether the group has thrown this member out for good, for which there is no cure but another process.
+    pub(super) fn check(&self) -> Result<(), LogError> {
+        match self.consumer.client().fatal_error() {
+            None => Ok(()),
+            Some((code, _)) => Err(failed("being a member of the group")(KafkaError::MessageConsumptionFatal(code))),
+        }
+    }
+
+    /// Reads these partitions from these offsets, and no others.
+    pub(super) fn assign(&self, from: &TopicPartitionList) -> Result<(), LogError> {
+        self.consumer.assign(from).map_err(failed("assigning partitions"))
+    }
+
+    /// Gives everything up, by which the group may go on.
+    pub(super) fn unassign(&self) -> Result<(), LogError> {
+        self.consumer.unassign().map_err(failed("giving partitions up"))
+    }
+
+    /// The generation that partitions were assigned in.
+    pub(super) fn group(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
+    /// The committed offsets of these partitions, once no transaction over them is undecided; `None` if that takes
+    /// longer than `wait`.
+    pub(super) fn committed(
+        &self,
+        partitions: TopicPartitionList,
+        wait: Duration,
+    ) -> Result<Option<TopicPartitionList>, LogError> {
+        match self.consumer.committed_offsets(partitions, wait) {
+            Ok(offsets) => Ok(Some(offsets)),
+            Err(error) => {
+                self.check()?;
+                tracing::debug!(%error, "committed offsets are not known yet");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The first offset that a partition still has; `None` if the brokers do not say.
+    pub(super) fn first(&self, topic: &str, partition: u32, wait: Duration) -> Option<u64> {
+        let marks = self.consumer.fetch_watermarks(topic, number(partition), wait);
+        marks.ok().and_then(|(low, _)| u64::try_from(low).ok())
+    }
+
+    /// Leaves the group, so that others take the partitions at once instead of waiting for a restart.
+    pub(super) fn leave(&self, wait: Duration) {
+        self.consumer.unsubscribe();
+        let until = std::time::Instant::now() + wait;
+        while std::time::Instant::now() < until {
+            if let Ok(Seen::Event(Event::Revoked)) = self.poll(Duration::from_millis(50)) {
+                let _ = self.unassign();
+            }
+            if self.consumer.assignment().is_ok_and(|left| left.count() == 0) {
+                // The request is on its way once the assignment is gone; one heartbeat lets it arrive.
+                let _ = self.poll(Duration::from_millis(200));
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! A worker's session with Kafka: a member of a consumer group and a transactional producer in one.
+//!
+//! # Constraints
+//!
+//! 1. Outputs, state changes and offsets of a step are one transaction; nobody who reads committed sees half of it.
+//! 2. Whoever was given up by the group, or has been replaced, commits nothing: every transaction carries offsets with
+//!    the generation in which the partitions were assigned (KIP-447), also if it consumed nothing.
+//! 3. A partition's records come only when its store is at the end of what is committed.
+//! 4. A restore never keeps other partitions waiting for longer than a part of it takes.
+//! 5. No transaction has an outcome that is guessed: what is not known is looked up.
+//!
+//! # What is where
+//!
+//! Input partition `n` of every topic, changelog partition `n` and store `n` belong together. Offsets are the group's;
+//! state is in the compacted changelog, a record a row, a tombstone for a deleted one.
+//!
+//! # Order of operations
+//!
+//! *A partition comes.* (1) The transactional id is taken over, which decides whatever its last holder left open;
+//! (2) the committed offsets are asked for, which waits for undecided transactions over them; (3) the end of the
+//! changelog is asked for, undecided transactions included; (4) these are waited for; (5) the changelog is read
+//! up to that end; (6) reading the inputs begins. In any other order a transaction could be decided between two
+//! questions, and state and offsets be of different times.
+//!
+//! *A step.* Begin, write outputs and changes, wait for the acknowledgements, add the offsets, commit. What a crash
+//! leaves: before the commit is asked for, a transaction that the next holder of the id or the time-out aborts; after
+//! it, a committed one. The store is behind in both cases, and catches up by the above.
+//!
+//! *A rebalance.* It is heard of between two steps: the partitions are given up, which lets the group go on, and records
+//! that were taken and not committed are forgotten. Whoever gets the partition next begins at what is committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use self::member::{Event, Member, Seen};
+use self::partitions::Partitions;
+use self::restore::Restorer;
+use self::transaction::{Ended, Names, Transactor};
+use super::Connection;
+use crate::log::{ApplyChanges, Commit, Limits, LogError, Polled, Restored, Session, Step, Topic};
+
+mod member;
+mod options;
+mod partitions;
+mod restore;
+mod stats;
+mod transaction;
+
+pub use self::options::SessionOptions;
+pub use self::stats::{COMMIT_BUCKETS_MS, SessionStats};
+
+/// How long one question that a restore waits for may take, before others have their turn.
+const ASK_WAIT: Duration = Duration::from_millis(500);
+/// The first pause after a step that was not committed; each further one is twice as long.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// The longest.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often a pause looks whether it is to stop.
+const STOP_CHECK_EVERY: Duration = Duration::from_millis(50);
+/// How long leaving a group may take.
+const LEAVE_WAIT: Duration = Duration::from_secs(5);
+
+/// Who a worker is in the cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The consumer group.
+    pub(crate) group: String,
+    /// The static member and the transactional id.
+    pub(crate) worker: String,
+}
+
+/// What a worker works on, and as whom.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The processor: its group, and its changelog `NAME-changelog`.
+    pub processor: &'static str,
+    /// What it reads.
+    pub inputs: Vec<Topic>,
+    /// The worker, by a name that no other running worker of the processor has and that a restart keeps.
+    pub worker: String,
+}
+
+/// One worker's session.
+#[allow(missing_debug_implementations, reason = "clients have no Debug")]
+pub struct KafkaSession {
+    connection: Connection,
+    options: SessionOptions,
+    identity: Identity,
+    partitions: Partitions,
+    changelog: String,
+    /// Names of topics in the cluster, by those in the catalogue.
+    names: BTreeMap<&'static str, String>,
+    member: Member,
+    transactor: Option<Transactor>,
+    restorer: Option<Restorer>,
+    /// The generation of the partitions assigned.
+    group: Option<ConsumerGroupMetadata>,
+    last_commit: Instant,
+    /// Steps that failed, one after the other.
+    failures: u32,
+    stop: Arc<AtomicBool>,
+    stats: Arc<SessionStats>,
+}
+
+/// An error of the client, with what was being done.
+fn failed(context: &'static str) -> impl Fn(KafkaError) -> LogError {
+    move |source| LogError::Kafka { context: context.to_owned(), source }
+}
+
+impl KafkaSession {
+    /// Joins the group of a processor. Waits are cut off once `stop` is set.
+    ///
+    /// # Errors
+    /// The client cannot be made of these settings.
+    pub fn open(
+        connection: &Connection,
+        work: &Work,
+        options: SessionOptions,
+        stop: Arc<AtomicBool>,
+    ) -> Result<KafkaSession, LogError> {
+        let identity = Identity {
+            group: connection.name(work.processor),
+            worker: connection.name(&format!("{}-{}", work.processor, work.worker)),
+        };
+        let inputs = work.inputs.iter().map(|topic| (*topic, connection.topic(*topic)));
+        let partitions = Partitions::new(inputs.collect());
+        let stats = Arc::new(SessionStats::default());
+        Ok(KafkaSession {
+            member: Member::join(connection, &identity, &partitions.topics(), &options, Arc::clone(&stats))?,
+            changelog: connection.name(&format!("{}-changelog", work.processor)),
+            connection: connection.clone(),
+            options,
+            identity,
+            partitions,
+            names: BTreeMap::new(),
+            transactor: None,
+            restorer: None,
+            group: None,
+            last_commit: Instant::now(),
+            failures: 0,
+            stop,
+            stats,
+        })
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Arc<SessionStats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Leaves the group for good. A session that is only dropped stays a member for its session time-out, so that a
+    /// restart within it is no rebalance.
+    pub fn leave(self) {
+        self.member.leave(LEAVE_WAIT);
+    }
+
+    fn on_event(&mut self, event: Event) -> Result<Polled, LogError> {
+        SessionStats::count(&self.stats.rebalances);
+        match event {
+            Event::Assigned(partitions) => {
+                let numbers = self.partitions.assign(&partitions);
+                self.group = self.member.group();
+                self.member.assign(&TopicPartitionList::new())?;
+                tracing::info!(worker = self.identity.worker, partitions = ?numbers, "partitions assigned");
+                Ok(Polled::Assigned(numbers))
+            }
+            Event::Revoked => {
+                let numbers = self.partitions.revoke();
+                self.group = None;
+                self.restorer = None;
+                self.member.unassign()?;
+                tracing::info!(worker = self.identity.worker, partitions = ?numbers, "partitions given up");
+                Ok(Polled::Revoked(numbers))
+            }
+        }
+    }
+
+    /// Asks once where a partition's reading goes on; `false` if the brokers have not answered yet.
+    fn locate(&mut self, partition: u32) -> Result<bool, LogError> {
+        let answer = self.member.committed(self.partitions.to_ask(partition), ASK_WAIT)?;
+        let Some(committed) = answer.and_then(|answer| self.partitions.read_answer(partition, &answer)) else {
+            return Ok(false);
+        };
+        if committed.values().all(Option::is_none) && !self.options.from_the_beginning {
+            match self.restorer()?.has_changes(partition)? {
+                None => return Ok(false),
+                Some(false) => {}
+                Some(true) => return Err(self.forgotten(partition)),
+            }
+        }
+        let mut positions = BTreeMap::new();
+        for (topic, offset) in committed {
+            let name = self.partitions.name(topic).expect("only inputs were asked for");
+            // A topic that was never consumed is read from its first record, whichever that is by now.
+            let Some(position) = offset.or_else(|| self.member.first(name, partition, ASK_WAIT)) else {
+                return Ok(false);
+            };
+            positions.insert(topic, position);
+        }
+        self.partitions.locate(partition, positions);
+        Ok(true)
+    }
+
+    /// The error of a group that has state and no offsets.
+    fn forgotten(&self, partition: u32) -> LogError {
+        LogError::Damaged(format!(
+            "the group {} has no committed offsets for partition {partition}, though {} has state of it: the brokers \
+             have forgotten them (offsets.retention.minutes), or somebody has deleted them. Reset them to where \
+             processing is to go on, with kafka-consumer-groups.sh --reset-offsets, while no processor runs",
+            self.identity.group, self.changelog
+        ))
+    }
+
+    fn restorer(&mut self) -> Result<&mut Restorer, LogError> {
+        if self.restorer.is_none() {
+            self.restorer = Some(Restorer::new(&self.connection, &self.identity.worker, &self.changelog)?);
+        }
+        Ok(self.restorer.as_mut().expect("just made"))
+    }
+
+    /// Takes the transactional id over; `false` if the brokers have not agreed yet.
+    fn take_over(&mut self) -> Result<bool, LogError> {
+        if self.transactor.is_none() {
+            self.transactor = Some(Transactor::new(&self.connection, &self.identity.worker, &self.options)?);
+        }
+        let transactor = self.transactor.as_mut().expect("just made");
+        let taken = transactor.init(ASK_WAIT);
+        if taken.is_err() {
+            // A producer that could not take over is of no further use; the next attempt makes another.
+            self.transactor = None;
+        }
+        taken
+    }
+
+    /// Waits, longer after each failure, and not at all once it is to stop.
+    fn pause(&self) {
+        let mut left = PAUSE_FIRST.saturating_mul(1 << self.failures.saturating_sub(1).min(16)).min(PAUSE_MAX);
+        while !left.is_zero() && !self.stop.load(Ordering::Acquire) {
+            let some = left.min(STOP_CHECK_EVERY);
+            thread::sleep(some);
+            left -= some;
+        }
+    }
+
+    fn end(&mut self, ended: Ended, began: Instant) -> Commit {
+        match ended {
+            Ended::Committed(ends) => {
+                self.stats.committed(began.elapsed(), self.partitions.commit());
+                self.failures = 0;
+                Commit::Committed(ends.into_iter().collect())
+            }
+            Ended::Aborted(error) => {
+                SessionStats::count(&self.stats.aborts);
+                self.failures += 1;
+                Commit::Aborted(error)
+            }
+            Ended::Unknown(error) => {
+                SessionStats::count(&self.stats.unknown);
+                self.failures += 1;
+                Commit::Unknown(error)
+            }
+        }
+    }
+}
+
+impl Session for KafkaSession {
+    fn poll(&mut self, limits: &Limits, wait: Duration) -> Result<Polled, LogError> {
+        self.member.check()?;
+        let now = Instant::now();
+        let (until, commit_due) = (now + wait, self.last_commit + self.options.commit_interval);
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        while records.len() < limits.records_max && bytes < limits.bytes_max {
+            let until = if records.is_empty() { until } else { commit_due };
+            match self.member.poll(until.saturating_duration_since(Instant::now()))? {
+                // Whatever was taken for this step is not committed, and comes again to whoever has it now.
+                Seen::Event(event) => return self.on_event(event),
+                Seen::Record(record) => {
+                    if let Some((record, size)) = self.partitions.take(&record) {
+                        bytes += size;
+                        records.push(record);
+                    }
+                }
+                Seen::Nothing if Instant::now() >= until => break,
+                Seen::Nothing => {}
+            }
+        }
+        Ok(if records.is_empty() { Polled::Nothing } else { Polled::Records(records) })
+    }
+
+    /// Blocks until the transaction has ended. [`Commit::Aborted`] is [`LogError::TooLarge`] for a record that the brokers
+    /// do not take; anything else that was aborted may be tried again.
+    fn commit(&mut self, step: &Step) -> Commit {
+        let began = Instant::now();
+        let offsets = match self.partitions.offsets(step) {
+            Ok(offsets) => offsets,
+            Err(error) => return Commit::Aborted(error),
+        };
+        if offsets.count() == 0 && step.outputs.is_empty() {
+            return Commit::Committed(Vec::new());
+        }
+        let (Some(transactor), Some(group)) = (&self.transactor, &self.group) else {
+            // Partitions are ready only once both are there, and without partitions there is nothing to commit.
+            return Commit::Aborted(LogError::Closed);
+        };
+        self.last_commit = began;
+        for message in &step.outputs {
+            let topic = message.topic;
+            self.names.entry(topic.name).or_insert_with(|| self.connection.topic(topic));
+        }
+        let names = Names { topics: &self.names, changelog: &self.changelog };
+        let ended = transactor.run(step, &names, &offsets, group);
+        if transactor.is_fenced() {
+            SessionStats::count(&self.stats.fencings);
+        }
+        self.end(ended, began)
+    }
+
+    fn reset(&mut self) -> Result<(), LogError> {
+        self.pause();
+        self.member.check()?;
+        if self.transactor.as_ref().is_some_and(Transactor::is_spent) {
+            self.transactor = None;
+        }
+        self.partitions.forget();
+        self.restorer = None;
+        self.member.assign(&TopicPartitionList::new())
+    }
+
+    fn restore(&mut self, partition: u32, after: Option<u64>, apply: ApplyChanges<'_>) -> Result<Restored, LogError> {
+        let waiting = Restored::Partly(after.unwrap_or(0));
+        if !self.partitions.is_assigned(partition)
+            || !self.take_over()?
+            || !(self.partitions.is_located(partition) || self.locate(partition)?)
+        {
+            return Ok(waiting);
+        }
+        let restored = self.restorer()?.part(partition, after, apply)?;
+        if let Restored::Complete(_) = restored {
+            self.partitions.set_ready(partition);
+            self.member.assign(&self.partitions.ready_positions()?)?;
+            if self.partitions.all_ready() {
+                self.restorer = None;
+            }
+        }
+        Ok(restored)
+    }
+}

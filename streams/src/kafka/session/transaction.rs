@@ -1,0 +1,294 @@
+//! The transactional producer: a step's outputs, state changes and offsets, all or nothing.
+//!
+//! rust-rdkafka's `flush`, which `commit_transaction` calls, waits in slices of 100 ms as long as anything is
+//! outstanding: so everything is waited for before it is called.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use super::failed;
+use super::options::SessionOptions;
+use super::partitions::number;
+use crate::kafka::Connection;
+use crate::log::{LogError, Step};
+
+/// How often the outstanding acknowledgements are looked at.
+const DRAIN_EVERY: Duration = Duration::from_micros(100);
+/// How long one transactional call may take before it is called again or given up.
+const CALL_WAIT: Duration = Duration::from_secs(5);
+/// How long an abort may take. It only spares others the wait for the transaction's time-out.
+const ABORT_WAIT: Duration = Duration::from_secs(2);
+/// The opaque of a record whose place is of no interest; other records have their changelog partition plus one.
+const OUTPUT: usize = 0;
+
+/// What the brokers said of the records of a transaction.
+#[derive(Debug, Default)]
+struct Delivered {
+    error: Option<KafkaError>,
+    /// The position after the last change, by changelog partition.
+    ends: BTreeMap<u32, u64>,
+}
+
+#[derive(Debug, Default)]
+struct TransactionContext(Mutex<Delivered>);
+
+impl TransactionContext {
+    fn delivered(&self) -> std::sync::MutexGuard<'_, Delivered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for TransactionContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        crate::kafka::log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        crate::kafka::log_error(&error, reason);
+    }
+}
+
+impl ProducerContext for TransactionContext {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
+        let mut delivered = self.delivered();
+        match result {
+            Ok(_) if place == OUTPUT => {}
+            Ok(record) => {
+                let partition = u32::try_from(place - 1).expect("it was made of a partition");
+                let end = u64::try_from(record.offset()).map_or(0, |offset| offset + 1);
+                let before = delivered.ends.entry(partition).or_default();
+                *before = end.max(*before);
+            }
+            Err((error, _)) => drop(delivered.error.get_or_insert_with(|| error.clone())),
+        }
+    }
+}
+
+/// How a transaction ended.
+pub(super) enum Ended {
+    /// Committed; for each changelog partition that was written, the position after it.
+    Committed(BTreeMap<u32, u64>),
+    /// Not committed, and it never will be.
+    Aborted(LogError),
+    /// Nobody here knows.
+    Unknown(LogError),
+}
+
+/// Where a step's records go.
+pub(super) struct Names<'a> {
+    /// The names of all the step's topics in the cluster.
+    pub(super) topics: &'a BTreeMap<&'static str, String>,
+    /// The changelog.
+    pub(super) changelog: &'a str,
+}
+
+/// A producer of a transactional id. It is not used again once it is spent.
+pub(super) struct Transactor {
+    producer: BaseProducer<TransactionContext>,
+    delivery_timeout: Duration,
+    initialised: bool,
+    spent: Cell<bool>,
+    fenced: Cell<bool>,
+}
+
+impl Transactor {
+    /// Makes a producer, which can do nothing yet.
+    pub(super) fn new(connection: &Connection, id: &str, options: &SessionOptions) -> Result<Transactor, LogError> {
+        let mut config = connection.client(id);
+        config
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", options.transaction_timeout.as_millis().to_string())
+            .set("message.timeout.ms", options.delivery_timeout().as_millis().to_string())
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", "1")
+            .set("queue.buffering.max.messages", "1000000")
+            .set("queue.buffering.max.kbytes", "262144")
+            // After a commit the markers are still being written: 100 ms, the default, would be a commit's whole time.
+            .set("retry.backoff.ms", "10");
+        let producer = BaseProducer::from_config_and_context(&config, TransactionContext::default());
+        Ok(Transactor {
+            producer: producer.map_err(failed("making the producer"))?,
+            delivery_timeout: options.delivery_timeout(),
+            initialised: false,
+            spent: Cell::new(false),
+            fenced: Cell::new(false),
+        })
+    }
+
+    /// Takes the id over, which decides any transaction that its last holder left open and fences that one; `false` if
+    /// the brokers have not done so within `wait`: then the same is asked again.
+    pub(super) fn init(&mut self, wait: Duration) -> Result<bool, LogError> {
+        if self.initialised {
+            return Ok(true);
+        }
+        match self.producer.init_transactions(wait) {
+            Ok(()) => self.initialised = true,
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && !error.is_fatal() => {
+                tracing::debug!(%error, "the transactional id is not taken over yet");
+            }
+            Err(error) => return Err(failed("taking the transactional id over")(error)),
+        }
+        Ok(self.initialised)
+    }
+
+    /// Whether it can do nothing more.
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent.get()
+    }
+
+    /// Whether the last transaction failed because another producer has the id, or the broker has given this one up.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.fenced.get()
+    }
+
+    /// Writes and commits a step with the offsets it consumes.
+    pub(super) fn run(
+        &self,
+        step: &Step,
+        names: &Names<'_>,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Ended {
+        *self.producer.context().delivered() = Delivered::default();
+        if let Err(error) = self.producer.begin_transaction() {
+            return self.abort("beginning a transaction", error);
+        }
+        if let Err((context, error)) = self.write(step, names, offsets, group) {
+            return self.abort(context, error);
+        }
+        self.commit()
+    }
+
+    fn write(
+        &self,
+        step: &Step,
+        names: &Names<'_>,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), (&'static str, KafkaError)> {
+        let deadline = Instant::now() + self.delivery_timeout;
+        for message in &step.outputs {
+            let topic = &names.topics[message.topic.name];
+            let record = BaseRecord::with_opaque_to(topic, OUTPUT).key(&message.key[..]).payload(&message.value[..]);
+            self.send(record, deadline).map_err(|error| ("writing an output", error))?;
+        }
+        for (partition, changes) in &step.changes {
+            for change in changes {
+                let mut record = BaseRecord::with_opaque_to(names.changelog, *partition as usize + 1)
+                    .partition(number(*partition))
+                    .key(&change.key[..]);
+                record.payload = change.value.as_deref();
+                self.send(record, deadline).map_err(|error| ("writing the changelog", error))?;
+            }
+        }
+        self.drain(deadline).map_err(|error| ("waiting for acknowledgements", error))?;
+        let sent = self.producer.send_offsets_to_transaction(offsets, group, CALL_WAIT);
+        sent.map_err(|error| ("adding offsets to the transaction", error))
+    }
+
+    /// Enqueues a record, waiting for room.
+    #[allow(clippy::result_large_err)]
+    fn send(&self, record: BaseRecord<'_, [u8], [u8], usize>, deadline: Instant) -> Result<(), KafkaError> {
+        let mut record = record;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    record = back;
+                    self.producer.poll(Duration::ZERO);
+                    thread::sleep(DRAIN_EVERY);
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until every record is acknowledged.
+    fn drain(&self, deadline: Instant) -> Result<(), KafkaError> {
+        loop {
+            self.producer.poll(Duration::ZERO);
+            if let Some(error) = self.producer.context().delivered().error.clone() {
+                return Err(error);
+            }
+            if self.producer.in_flight_count() == 0 {
+                return Ok(());
+            }
+            // The client gives a record up by itself; this is for the case that it does not.
+            if Instant::now() > deadline + CALL_WAIT {
+                return Err(KafkaError::Flush(RDKafkaErrorCode::MessageTimedOut));
+            }
+            thread::sleep(DRAIN_EVERY);
+        }
+    }
+
+    fn commit(&self) -> Ended {
+        let deadline = Instant::now() + 2 * CALL_WAIT;
+        loop {
+            match self.producer.commit_transaction(CALL_WAIT) {
+                Ok(()) => return Ended::Committed(std::mem::take(&mut self.producer.context().delivered().ends)),
+                // The same call again resumes the commit under way.
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                    tracing::debug!(%error, "the commit is resumed");
+                }
+                Err(error) => {
+                    self.note(&error);
+                    return self.uncommitted(error);
+                }
+            }
+        }
+    }
+
+    /// After a commit that was asked for and failed: aborted exactly if the broker takes an abort, which it does not of a
+    /// transaction that it has committed.
+    fn uncommitted(&self, error: KafkaError) -> Ended {
+        let abortable = matches!(&error, KafkaError::Transaction(error) if error.txn_requires_abort());
+        if abortable && self.producer.abort_transaction(ABORT_WAIT).is_ok() {
+            return Ended::Aborted(failed("committing")(error));
+        }
+        self.spent.set(true);
+        Ended::Unknown(failed("committing")(error))
+    }
+
+    /// Ends a transaction whose commit was never asked for: whatever becomes of the abort, nobody ever sees it.
+    fn abort(&self, context: &'static str, error: KafkaError) -> Ended {
+        self.note(&error);
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let deadline = Instant::now() + ABORT_WAIT;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(Duration::ZERO);
+            thread::sleep(DRAIN_EVERY);
+        }
+        if let Err(abort) = self.producer.abort_transaction(ABORT_WAIT) {
+            tracing::debug!(error = %abort, "the abort is left to the next producer of the id");
+            self.note(&abort);
+            self.spent.set(true);
+        }
+        Ended::Aborted(failed(context)(error))
+    }
+
+    fn note(&self, error: &KafkaError) {
+        use RDKafkaErrorCode as Code;
+        let code = match error {
+            KafkaError::Transaction(error) => Some(error.code()),
+            other => other.rdkafka_error_code(),
+        };
+        let fenced = matches!(code, Some(Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced));
+        self.fenced.set(self.fenced.get() || fenced);
+        self.spent.set(self.spent.get() || self.producer.client().fatal_error().is_some());
+    }
+}
