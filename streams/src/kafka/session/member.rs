@@ -55,13 +55,19 @@ impl ClientContext for MemberContext {
 }
 
 impl ConsumerContext for MemberContext {
-    fn rebalance(&self, _: &BaseConsumer<Self>, kind: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
-        let event = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+    /// Acknowledges the rebalance at once, also the last one, while the consumer is being dropped.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let (event, done) = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             let partitions = partitions.elements();
-            Event::Assigned(partitions.iter().map(|one| (one.topic().to_owned(), one.partition())).collect())
+            let event = Event::Assigned(partitions.iter().map(|one| (one.topic().to_owned(), one.partition())).collect());
+            // Nothing is read before it is restored.
+            (event, consumer.assign(&TopicPartitionList::new()))
         } else {
-            Event::Revoked
+            (Event::Revoked, consumer.unassign())
         };
+        if let Err(error) = done {
+            tracing::error!(%error, "a rebalance was not acknowledged: the group will do without this member");
+        }
         self.events().push_back(event);
     }
 }
@@ -165,11 +171,6 @@ impl Member {
         self.consumer.assign(from).map_err(failed("assigning partitions"))
     }
 
-    /// Gives everything up, by which the group may go on.
-    pub(super) fn unassign(&self) -> Result<(), LogError> {
-        self.consumer.unassign().map_err(failed("giving partitions up"))
-    }
-
     /// The generation that partitions were assigned in.
     pub(super) fn group(&self) -> Option<ConsumerGroupMetadata> {
         self.consumer.group_metadata()
@@ -203,9 +204,7 @@ impl Member {
         self.consumer.unsubscribe();
         let until = std::time::Instant::now() + wait;
         while std::time::Instant::now() < until {
-            if let Ok(Seen::Event(Event::Revoked)) = self.poll(Duration::from_millis(50)) {
-                let _ = self.unassign();
-            }
+            let _ = self.poll(Duration::from_millis(50));
             if self.consumer.assignment().is_ok_and(|left| left.count() == 0) {
                 // The request is on its way once the assignment is gone; one heartbeat lets it arrive.
                 let _ = self.poll(Duration::from_millis(200));

@@ -168,7 +168,6 @@ impl KafkaSession {
             Event::Assigned(partitions) => {
                 let numbers = self.partitions.assign(&partitions);
                 self.group = self.member.group();
-                self.member.assign(&TopicPartitionList::new())?;
                 tracing::info!(worker = self.identity.worker, partitions = ?numbers, "partitions assigned");
                 Ok(Polled::Assigned(numbers))
             }
@@ -176,7 +175,6 @@ impl KafkaSession {
                 let numbers = self.partitions.revoke();
                 self.group = None;
                 self.restorer = None;
-                self.member.unassign()?;
                 tracing::info!(worker = self.identity.worker, partitions = ?numbers, "partitions given up");
                 Ok(Polled::Revoked(numbers))
             }

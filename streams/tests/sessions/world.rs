@@ -1,0 +1,186 @@
+//! A cluster, the topics of a test in it, and workers that can be stopped and started.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use streams::kafka::{Connection, KafkaSession, SessionOptions, SessionStats, Work};
+use streams::log::Limits;
+use streams::snapshot::FolderStores;
+use streams::store::StateFolder;
+use streams::{Driver, DriverError, Progress, SystemClock, Topic};
+
+use crate::toy::{DEAD, IN, NAME, OUT, Toy};
+
+pub(crate) const CHANGELOG: &str = "toy-changelog";
+
+/// The topics of one test.
+pub(crate) struct World {
+    pub(crate) bootstrap: String,
+    pub(crate) prefix: String,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) partitions: i32,
+    pub(crate) options: SessionOptions,
+}
+
+/// A worker in a thread.
+pub(crate) struct Worker {
+    stop: Arc<AtomicBool>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) stats: Arc<SessionStats>,
+    thread: JoinHandle<Result<(), DriverError>>,
+}
+
+impl World {
+    pub(crate) fn new(partitions: i32) -> World {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let bootstrap = std::env::var("CONVERSIONS_KAFKA_BOOTSTRAP").expect("a broker");
+        let prefix = format!("t{}-{}.", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let options = SessionOptions { session_timeout: Duration::from_secs(3), ..SessionOptions::default() };
+        let world =
+            World { bootstrap, prefix, folder: tempfile::tempdir().expect("a folder"), partitions, options };
+        world.create();
+        world
+    }
+
+    fn create(&self) {
+        let admin: AdminClient<_> = self.client().create().expect("a client");
+        let name = |topic: &str| format!("{}{topic}", self.prefix);
+        let (input, output, dead, changelog) = (name(IN.name), name(OUT.name), name(DEAD.name), name(CHANGELOG));
+        let topic = |name, partitions| NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let wanted = [
+            topic(&input, self.partitions),
+            topic(&output, self.partitions),
+            topic(&dead, 1),
+            topic(&changelog, self.partitions).set("cleanup.policy", "compact"),
+        ];
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        for created in runtime.block_on(admin.create_topics(&wanted, &options)).expect("the brokers answer") {
+            created.expect("the topic is made");
+        }
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap).set("broker.address.family", "v4");
+        config
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        Connection::new(&self.bootstrap, &self.prefix)
+    }
+
+    pub(crate) fn state(&self, worker: &str) -> PathBuf {
+        self.folder.path().join(worker)
+    }
+
+    /// Starts a worker on the state that it left, if any.
+    pub(crate) fn start(&self, name: &str) -> Worker {
+        let work = Work { processor: NAME, inputs: vec![IN], worker: name.to_owned() };
+        let stop = Arc::new(AtomicBool::new(false));
+        let session = KafkaSession::open(&self.connection(), &work, self.options.clone(), Arc::clone(&stop));
+        let session = session.expect("a session");
+        let stats = session.stats();
+        let state = StateFolder::open(&self.state(name), 8 << 20).expect("the state opens");
+        let stores = FolderStores::new(state, Path::new("/nonexistent"), NAME, 1);
+        let mut driver = Driver::new(Toy(1), session, Box::new(stores), Arc::new(SystemClock), Limits::default());
+        let progress = driver.progress();
+        let flag = Arc::clone(&stop);
+        let thread = thread::spawn(move || driver.run(&flag));
+        Worker { stop, progress, stats, thread }
+    }
+
+    /// Sends scripts, each with its key.
+    pub(crate) fn send(&self, scripts: impl IntoIterator<Item = (String, String)>) {
+        let mut config = self.client();
+        config.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
+        let producer: BaseProducer = config.create().expect("a producer");
+        let topic = format!("{}{}", self.prefix, IN.name);
+        for (key, script) in scripts {
+            producer.send(BaseRecord::to(&topic).key(&key).payload(&script)).expect("room");
+            producer.poll(Duration::ZERO);
+        }
+        producer.flush(Duration::from_secs(20)).expect("acknowledged");
+    }
+
+    /// Everything that is committed in a topic, by partition.
+    pub(crate) fn read(&self, topic: &str) -> BTreeMap<i32, Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+        let mut config = self.client();
+        config
+            .set("group.id", "reader")
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let name = format!("{}{topic}", self.prefix);
+        let partitions = if topic == DEAD.name { 1 } else { self.partitions };
+        let mut all = TopicPartitionList::new();
+        (0..partitions)
+            .for_each(|partition| all.add_partition_offset(&name, partition, Offset::Beginning).expect("an offset"));
+        consumer.assign(&all).expect("assigned");
+        let mut found: BTreeMap<i32, Vec<_>> = BTreeMap::new();
+        let mut ended = 0;
+        while ended < partitions {
+            match consumer.poll(Duration::from_secs(20)).expect("in time") {
+                Ok(record) => {
+                    let row = (record.key().unwrap_or_default().to_vec(), record.payload().map(<[u8]>::to_vec));
+                    found.entry(record.partition()).or_default().push(row);
+                }
+                Err(KafkaError::PartitionEOF(_)) => ended += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        found
+    }
+
+    /// The values that are committed in a topic.
+    pub(crate) fn values(&self, topic: Topic) -> Vec<String> {
+        let text = |value: Option<Vec<u8>>| String::from_utf8(value.expect("a value")).expect("text");
+        self.read(topic.name).into_values().flatten().map(|(_, value)| text(value)).collect()
+    }
+
+    /// Waits until as many values are committed in a topic.
+    pub(crate) fn await_values(&self, topic: Topic, count: usize) -> Vec<String> {
+        let begun = Instant::now();
+        loop {
+            let values = self.values(topic);
+            if values.len() >= count {
+                return values;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{} of {count} within a minute", values.len());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Worker {
+    /// Ends it as a process ends that is told to, or dies between two steps.
+    pub(crate) fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        self.thread.join().expect("no panic").expect("no failure");
+    }
+
+    pub(crate) fn ready(&self) -> u64 {
+        self.progress.partitions_ready.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn await_ready(&self, partitions: u64) {
+        let begun = Instant::now();
+        while self.ready() != partitions {
+            assert!(!self.thread.is_finished(), "the worker has ended");
+            assert!(begun.elapsed() < Duration::from_secs(30), "{} of {partitions} are ready", self.ready());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
