@@ -14,8 +14,10 @@ use rdkafka::error::KafkaError;
 use crate::log::Topic;
 
 mod session;
+mod stores;
 
 pub use self::session::{COMMIT_BUCKETS_MS, KafkaSession, SessionOptions, SessionStats, Work};
+pub use self::stores::KafkaStores;
 
 /// Where a Kafka cluster is and how it is spoken to.
 #[derive(Clone)]

@@ -47,8 +47,7 @@ impl World {
         let bootstrap = std::env::var("CONVERSIONS_KAFKA_BOOTSTRAP").expect("a broker");
         let prefix = format!("t{}-{}.", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let options = SessionOptions { session_timeout: Duration::from_secs(3), ..SessionOptions::default() };
-        let world =
-            World { bootstrap, prefix, folder: tempfile::tempdir().expect("a folder"), partitions, options };
+        let world = World { bootstrap, prefix, folder: tempfile::tempdir().expect("a folder"), partitions, options };
         world.create();
         world
     }

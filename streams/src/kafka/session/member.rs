@@ -59,7 +59,8 @@ impl ConsumerContext for MemberContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         let (event, done) = if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             let partitions = partitions.elements();
-            let event = Event::Assigned(partitions.iter().map(|one| (one.topic().to_owned(), one.partition())).collect());
+            let event =
+                Event::Assigned(partitions.iter().map(|one| (one.topic().to_owned(), one.partition())).collect());
             // Nothing is read before it is restored.
             (event, consumer.assign(&TopicPartitionList::new()))
         } else {
