@@ -3,6 +3,9 @@
 #[path = "../it/toy.rs"]
 mod toy;
 
+mod doubt;
+mod rebalances;
+mod restoring;
+mod stores;
 mod world;
-
-mod smoke;
+mod zombies;

@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use streams::kafka::{Connection, KafkaSession, SessionOptions, SessionStats, Work};
+use streams::kafka::{Connection, KafkaSession, KafkaStores, SessionOptions, SessionStats, Work};
 use streams::log::Limits;
 use streams::snapshot::FolderStores;
 use streams::store::StateFolder;
 use streams::{Driver, DriverError, Progress, SystemClock, Topic};
+use testkit::Kafka;
 
 use crate::toy::{DEAD, IN, NAME, OUT, Toy};
 
@@ -28,6 +29,7 @@ pub(crate) const CHANGELOG: &str = "toy-changelog";
 pub(crate) struct World {
     pub(crate) bootstrap: String,
     pub(crate) prefix: String,
+    pub(crate) version: u32,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) partitions: i32,
     pub(crate) options: SessionOptions,
@@ -84,16 +86,29 @@ impl World {
         self.folder.path().join(worker)
     }
 
+    /// A session of a worker.
+    pub(crate) fn session(&self, name: &str, stop: &Arc<AtomicBool>) -> KafkaSession {
+        let work = Work { processor: NAME, inputs: vec![IN], worker: name.to_owned() };
+        let session = KafkaSession::open(&self.connection(), &work, self.options.clone(), Arc::clone(stop));
+        session.expect("a session")
+    }
+
+    /// The stores of a worker.
+    pub(crate) fn stores(&self, name: &str) -> KafkaStores {
+        let state = StateFolder::open(&self.state(name), 8 << 20).expect("the state opens");
+        let stores = FolderStores::new(state, Path::new(""), NAME, self.version);
+        let stamps = self.folder.path().join(format!("{name}-stamps"));
+        let unseen_max = Duration::from_secs(3_600);
+        KafkaStores::new(stores, &stamps, NAME, &self.prefix, unseen_max, Arc::new(SystemClock)).expect("stores")
+    }
+
     /// Starts a worker on the state that it left, if any.
     pub(crate) fn start(&self, name: &str) -> Worker {
-        let work = Work { processor: NAME, inputs: vec![IN], worker: name.to_owned() };
         let stop = Arc::new(AtomicBool::new(false));
-        let session = KafkaSession::open(&self.connection(), &work, self.options.clone(), Arc::clone(&stop));
-        let session = session.expect("a session");
+        let session = self.session(name, &stop);
         let stats = session.stats();
-        let state = StateFolder::open(&self.state(name), 8 << 20).expect("the state opens");
-        let stores = FolderStores::new(state, Path::new("/nonexistent"), NAME, 1);
-        let mut driver = Driver::new(Toy(1), session, Box::new(stores), Arc::new(SystemClock), Limits::default());
+        let (stores, clock) = (Box::new(self.stores(name)), Arc::new(SystemClock));
+        let mut driver = Driver::new(Toy(self.version), session, stores, clock, Limits::default());
         let progress = driver.progress();
         let flag = Arc::clone(&stop);
         let thread = thread::spawn(move || driver.run(&flag));
@@ -102,15 +117,47 @@ impl World {
 
     /// Sends scripts, each with its key.
     pub(crate) fn send(&self, scripts: impl IntoIterator<Item = (String, String)>) {
+        self.write(IN.name, scripts.into_iter().map(|(key, script)| (None, key.into_bytes(), script.into_bytes())));
+    }
+
+    /// Sends `count` to each of these keys, so many times.
+    pub(crate) fn count(&self, keys: usize, times: usize) {
+        self.send((0..keys * times).map(|number| (format!("k{}", number % keys), "count".to_owned())));
+    }
+
+    /// Writes records, each to the partition of its key or to a certain one.
+    pub(crate) fn write(&self, topic: &str, records: impl IntoIterator<Item = (Option<i32>, Vec<u8>, Vec<u8>)>) {
         let mut config = self.client();
         config.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
         let producer: BaseProducer = config.create().expect("a producer");
-        let topic = format!("{}{}", self.prefix, IN.name);
-        for (key, script) in scripts {
-            producer.send(BaseRecord::to(&topic).key(&key).payload(&script)).expect("room");
+        let topic = format!("{}{topic}", self.prefix);
+        for (partition, key, value) in records {
+            let mut record = BaseRecord::to(&topic).key(&key).payload(&value);
+            record.partition = partition;
+            while let Err((error, back)) = producer.send(record) {
+                assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull));
+                producer.poll(Duration::from_millis(1));
+                record = back;
+            }
             producer.poll(Duration::ZERO);
         }
-        producer.flush(Duration::from_secs(20)).expect("acknowledged");
+        producer.flush(Duration::from_secs(60)).expect("acknowledged");
+    }
+
+    /// Waits until every key was counted so often; each count is there once, in order, and the changelog has the last.
+    pub(crate) fn check_counts(&self, keys: usize, times: usize) {
+        let values = self.await_values(OUT, keys * times);
+        let mut seen = vec![0; keys];
+        for value in &values {
+            let (key, count) = value.split_once('=').expect("a count");
+            let key: usize = key[1..].parse().expect("a key");
+            seen[key] += 1;
+            assert_eq!(count.parse::<usize>().expect("a number"), seen[key], "{value} in {values:?}");
+        }
+        assert_eq!(seen, vec![times; keys]);
+        let rows: BTreeMap<_, _> = self.read(CHANGELOG).into_values().flatten().collect();
+        let counts = rows.values().flatten().map(|value| u64::from_be_bytes(value[..].try_into().expect("8 bytes")));
+        assert_eq!(counts.collect::<Vec<_>>(), vec![times as u64; keys]);
     }
 
     /// Everything that is committed in a topic, by partition.
@@ -168,6 +215,16 @@ impl Worker {
     pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Release);
         self.thread.join().expect("no panic").expect("no failure");
+    }
+
+    /// How it ended by itself.
+    pub(crate) fn failure(self) -> DriverError {
+        let begun = Instant::now();
+        while !self.thread.is_finished() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "it was to fail");
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.thread.join().expect("no panic").expect_err("a failure")
     }
 
     pub(crate) fn ready(&self) -> u64 {

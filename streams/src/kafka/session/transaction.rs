@@ -25,10 +25,8 @@ use crate::log::{LogError, Step};
 
 /// How often the outstanding acknowledgements are looked at.
 const DRAIN_EVERY: Duration = Duration::from_micros(100);
-/// How long one transactional call may take before it is called again or given up.
-const CALL_WAIT: Duration = Duration::from_secs(5);
 /// How long an abort may take. It only spares others the wait for the transaction's time-out.
-const ABORT_WAIT: Duration = Duration::from_secs(2);
+const ABORT_WAIT: Duration = Duration::from_secs(1);
 /// The opaque of a record whose place is of no interest; other records have their changelog partition plus one.
 const OUTPUT: usize = 0;
 
@@ -98,6 +96,7 @@ pub(super) struct Names<'a> {
 /// A producer of a transactional id. It is not used again once it is spent.
 pub(super) struct Transactor {
     producer: BaseProducer<TransactionContext>,
+    /// How long records may take to be acknowledged, and a call to be answered.
     delivery_timeout: Duration,
     initialised: bool,
     spent: Cell<bool>,
@@ -195,7 +194,7 @@ impl Transactor {
             }
         }
         self.drain(deadline).map_err(|error| ("waiting for acknowledgements", error))?;
-        let sent = self.producer.send_offsets_to_transaction(offsets, group, CALL_WAIT);
+        let sent = self.producer.send_offsets_to_transaction(offsets, group, self.delivery_timeout);
         sent.map_err(|error| ("adding offsets to the transaction", error))
     }
 
@@ -229,7 +228,7 @@ impl Transactor {
                 return Ok(());
             }
             // The client gives a record up by itself; this is for the case that it does not.
-            if Instant::now() > deadline + CALL_WAIT {
+            if Instant::now() > deadline + self.delivery_timeout {
                 return Err(KafkaError::Flush(RDKafkaErrorCode::MessageTimedOut));
             }
             thread::sleep(DRAIN_EVERY);
@@ -237,9 +236,9 @@ impl Transactor {
     }
 
     fn commit(&self) -> Ended {
-        let deadline = Instant::now() + 2 * CALL_WAIT;
+        let deadline = Instant::now() + self.delivery_timeout;
         loop {
-            match self.producer.commit_transaction(CALL_WAIT) {
+            match self.producer.commit_transaction(self.delivery_timeout) {
                 Ok(()) => return Ended::Committed(std::mem::take(&mut self.producer.context().delivered().ends)),
                 // The same call again resumes the commit under way.
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {

@@ -1,0 +1,104 @@
+//! Stores that are used again, and stores that are not.
+
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use streams::{DriverError, LogError};
+use testkit::Kafka;
+
+use crate::toy::{NAME, OUT};
+use crate::world::{CHANGELOG, World};
+
+/// Counters of the table `s`, as the toy keeps them.
+fn rows(partition: i32, rows: u32) -> impl Iterator<Item = (Option<i32>, Vec<u8>, Vec<u8>)> {
+    (0..rows).map(move |row| (Some(partition), format!("sfiller-{row}").into_bytes(), 7_u64.to_be_bytes().to_vec()))
+}
+
+#[test]
+fn state_is_there_again_warm_or_cold() {
+    let world = World::new(2);
+    let worker = world.start("one");
+    world.count(20, 5);
+    world.check_counts(20, 5);
+    worker.stop();
+    // Warm: its own folder. Cold: a folder that was never there.
+    for (round, name) in ["one", "elsewhere"].into_iter().enumerate() {
+        let worker = world.start(name);
+        world.count(20, 1);
+        world.check_counts(20, 6 + round);
+        worker.leave();
+    }
+    // Of another version of the rows: emptied and restored.
+    let world = World { version: 2, ..world };
+    let worker = world.start("one");
+    world.count(20, 1);
+    world.check_counts(20, 8);
+    worker.stop();
+}
+
+#[test]
+fn others_go_on_while_one_is_restored() {
+    let world = World::new(2);
+    let worker = world.start("one");
+    world.count(20, 1);
+    world.check_counts(20, 1);
+    worker.stop();
+    // So much that its restore takes a while, after which the partition works as well.
+    world.write(CHANGELOG, rows(1, 400_000));
+    let worker = world.start("one");
+    let begun = Instant::now();
+    while worker.ready() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no partition comes back");
+        thread::sleep(Duration::from_millis(1));
+    }
+    let steps = worker.progress.records.load(Ordering::Relaxed);
+    world.count(20, 1);
+    while worker.progress.records.load(Ordering::Relaxed) == steps {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing is processed");
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(worker.ready(), 1, "the other one is restored already: give it more to restore");
+    let (done, total) = (&worker.progress.restore_done, &worker.progress.restore_total);
+    let shown = (done.load(Ordering::Relaxed), total.load(Ordering::Relaxed));
+    assert!(0 < shown.0 && shown.0 < shown.1 && shown.1 >= 400_000, "{shown:?}");
+    worker.await_ready(2);
+    assert_eq!(world.await_values(OUT, 40).len(), 40);
+    worker.stop();
+}
+
+#[test]
+fn a_group_whose_offsets_are_forgotten_does_not_begin_again() {
+    let world = World::new(1);
+    let worker = world.start("one");
+    world.count(5, 1);
+    world.check_counts(5, 1);
+    worker.leave();
+    let group = format!("{}{NAME}", world.prefix);
+    let kafka = Kafka::shared();
+    kafka.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &["--delete", "--group", &group]);
+    let failure = world.start("one").failure();
+    assert!(matches!(&failure, DriverError::Log(LogError::Damaged(message)) if message.contains(&group)), "{failure}");
+    let mut world = world;
+    world.options.from_the_beginning = true;
+    let worker = world.start("one");
+    assert_eq!(world.await_values(OUT, 10).len(), 10, "an operator has said so");
+    worker.stop();
+}
+
+#[test]
+fn a_store_ahead_of_its_changelog_is_made_again() {
+    let world = World::new(1);
+    let worker = world.start("one");
+    world.count(5, 4);
+    world.check_counts(5, 4);
+    worker.stop();
+    let position = || world.stores("one").position(0);
+    let before = position().expect("a store");
+    world.stamp("one", 0, before + 1_000);
+    let worker = world.start("one");
+    world.count(5, 1);
+    world.check_counts(5, 5);
+    worker.stop();
+    assert!(position().is_some_and(|after| after > before && after < before + 1_000));
+}
