@@ -145,6 +145,15 @@ impl Kafka {
         self.run(&[&["topics"], arguments].concat())
     }
 
+    /// Runs the main class of any other of Kafka's own tools, with `--bootstrap-server` and these arguments; returns what
+    /// it prints.
+    ///
+    /// # Panics
+    /// If the tool fails.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> String {
+        self.run(&[&["tool", class, "--bootstrap-server", &self.bootstrap], arguments].concat())
+    }
+
     fn run(&self, arguments: &[&str]) -> String {
         script::output(self.command().args(arguments)).unwrap_or_else(|message| panic!("{message}"))
     }

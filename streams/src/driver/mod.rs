@@ -67,6 +67,11 @@ impl<P: Processor, S: Session> Driver<P, S> {
         self.processor = processor;
     }
 
+    /// Ends the driver, between two turns, for what a log wants to be told besides.
+    pub fn into_session(self) -> S {
+        self.session
+    }
+
     /// What the driver has done so far.
     #[must_use]
     pub fn progress(&self) -> Arc<Progress> {

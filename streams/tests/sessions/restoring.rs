@@ -93,7 +93,7 @@ fn a_store_ahead_of_its_changelog_is_made_again() {
     world.count(5, 4);
     world.check_counts(5, 4);
     worker.stop();
-    let position = || world.stores("one").position(0);
+    let position = || world.position("one", 0);
     let before = position().expect("a store");
     world.stamp("one", 0, before + 1_000);
     let worker = world.start("one");

@@ -18,7 +18,7 @@ use streams::kafka::{Connection, KafkaSession, KafkaStores, SessionOptions, Sess
 use streams::log::Limits;
 use streams::snapshot::FolderStores;
 use streams::store::StateFolder;
-use streams::{Driver, DriverError, Progress, SystemClock, Topic};
+use streams::{Driver, DriverError, Progress, StateStore, Stores, SystemClock, Topic};
 use testkit::Kafka;
 
 use crate::toy::{DEAD, IN, NAME, OUT, Toy};
@@ -38,18 +38,29 @@ pub(crate) struct World {
 /// A worker in a thread.
 pub(crate) struct Worker {
     stop: Arc<AtomicBool>,
+    leave: Arc<AtomicBool>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) stats: Arc<SessionStats>,
     thread: JoinHandle<Result<(), DriverError>>,
 }
 
 impl World {
+    /// Topics of this many partitions on the broker that the tests share.
     pub(crate) fn new(partitions: i32) -> World {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let bootstrap = std::env::var("CONVERSIONS_KAFKA_BOOTSTRAP").expect("a broker");
-        let prefix = format!("t{}-{}.", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        World::on(Kafka::shared(), partitions)
+    }
+
+    /// Topics on this broker.
+    pub(crate) fn on(kafka: &Kafka, partitions: i32) -> World {
         let options = SessionOptions { session_timeout: Duration::from_secs(3), ..SessionOptions::default() };
-        let world = World { bootstrap, prefix, folder: tempfile::tempdir().expect("a folder"), partitions, options };
+        let world = World {
+            bootstrap: kafka.bootstrap().to_owned(),
+            prefix: Kafka::unique_prefix(),
+            version: 1,
+            folder: tempfile::tempdir().expect("a folder"),
+            partitions,
+            options,
+        };
         world.create();
         world
     }
@@ -102,6 +113,16 @@ impl World {
         KafkaStores::new(stores, &stamps, NAME, &self.prefix, unseen_max, Arc::new(SystemClock)).expect("stores")
     }
 
+    /// The stamp of a stopped worker's store.
+    pub(crate) fn position(&self, name: &str, partition: u32) -> Option<u64> {
+        self.stores(name).open(partition).expect("a store").position()
+    }
+
+    /// Stamps a stopped worker's store with another position.
+    pub(crate) fn stamp(&self, name: &str, partition: u32, position: u64) {
+        self.stores(name).open(partition).expect("a store").apply(&[], position).expect("stamped");
+    }
+
     /// Starts a worker on the state that it left, if any.
     pub(crate) fn start(&self, name: &str) -> Worker {
         let stop = Arc::new(AtomicBool::new(false));
@@ -110,9 +131,16 @@ impl World {
         let (stores, clock) = (Box::new(self.stores(name)), Arc::new(SystemClock));
         let mut driver = Driver::new(Toy(self.version), session, stores, clock, Limits::default());
         let progress = driver.progress();
-        let flag = Arc::clone(&stop);
-        let thread = thread::spawn(move || driver.run(&flag));
-        Worker { stop, progress, stats, thread }
+        let leave = Arc::new(AtomicBool::new(false));
+        let (stopped, leaves) = (Arc::clone(&stop), Arc::clone(&leave));
+        let thread = thread::spawn(move || {
+            driver.run(&stopped)?;
+            if leaves.load(Ordering::Acquire) {
+                driver.into_session().leave();
+            }
+            Ok(())
+        });
+        Worker { stop, leave, progress, stats, thread }
     }
 
     /// Sends scripts, each with its key.
@@ -215,6 +243,12 @@ impl Worker {
     pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Release);
         self.thread.join().expect("no panic").expect("no failure");
+    }
+
+    /// Ends it, and its membership with it.
+    pub(crate) fn leave(self) {
+        self.leave.store(true, Ordering::Release);
+        self.stop();
     }
 
     /// How it ended by itself.
