@@ -228,6 +228,12 @@ pub enum LogError {
         /// The position after the last.
         end: u64,
     },
+    /// Another process works under this worker's name.
+    #[error("another process works as {worker}: give each process an instance name of its own")]
+    Replaced {
+        /// The worker.
+        worker: String,
+    },
     /// Applying restored changes failed.
     #[error("applying restored state failed: {0}")]
     Store(#[from] StoreError),

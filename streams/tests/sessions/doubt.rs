@@ -10,7 +10,7 @@ use testkit::{Brokers, Kafka};
 use crate::world::World;
 
 const KEYS: usize = 50;
-const TIMES: usize = 600;
+const TIMES: usize = 2_000;
 
 /// The coordinator falls silent while transactions are under way, for longer than anybody waits, and comes back: some
 /// of them were committed and some were not, and each is looked up.

@@ -18,7 +18,7 @@ use streams::kafka::{Connection, KafkaSession, KafkaStores, SessionOptions, Sess
 use streams::log::Limits;
 use streams::snapshot::FolderStores;
 use streams::store::StateFolder;
-use streams::{Driver, DriverError, Progress, StateStore, Stores, SystemClock, Topic};
+use streams::{Driver, DriverError, Progress, Stores, SystemClock, Topic};
 use testkit::Kafka;
 
 use crate::toy::{DEAD, IN, NAME, OUT, Toy};
@@ -52,6 +52,9 @@ impl World {
 
     /// Topics on this broker.
     pub(crate) fn on(kafka: &Kafka, partitions: i32) -> World {
+        // Told with a test that fails: what the workers had to say.
+        let filter = tracing_subscriber::EnvFilter::new("warn,streams=debug");
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let options = SessionOptions { session_timeout: Duration::from_secs(3), ..SessionOptions::default() };
         let world = World {
             bootstrap: kafka.bootstrap().to_owned(),

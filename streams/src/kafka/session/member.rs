@@ -25,6 +25,9 @@ const HEARTBEAT_MS_MAX: u128 = 500;
 /// A worker that does not ask for records for as long has hung: its partitions go to others.
 const POLL_INTERVAL_MS_MAX: u128 = 120_000;
 
+/// The length of the random part of a member's id, a UUID.
+const RANDOM_ID_LENGTH: usize = 36;
+
 /// What the group did.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -71,6 +74,14 @@ impl ConsumerContext for MemberContext {
         }
         self.events().push_back(event);
     }
+}
+
+/// How a consumer ends.
+pub(super) enum End {
+    /// Another member of its name has joined: another process, or itself, if the answer to its joining was lost.
+    Fenced,
+    /// The client gave up.
+    Failed(LogError),
 }
 
 /// What a poll of the group found.
@@ -139,19 +150,17 @@ impl Member {
     /// Errors that pass by themselves are logged; the others end the worker.
     fn tolerate(&self, error: KafkaError) -> Result<(), LogError> {
         use RDKafkaErrorCode as Code;
-        let fatal = match &error {
-            KafkaError::MessageConsumptionFatal(_) => true,
-            // Records that had still to be read are gone, or the topic is: waiting brings nothing back.
-            KafkaError::MessageConsumption(code) => matches!(
-                code,
+        let lasting = matches!(
+            &error,
+            KafkaError::MessageConsumption(
+                // Records that had still to be read are gone, or are not for this user: waiting brings nothing back.
                 Code::AutoOffsetReset
                     | Code::OffsetOutOfRange
                     | Code::TopicAuthorizationFailed
                     | Code::GroupAuthorizationFailed
-            ),
-            _ => false,
-        };
-        if fatal {
+            )
+        );
+        if lasting {
             return Err(failed("consuming")(error));
         }
         SessionStats::count(&self.stats.transient_errors);
@@ -159,12 +168,23 @@ impl Member {
         Ok(())
     }
 
-    /// Whether the group has thrown this member out for good, for which there is no cure but another process.
-    pub(super) fn check(&self) -> Result<(), LogError> {
-        match self.consumer.client().fatal_error() {
-            None => Ok(()),
-            Some((code, _)) => Err(failed("being a member of the group")(KafkaError::MessageConsumptionFatal(code))),
+    /// Why this consumer can do nothing more, if that is so.
+    pub(super) fn end(&self) -> Option<End> {
+        let (code, _) = self.consumer.client().fatal_error()?;
+        if code == RDKafkaErrorCode::FencedInstanceId {
+            return Some(End::Fenced);
         }
+        Some(End::Failed(failed("being a member of the group")(KafkaError::MessageConsumptionFatal(code))))
+    }
+
+    /// Whether the group has a member of this name; `None` if the brokers do not say.
+    pub(super) fn is_replaced(&self, identity: &Identity, wait: Duration) -> Option<bool> {
+        let groups = self.consumer.client().fetch_group_list(Some(&identity.group), wait).ok()?;
+        // The id that a static member is given is its name and something random.
+        let prefix = format!("{}-", identity.worker);
+        let is_ours = |id: &str| id.strip_prefix(&prefix).is_some_and(|rest| rest.len() == RANDOM_ID_LENGTH);
+        let mut members = groups.groups().iter().flat_map(|group| group.members());
+        Some(members.any(|member| is_ours(member.id())))
     }
 
     /// Reads these partitions from these offsets, and no others.
@@ -179,19 +199,9 @@ impl Member {
 
     /// The committed offsets of these partitions, once no transaction over them is undecided; `None` if that takes
     /// longer than `wait`.
-    pub(super) fn committed(
-        &self,
-        partitions: TopicPartitionList,
-        wait: Duration,
-    ) -> Result<Option<TopicPartitionList>, LogError> {
-        match self.consumer.committed_offsets(partitions, wait) {
-            Ok(offsets) => Ok(Some(offsets)),
-            Err(error) => {
-                self.check()?;
-                tracing::debug!(%error, "committed offsets are not known yet");
-                Ok(None)
-            }
-        }
+    pub(super) fn committed(&self, partitions: TopicPartitionList, wait: Duration) -> Option<TopicPartitionList> {
+        let asked = self.consumer.committed_offsets(partitions, wait);
+        asked.inspect_err(|error| tracing::debug!(%error, "committed offsets are not known yet")).ok()
     }
 
     /// The first offset that a partition still has; `None` if the brokers do not say.

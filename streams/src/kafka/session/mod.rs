@@ -39,7 +39,7 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use self::member::{Event, Member, Seen};
+use self::member::{End, Event, Member, Seen};
 use self::partitions::Partitions;
 use self::restore::Restorer;
 use self::transaction::{Ended, Names, Transactor};
@@ -64,6 +64,8 @@ const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often a pause looks whether it is to stop.
 const STOP_CHECK_EVERY: Duration = Duration::from_millis(50);
+/// How much later than its time-out a session may be found to have ended.
+const SESSION_SLACK: Duration = Duration::from_secs(1);
 /// How long leaving a group may take.
 const LEAVE_WAIT: Duration = Duration::from_secs(5);
 
@@ -100,6 +102,8 @@ pub struct KafkaSession {
     member: Member,
     transactor: Option<Transactor>,
     restorer: Option<Restorer>,
+    /// Since when another member has this one's name.
+    fenced_since: Option<Instant>,
     /// The generation of the partitions assigned.
     group: Option<ConsumerGroupMetadata>,
     last_commit: Instant,
@@ -142,6 +146,7 @@ impl KafkaSession {
             names: BTreeMap::new(),
             transactor: None,
             restorer: None,
+            fenced_since: None,
             group: None,
             last_commit: Instant::now(),
             failures: 0,
@@ -181,9 +186,38 @@ impl KafkaSession {
         }
     }
 
+    /// Another member has joined by this one's name.
+    fn fenced(&mut self) -> Polled {
+        let numbers = self.partitions.revoke();
+        tracing::warn!(worker = self.identity.worker, partitions = ?numbers, "another member has joined by this name");
+        SessionStats::count(&self.stats.fencings);
+        self.fenced_since = Some(Instant::now());
+        (self.group, self.restorer) = (None, None);
+        Polled::Revoked(numbers)
+    }
+
+    /// Joins again, if the other member of this name was itself: when the answer to a joining is lost in a broker's
+    /// crash, the group has a member that nobody is. Such a one is gone after its session time-out, and a process is not.
+    fn rejoin(&mut self, since: Instant, wait: Duration) -> Result<Polled, LogError> {
+        thread::sleep(wait.min(STOP_CHECK_EVERY));
+        if since.elapsed() < self.options.session_timeout + SESSION_SLACK {
+            return Ok(Polled::Nothing);
+        }
+        match self.member.is_replaced(&self.identity, ASK_WAIT) {
+            None => Ok(Polled::Nothing),
+            Some(true) => Err(LogError::Replaced { worker: self.identity.worker.clone() }),
+            Some(false) => {
+                let (topics, stats) = (self.partitions.topics(), Arc::clone(&self.stats));
+                self.member = Member::join(&self.connection, &self.identity, &topics, &self.options, stats)?;
+                self.fenced_since = None;
+                Ok(Polled::Nothing)
+            }
+        }
+    }
+
     /// Asks once where a partition's reading goes on; `false` if the brokers have not answered yet.
     fn locate(&mut self, partition: u32) -> Result<bool, LogError> {
-        let answer = self.member.committed(self.partitions.to_ask(partition), ASK_WAIT)?;
+        let answer = self.member.committed(self.partitions.to_ask(partition), ASK_WAIT);
         let Some(committed) = answer.and_then(|answer| self.partitions.read_answer(partition, &answer)) else {
             return Ok(false);
         };
@@ -271,7 +305,14 @@ impl KafkaSession {
 
 impl Session for KafkaSession {
     fn poll(&mut self, limits: &Limits, wait: Duration) -> Result<Polled, LogError> {
-        self.member.check()?;
+        if let Some(since) = self.fenced_since {
+            return self.rejoin(since, wait);
+        }
+        match self.member.end() {
+            None => {}
+            Some(End::Fenced) => return Ok(self.fenced()),
+            Some(End::Failed(error)) => return Err(error),
+        }
         let now = Instant::now();
         let (until, commit_due) = (now + wait, self.last_commit + self.options.commit_interval);
         let mut records = Vec::new();
@@ -324,7 +365,6 @@ impl Session for KafkaSession {
 
     fn reset(&mut self) -> Result<(), LogError> {
         self.pause();
-        self.member.check()?;
         if self.transactor.as_ref().is_some_and(Transactor::is_spent) {
             self.transactor = None;
         }
