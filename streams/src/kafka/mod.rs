@@ -3,12 +3,20 @@
 //! **Architecture Invariant:** whoever reads reads what is committed, and whoever writes for a processor writes in a
 //! transaction. No setting that this rests on can be changed from outside: see [`Connection::set`].
 
+mod errors;
+mod stats;
+mod watch;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use crate::log::Topic;
+
+pub use stats::{BrokerStats, KafkaStats, PartitionStats};
+pub use watch::Watch;
 
 /// Where a Kafka cluster is and how it is spoken to.
 #[derive(Clone)]
@@ -22,6 +30,7 @@ const FIXED: &[&str] = &[
     "acks",
     "auto.offset.reset",
     "client.id",
+    "delivery.timeout.ms",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.gapless.guarantee",
@@ -39,6 +48,19 @@ const FIXED: &[&str] = &[
     "request.required.acks",
     "transaction.timeout.ms",
     "transactional.id",
+];
+
+/// Settings of librdkafka that are options of the clients here, under these names and their others.
+const OPTIONS: &[&str] = &[
+    "compression.codec",
+    "compression.type",
+    "linger.ms",
+    "log_level",
+    "message.max.bytes",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.ms",
+    "statistics.interval.ms",
 ];
 
 /// A setting that cannot be passed on.
@@ -63,10 +85,14 @@ impl Connection {
     /// Passes a setting on to librdkafka, such as those of TLS and SASL.
     ///
     /// # Errors
-    /// The setting is one that correctness rests on.
+    /// The setting is one that correctness rests on, or that an option here stands for.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
         if FIXED.contains(&name) {
             let reason = "exactly-once rests on it, so the program sets it itself";
+            return Err(SettingError { name: name.to_owned(), reason });
+        }
+        if OPTIONS.contains(&name) {
+            let reason = "an option of the program decides it, or the program itself";
             return Err(SettingError { name: name.to_owned(), reason });
         }
         self.client.insert(name.to_owned(), value.to_owned());
@@ -89,9 +115,13 @@ impl Connection {
     pub(crate) fn client(&self, client_id: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("client.id", self.name(client_id));
+        // Which lines are kept is for the filter of the process, not for the client to decide.
+        config.set_log_level(RDKafkaLogLevel::Info);
         // A broker that comes back is found within half a second instead of ten.
         config.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "500");
-        self.client.iter().for_each(|(name, value)| drop(config.set(name, value)));
+        for (name, value) in &self.client {
+            config.set(name, value);
+        }
         config
     }
 }
