@@ -4,6 +4,7 @@
 //! transaction. No setting that this rests on can be changed from outside: see [`Connection::set`].
 
 mod errors;
+mod partition;
 mod stats;
 mod watch;
 
@@ -15,6 +16,7 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use crate::log::Topic;
 
+pub use partition::partition;
 pub use stats::{BrokerStats, KafkaStats, PartitionStats};
 pub use watch::Watch;
 
