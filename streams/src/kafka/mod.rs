@@ -3,6 +3,7 @@
 //! **Architecture Invariant:** whoever reads reads what is committed, and whoever writes for a processor writes in a
 //! transaction. No setting that this rests on can be changed from outside: see [`Connection::set`].
 
+mod admin;
 mod errors;
 mod partition;
 mod stats;
@@ -16,6 +17,7 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use crate::log::Topic;
 
+pub use admin::{Admin, TopicDescription, TopicWanted, contradictions};
 pub use partition::partition;
 pub use stats::{BrokerStats, KafkaStats, PartitionStats};
 pub use watch::Watch;
