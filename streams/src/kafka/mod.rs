@@ -6,6 +6,7 @@
 mod admin;
 mod errors;
 mod partition;
+mod reader;
 mod stats;
 mod watch;
 
@@ -19,6 +20,7 @@ use crate::log::Topic;
 
 pub use admin::{Admin, TopicDescription, TopicWanted, contradictions};
 pub use partition::partition;
+pub use reader::KafkaReader;
 pub use stats::{BrokerStats, KafkaStats, PartitionStats};
 pub use watch::Watch;
 
