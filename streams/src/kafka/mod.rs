@@ -7,6 +7,7 @@ mod admin;
 mod errors;
 mod partition;
 mod reader;
+mod record;
 mod stats;
 mod watch;
 
@@ -21,6 +22,7 @@ use crate::log::Topic;
 pub use admin::{Admin, TopicDescription, TopicWanted, contradictions};
 pub use partition::partition;
 pub use reader::KafkaReader;
+pub use record::RecordReader;
 pub use stats::{BrokerStats, KafkaStats, PartitionStats};
 pub use watch::Watch;
 
