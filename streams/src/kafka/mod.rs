@@ -6,6 +6,7 @@
 mod admin;
 mod errors;
 mod partition;
+mod publisher;
 mod reader;
 mod record;
 mod stats;
@@ -21,6 +22,7 @@ use crate::log::Topic;
 
 pub use admin::{Admin, TopicDescription, TopicWanted, contradictions};
 pub use partition::partition;
+pub use publisher::{Compression, KafkaPublisher, OpenError, OptionError, PublisherOptions};
 pub use reader::KafkaReader;
 pub use record::RecordReader;
 pub use stats::{BrokerStats, KafkaStats, PartitionStats};

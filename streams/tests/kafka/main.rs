@@ -1,5 +1,8 @@
 //! The log on Kafka, against a real broker.
 
 mod admin;
+mod partitions;
+mod publisher;
 mod reader;
+mod records;
 mod support;
