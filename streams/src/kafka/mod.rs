@@ -11,6 +11,7 @@ mod reader;
 mod record;
 mod stats;
 mod watch;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +28,7 @@ pub use reader::KafkaReader;
 pub use record::RecordReader;
 pub use stats::{BrokerStats, KafkaStats, PartitionStats};
 pub use watch::Watch;
+pub use write::{Upsert, write_atomically};
 
 /// Where a Kafka cluster is and how it is spoken to.
 #[derive(Clone)]

@@ -6,3 +6,4 @@ mod publisher;
 mod reader;
 mod records;
 mod support;
+mod write;
