@@ -237,15 +237,6 @@ pub enum LogError {
     /// Applying restored changes failed.
     #[error("applying restored state failed: {0}")]
     Store(#[from] StoreError),
-    /// A Kafka client could not do its work.
-    #[error("{context}: {source}")]
-    Kafka {
-        /// What was being done.
-        context: String,
-        /// What the client said.
-        #[source]
-        source: rdkafka::error::KafkaError,
-    },
     /// A step or a group of messages is larger than one frame may be.
     #[error("a frame of {bytes} bytes is over the limit of {bytes_max}")]
     TooLarge {
@@ -253,6 +244,15 @@ pub enum LogError {
         bytes: usize,
         /// The bound.
         bytes_max: usize,
+    },
+    /// Kafka, or its client, refused or failed. What the client tried again by itself is not here.
+    #[error("{context}: {source}")]
+    Kafka {
+        /// What was being done, and what to do where that is known.
+        context: String,
+        /// The client's error.
+        #[source]
+        source: rdkafka::error::KafkaError,
     },
     /// The log is shutting down.
     #[error("the log is closed")]

@@ -3,21 +3,36 @@
 //! **Architecture Invariant:** whoever reads reads what is committed, and whoever writes for a processor writes in a
 //! transaction. No setting that this rests on can be changed from outside: see [`Connection::set`].
 
+mod admin;
+mod errors;
+mod partition;
+mod publisher;
+mod reader;
+mod record;
+mod session;
+mod stats;
+mod stores;
+mod watch;
+mod write;
+
 use std::collections::BTreeMap;
-use std::fmt::{self, Debug};
-use std::ops::RangeInclusive;
+use std::fmt;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
 
 use crate::log::Topic;
 
-mod session;
-mod stores;
-
-pub use self::session::{COMMIT_BUCKETS_MS, KafkaSession, SessionOptions, SessionStats, Work};
-pub use self::stores::KafkaStores;
+pub use admin::{Admin, TopicDescription, TopicWanted, contradictions};
+pub use partition::partition;
+pub use publisher::{Compression, KafkaPublisher, OpenError, OptionError, PublisherOptions};
+pub use reader::KafkaReader;
+pub use record::RecordReader;
+pub use session::{COMMIT_BUCKETS_MS, KafkaSession, SessionOptions, SessionStats, Work};
+pub use stats::{BrokerStats, KafkaStats, PartitionStats};
+pub use stores::KafkaStores;
+pub use watch::Watch;
+pub use write::{Upsert, write_atomically};
 
 /// Where a Kafka cluster is and how it is spoken to.
 #[derive(Clone)]
@@ -31,6 +46,7 @@ const FIXED: &[&str] = &[
     "acks",
     "auto.offset.reset",
     "client.id",
+    "delivery.timeout.ms",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.gapless.guarantee",
@@ -48,6 +64,19 @@ const FIXED: &[&str] = &[
     "request.required.acks",
     "transaction.timeout.ms",
     "transactional.id",
+];
+
+/// Settings of librdkafka that are options of the clients here, under these names and their others.
+const OPTIONS: &[&str] = &[
+    "compression.codec",
+    "compression.type",
+    "linger.ms",
+    "log_level",
+    "message.max.bytes",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.ms",
+    "statistics.interval.ms",
 ];
 
 /// A setting that cannot be passed on.
@@ -72,10 +101,14 @@ impl Connection {
     /// Passes a setting on to librdkafka, such as those of TLS and SASL.
     ///
     /// # Errors
-    /// The setting is one that correctness rests on.
+    /// The setting is one that correctness rests on, or that an option here stands for.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
         if FIXED.contains(&name) {
             let reason = "exactly-once rests on it, so the program sets it itself";
+            return Err(SettingError { name: name.to_owned(), reason });
+        }
+        if OPTIONS.contains(&name) {
+            let reason = "an option of the program decides it, or the program itself";
             return Err(SettingError { name: name.to_owned(), reason });
         }
         self.client.insert(name.to_owned(), value.to_owned());
@@ -98,6 +131,8 @@ impl Connection {
     pub(crate) fn client(&self, client_id: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("client.id", self.name(client_id));
+        // Which lines are kept is for the filter of the process, not for the client to decide.
+        config.set_log_level(RDKafkaLogLevel::Info);
         // A broker that comes back is found within half a second instead of ten.
         config.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "500");
         for (name, value) in &self.client {
@@ -113,41 +148,4 @@ impl fmt::Debug for Connection {
         let names: Vec<&String> = self.client.keys().collect();
         f.debug_struct("Connection").field("prefix", &self.prefix).field("client", &names).finish()
     }
-}
-
-/// An option that is out of its range.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} must be from {min} to {max}, not {value}")]
-pub struct OptionError {
-    /// The option.
-    pub name: &'static str,
-    /// The least it may be.
-    pub min: String,
-    /// The most it may be.
-    pub max: String,
-    /// What it was.
-    pub value: String,
-}
-
-impl OptionError {
-    fn check<T: PartialOrd + Debug>(name: &'static str, value: T, range: RangeInclusive<T>) -> Result<(), OptionError> {
-        if range.contains(&value) {
-            return Ok(());
-        }
-        let shown = |value: &T| format!("{value:?}");
-        Err(OptionError { name, min: shown(range.start()), max: shown(range.end()), value: shown(&value) })
-    }
-}
-
-fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(facility, "{message}");
-        }
-        _ => tracing::debug!(facility, "{message}"),
-    }
-}
-
-fn log_error(error: &KafkaError, reason: &str) {
-    tracing::debug!(%error, reason, "a client's error");
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
@@ -12,11 +13,12 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
+use super::Identity;
 use super::options::SessionOptions;
 use super::partitions::number;
 use super::stats::SessionStats;
-use super::{Identity, failed};
-use crate::kafka::Connection;
+use crate::kafka::errors::failed;
+use crate::kafka::{Connection, Watch};
 use crate::log::LogError;
 
 /// A heartbeat at least this often, so that a rebalance is heard of at once.
@@ -36,8 +38,9 @@ pub(super) enum Event {
 }
 
 /// Notes rebalances; the session acts on them between polls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct MemberContext {
+    watch: Arc<Watch>,
     events: Mutex<VecDeque<Event>>,
 }
 
@@ -48,12 +51,16 @@ impl MemberContext {
 }
 
 impl ClientContext for MemberContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        crate::kafka::log_line(level, facility, message);
+    fn stats(&self, statistics: Statistics) {
+        self.watch.take_stats(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        crate::kafka::log_error(&error, reason);
+        self.watch.take_error(&error, reason);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.watch.take_line(level, facility, line);
     }
 }
 
@@ -94,6 +101,7 @@ pub(super) enum Seen<'a> {
 /// A static member of the consumer group.
 pub(super) struct Member {
     consumer: BaseConsumer<MemberContext>,
+    pub(super) watch: Arc<Watch>,
     stats: Arc<SessionStats>,
 }
 
@@ -124,10 +132,12 @@ impl Member {
             .set("queued.max.messages.kbytes", (options.fetch_bytes_max >> 10).to_string())
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "50");
-        let consumer = BaseConsumer::from_config_and_context(&config, MemberContext::default());
+        let watch = Watch::new(&identity.worker, &mut config);
+        let context = MemberContext { watch: Arc::clone(&watch), events: Mutex::default() };
+        let consumer = BaseConsumer::from_config_and_context(&config, context);
         let consumer = consumer.map_err(failed("making the consumer"))?;
         consumer.subscribe(topics).map_err(failed("subscribing"))?;
-        Ok(Member { consumer, stats })
+        Ok(Member { consumer, watch, stats })
     }
 
     /// Takes what is next, waiting no longer than `wait`.

@@ -36,14 +36,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use self::member::{End, Event, Member, Seen};
 use self::partitions::Partitions;
 use self::restore::Restorer;
 use self::transaction::{Ended, Names, Transactor};
-use super::Connection;
+use super::{Connection, Watch};
 use crate::log::{ApplyChanges, Commit, Limits, LogError, Polled, Restored, Session, Step, Topic};
 
 mod member;
@@ -113,11 +112,6 @@ pub struct KafkaSession {
     stats: Arc<SessionStats>,
 }
 
-/// An error of the client, with what was being done.
-fn failed(context: &'static str) -> impl Fn(KafkaError) -> LogError {
-    move |source| LogError::Kafka { context: context.to_owned(), source }
-}
-
 impl KafkaSession {
     /// Joins the group of a processor. Waits are cut off once `stop` is set.
     ///
@@ -159,6 +153,13 @@ impl KafkaSession {
     #[must_use]
     pub fn stats(&self) -> Arc<SessionStats> {
         Arc::clone(&self.stats)
+    }
+
+    /// What its consumer says while it works: the lag of each partition for one. A session that had to join again has
+    /// another one.
+    #[must_use]
+    pub fn watch(&self) -> Arc<Watch> {
+        Arc::clone(&self.member.watch)
     }
 
     /// Leaves the group for good. A session that is only dropped stays a member for its session time-out, so that a

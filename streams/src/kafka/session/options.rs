@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::OptionError;
+use crate::kafka::OptionError;
+use crate::kafka::publisher::range;
 
 /// The bounds and times of a session, each with its unit, range and default.
 #[derive(Clone, Debug)]
@@ -48,9 +49,9 @@ impl SessionOptions {
             ("session_timeout", self.session_timeout, seconds(1), seconds(30 * 60)),
             ("transaction_timeout", self.transaction_timeout, seconds(1), seconds(15 * 60)),
         ] {
-            OptionError::check(name, value, min..=max)?;
+            range(name, &value, &min, &max, |value| format!("{value:?}"))?;
         }
-        OptionError::check("fetch_bytes_max", self.fetch_bytes_max, (1 << 20)..=(1 << 30))
+        range("fetch_bytes_max", &self.fetch_bytes_max, &(1 << 20), &(1 << 30), usize::to_string)
     }
 
     /// How long a record may take to be acknowledged: what is not by then fails while its transaction is still open.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::failed;
+use crate::kafka::errors::failed;
 use crate::log::{LogError, Record, Step, Topic};
 
 /// The partitions assigned, each with the topics that are read.

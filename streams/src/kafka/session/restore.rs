@@ -8,15 +8,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rdkafka::config::FromClientConfig;
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::failed;
 use super::partitions::number;
-use crate::kafka::Connection;
+use crate::kafka::errors::failed;
+use crate::kafka::watch::Watched;
+use crate::kafka::{Connection, Watch};
 use crate::log::{ApplyChanges, LogError, Restored};
 use crate::store::Change;
 
@@ -33,9 +34,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Restorer {
     changelog: String,
     /// Sees what is committed, and tells the last stable offset.
-    stable: BaseConsumer,
+    stable: BaseConsumer<Watched>,
     /// Tells the high watermark.
-    high: BaseConsumer,
+    high: BaseConsumer<Watched>,
     current: Option<Current>,
 }
 
@@ -51,7 +52,7 @@ struct Current {
 
 impl Restorer {
     pub(super) fn new(connection: &Connection, worker: &str, changelog: &str) -> Result<Restorer, LogError> {
-        let consumer = |isolation: &str| -> Result<BaseConsumer, LogError> {
+        let consumer = |isolation: &str| -> Result<BaseConsumer<Watched>, LogError> {
             let mut config = connection.client(worker);
             config
                 // Never joined: the client wants one for reading at all.
@@ -64,7 +65,9 @@ impl Restorer {
                 .set("max.partition.fetch.bytes", "8388608")
                 .set("queued.max.messages.kbytes", "32768")
                 .set("fetch.wait.max.ms", "20");
-            BaseConsumer::from_config(&config).map_err(failed("making the consumer of the changelog"))
+            let context = Watched(Watch::new(worker, &mut config));
+            BaseConsumer::from_config_and_context(&config, context)
+                .map_err(failed("making the consumer of the changelog"))
         };
         let (stable, high) = (consumer("read_committed")?, consumer("read_uncommitted")?);
         Ok(Restorer { changelog: changelog.to_owned(), stable, high, current: None })
@@ -189,7 +192,7 @@ impl Restorer {
 }
 
 /// The first position of a partition and the one after its last, as this consumer sees it.
-fn watermarks(consumer: &BaseConsumer, topic: &str, partition: u32) -> Option<(u64, u64)> {
+fn watermarks(consumer: &BaseConsumer<Watched>, topic: &str, partition: u32) -> Option<(u64, u64)> {
     match consumer.fetch_watermarks(topic, number(partition), ASK_WAIT) {
         Ok((low, high)) => Some((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0))),
         Err(error) => {

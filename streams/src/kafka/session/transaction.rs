@@ -5,10 +5,11 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -17,10 +18,10 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::failed;
 use super::options::SessionOptions;
 use super::partitions::number;
-use crate::kafka::Connection;
+use crate::kafka::errors::failed;
+use crate::kafka::{Connection, Watch};
 use crate::log::{LogError, Step};
 
 /// How often the outstanding acknowledgements are looked at.
@@ -38,22 +39,29 @@ struct Delivered {
     ends: BTreeMap<u32, u64>,
 }
 
-#[derive(Debug, Default)]
-struct TransactionContext(Mutex<Delivered>);
+#[derive(Debug)]
+struct TransactionContext {
+    watch: Arc<Watch>,
+    delivered: Mutex<Delivered>,
+}
 
 impl TransactionContext {
     fn delivered(&self) -> std::sync::MutexGuard<'_, Delivered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ClientContext for TransactionContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        crate::kafka::log_line(level, facility, message);
+    fn stats(&self, statistics: Statistics) {
+        self.watch.take_stats(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        crate::kafka::log_error(&error, reason);
+        self.watch.take_error(&error, reason);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.watch.take_line(level, facility, line);
     }
 }
 
@@ -117,7 +125,8 @@ impl Transactor {
             .set("queue.buffering.max.kbytes", "262144")
             // After a commit the markers are still being written: 100 ms, the default, would be a commit's whole time.
             .set("retry.backoff.ms", "10");
-        let producer = BaseProducer::from_config_and_context(&config, TransactionContext::default());
+        let context = TransactionContext { watch: Watch::new(id, &mut config), delivered: Mutex::default() };
+        let producer = BaseProducer::from_config_and_context(&config, context);
         Ok(Transactor {
             producer: producer.map_err(failed("making the producer"))?,
             delivery_timeout: options.delivery_timeout(),
