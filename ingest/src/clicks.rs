@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemas::Timestamp;
 use schemas::records::ClickRecorded;
-use schemas::registry::Link;
+use schemas::registry::{Link, Registry};
 use schemas::topics::CLICKS;
 use streams::{Message, PublishError, Publisher};
 use tokio::time::timeout;
@@ -13,10 +13,17 @@ use tokio::time::timeout;
 use crate::edge::{Inner, topic};
 
 impl<P: Publisher, C, R> Inner<P, C, R> {
-    /// Hands a click to the log. A failure is counted and logged; the shopper never learns of it.
-    pub(crate) fn record_click(&self, link: &Link, click_id: &str, now: Timestamp, request_id: Option<Arc<str>>) {
+    /// Hands a click on a link of `registry` to the log. A failure is counted and logged; the shopper never learns of it.
+    pub(crate) fn record_click(
+        &self,
+        registry: &Registry,
+        link: &Link,
+        click_id: &str,
+        now: Timestamp,
+        request_id: Option<Arc<str>>,
+    ) {
         let request_id = request_id.unwrap_or_else(|| Arc::from(""));
-        let Some(campaign) = self.registry.campaign(&link.campaign_id) else {
+        let Some(campaign) = registry.campaign(&link.campaign_id) else {
             self.lost(click_id, &request_id, "its link names no campaign");
             return;
         };

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use quick_cache::sync::Cache;
 use schemas::Timestamp;
@@ -12,9 +13,9 @@ use store::{Claims, Fingerprint, ReadModel};
 use streams::{Clock, Publisher, Topic};
 use tokio::sync::Semaphore;
 
-use crate::auth::AuthTable;
 use crate::config::{Config, ConfigError};
 use crate::flight::Flights;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::readiness::Readiness;
@@ -23,7 +24,7 @@ use crate::routes;
 /// What an edge is made of.
 #[allow(missing_debug_implementations, reason = "a clock has no useful Debug")]
 pub struct Parts<P, C, R> {
-    /// Merchants, keys and links.
+    /// Merchants, keys and links, until [`Edge::set_registry`].
     pub registry: Arc<Registry>,
     /// The log.
     pub publisher: P,
@@ -47,8 +48,7 @@ pub struct Parts<P, C, R> {
 pub struct Edge<P, C, R>(pub(crate) Arc<Inner<P, C, R>>);
 
 pub(crate) struct Inner<P, C, R> {
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) auth: AuthTable,
+    pub(crate) live: ArcSwap<Live>,
     pub(crate) publisher: P,
     pub(crate) claims: C,
     pub(crate) read_model: R,
@@ -85,14 +85,14 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
     /// The configuration is out of range.
     pub fn new(parts: Parts<P, C, R>) -> Result<Edge<P, C, R>, ConfigError> {
         parts.config.check()?;
+        let places = Places::new(&parts.config);
         Ok(Edge(Arc::new(Inner {
-            auth: AuthTable::new(&parts.registry),
-            places: Places::new(&parts.config, &parts.registry),
+            live: ArcSwap::from_pointee(Live::new(parts.registry, &places)),
+            places,
             clicks_in_flight: Arc::new(Semaphore::new(parts.config.clicks_in_flight_max)),
             flights: Flights::new(parts.config.lane_seats_max),
             keys_in_flight: Flights::new(parts.config.lane_seats_max),
             recent_claims: Cache::new(parts.config.recent_claims_max),
-            registry: parts.registry,
             publisher: parts.publisher,
             claims: parts.claims,
             read_model: parts.read_model,
@@ -102,6 +102,15 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
             exposition: parts.exposition,
             config: parts.config,
         })))
+    }
+
+    /// Puts another registry in the place of the present one: at once and as a whole for every request whose body is
+    /// read from now on, on connections that are open too. Requests that were let in before end under the one they were
+    /// let in under, and keep their places.
+    ///
+    /// Takes as long as preparing the MACs of all keys does: for many thousands of them, not a thread that answers.
+    pub fn set_registry(&self, registry: Arc<Registry>) {
+        self.0.live.store(Arc::new(Live::new(registry, &self.0.places)));
     }
 
     /// The routes, for [`crate::serve`] or for a test.
@@ -136,6 +145,9 @@ impl<P, C, R> Clone for Edge<P, C, R> {
 
 impl<P, C, R> fmt::Debug for Edge<P, C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Edge").field("auth", &self.0.auth).field("config", &self.0.config).finish_non_exhaustive()
+        f.debug_struct("Edge")
+            .field("auth", &self.0.live.load().auth)
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
     }
 }

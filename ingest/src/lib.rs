@@ -15,6 +15,9 @@
 //! **Architecture Invariant:** nothing here waits without a deadline or holds a queue without a bound: [`Config`]
 //! names every one of them.
 //!
+//! **Architecture Invariant:** a request is let in under one registry as a whole, and goes on under it whatever comes
+//! after; reading it takes no lock.
+//!
 //! **Architecture Invariant:** a body is read once, and what was signed is what is parsed.
 
 pub mod auth;
@@ -34,6 +37,7 @@ mod fields;
 mod flight;
 mod idempotency;
 mod json;
+mod live;
 mod order_status;
 mod places;
 mod progress;

@@ -1,7 +1,7 @@
 //! Places among the requests in flight: taken once the sender is known, so that nobody else can use them up.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use schemas::registry::Registry;
 use store::{Claims, ReadModel};
@@ -12,6 +12,7 @@ use crate::auth::Caller;
 use crate::config::Config;
 use crate::edge::Inner;
 use crate::error::{Error, Shed};
+use crate::live::Live;
 use crate::metrics::Metrics;
 
 /// The places there are.
@@ -19,8 +20,10 @@ use crate::metrics::Metrics;
 pub(crate) struct Places {
     all: Arc<Semaphore>,
     max: u32,
-    /// The share of each merchant, so that one alone does not keep the others out.
-    by_merchant: HashMap<String, Arc<Semaphore>>,
+    /// How many of them one merchant may have, so that one alone does not keep the others out.
+    share: usize,
+    /// The share of each merchant that a registry in use names, or a request in flight is of.
+    shares: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
 /// One request's place, and its trace in the gauge; its flow holds it to the end, even when its sender has gone.
@@ -37,15 +40,27 @@ impl Drop for Place {
 }
 
 impl Places {
-    /// As many as a checked configuration says, for the merchants of a registry.
-    pub(crate) fn new(config: &Config, registry: &Registry) -> Places {
+    /// As many as a checked configuration says.
+    pub(crate) fn new(config: &Config) -> Places {
         let max = u32::try_from(config.in_flight_max).expect("the configuration was checked");
         let share = (config.in_flight_max * config.merchant_share_percent).div_ceil(100);
-        let mut by_merchant = HashMap::new();
+        Places { all: Arc::new(Semaphore::new(config.in_flight_max)), max, share, shares: Mutex::default() }
+    }
+
+    /// The shares of the merchants of a registry. A merchant's is the same one in every registry for as long as one of
+    /// these, or a request, holds it: nobody gains places by being removed and registered again.
+    pub(crate) fn shares(&self, registry: &Registry) -> HashMap<String, Arc<Semaphore>> {
+        let mut known = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shares: HashMap<String, Arc<Semaphore>> = HashMap::new();
         for key in registry.keys() {
-            by_merchant.entry(key.merchant_id.clone()).or_insert_with(|| Arc::new(Semaphore::new(share)));
+            shares.entry(key.merchant_id.clone()).or_insert_with_key(|merchant_id| {
+                let share = known.get(merchant_id).and_then(Weak::upgrade);
+                share.unwrap_or_else(|| Arc::new(Semaphore::new(self.share)))
+            });
         }
-        Places { all: Arc::new(Semaphore::new(config.in_flight_max)), max, by_merchant }
+        known.extend(shares.iter().map(|(merchant_id, share)| (merchant_id.clone(), Arc::downgrade(share))));
+        known.retain(|_, share| share.strong_count() > 0);
+        shares
     }
 
     /// Waits until nobody has one.
@@ -60,10 +75,10 @@ impl Places {
 }
 
 impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
-    /// A place for a request whose sender is known.
-    pub(crate) fn place(&self, caller: &Caller) -> Result<Place, Error> {
+    /// A place for a request whose sender `live` knows.
+    pub(crate) fn place(&self, live: &Live, caller: &Caller) -> Result<Place, Error> {
         let permit = Arc::clone(&self.places.all).try_acquire_owned().map_err(|_| self.shed(Shed::InFlight))?;
-        let share = self.places.by_merchant.get(&caller.merchant_id).expect("every caller's key is in the registry");
+        let share = live.shares.get(&caller.merchant_id).expect("every caller's key is in the registry");
         let share = Arc::clone(share).try_acquire_owned().map_err(|_| self.shed(Shed::MerchantShare))?;
         self.metrics.in_flight.inc();
         Ok(Place { metrics: self.metrics.clone(), _permits: [share, permit] })

@@ -107,11 +107,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         let (head, body) = request.into_parts();
         let body = crate::body::read(body, self.config.body_bytes_max, self.config.body_deadline).await?;
         let received_at = self.now();
-        let caller = self
-            .auth
-            .verify(&head.headers, &body, received_at)
-            .inspect_err(|error| self.metrics.not_let_in(error.code()))?;
-        let place = self.place(&caller)?;
+        let (caller, place) = self.admit(&head.headers, &body, received_at)?;
         let context = head.extensions.get::<Context>().expect("the layer around all routes puts it there").clone();
         let deadline = Instant::now() + self.config.request_deadline;
         Ok(Signed { caller, headers: head.headers, uri: head.uri, body, context, received_at, deadline, place })

@@ -21,14 +21,15 @@ pub(super) async fn follow<P: Publisher, C: Claims, R: ReadModel>(
 ) -> Result<Response, Error> {
     let edge = &edge.0;
     let link_id = request.uri().path().rsplit('/').next().unwrap_or("");
-    let link = edge.registry.link(link_id).ok_or(Error::NotFound("no such link"))?;
+    let live = edge.live.load();
+    let link = live.registry.link(link_id).ok_or(Error::NotFound("no such link"))?;
     let location = if request.method() == Method::HEAD {
         link.destination.clone()
     } else {
         let now = edge.now();
         let click_id = click_id(uuid_at(now));
         let request_id = request.extensions().get::<Context>().map(|context| context.request_id.clone());
-        edge.record_click(link, &click_id, now, request_id);
+        edge.record_click(&live.registry, link, &click_id, now, request_id);
         redirect(&link.destination, &click_id, &link.affiliate_id)
     };
     let location = HeaderValue::try_from(location)

@@ -13,4 +13,5 @@ mod logging;
 mod metrics;
 mod order_status;
 mod reading;
+mod registry;
 mod server;

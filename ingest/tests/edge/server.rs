@@ -14,14 +14,15 @@ use crate::support::{Bench, Call, LogMode};
 
 const BODY: &str = r#"{"externalOrderId":"A","orderAmount":"1"}"#;
 
-struct Served {
-    bench: Bench,
+/// An edge that listens.
+pub(crate) struct Served {
+    pub(crate) bench: Bench,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Drained>,
 }
 
-async fn start(change: impl FnOnce(&mut Config)) -> Served {
+pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Served {
     let bench = Bench::with(change);
     bench.readiness.caught_up();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -31,7 +32,7 @@ async fn start(change: impl FnOnce(&mut Config)) -> Served {
     Served { bench, address, stop, task }
 }
 
-async fn open(served: &Served, bytes: &[u8]) -> TcpStream {
+pub(crate) async fn open(served: &Served, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     stream
@@ -44,7 +45,7 @@ async fn rest(mut stream: TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-async fn until(mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
     timeout(Duration::from_secs(10), async {
         while !holds() {
             sleep(Duration::from_millis(1)).await;

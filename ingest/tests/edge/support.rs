@@ -20,7 +20,7 @@ use tower::ServiceExt;
 /// 2026-06-14T09:30:00Z, which the bench's clock shows.
 pub(crate) const NOW_S: i64 = 1_781_429_400;
 
-const REGISTRY: &str = r#"
+pub(crate) const REGISTRY: &str = r#"
 [[merchants]]
 id = "mer_one"
 name = "One"
@@ -142,6 +142,10 @@ impl Bench {
         })
         .unwrap();
         Bench { router: edge.router(), edge, log, claims, read_model, clock, readiness }
+    }
+
+    pub(crate) fn set_registry(&self, text: &str) {
+        self.edge.set_registry(Arc::new(Registry::parse(text).unwrap()));
     }
 
     pub(crate) async fn send(&self, call: Call) -> Reply {

@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 use schemas::records::{
-    ClickRecorded, ConversionReported, ConversionTransitioned, OrderStatus, OrderStatusReported, ReportedStatus,
+    ClickRecorded, Confidence, ConversionReported, ConversionTransitioned, OrderStatus, OrderStatusReported,
+    ReportedStatus,
 };
 use schemas::{Currency, Timestamp};
 use streams::Message;
 use streams::log::Limits;
 
-use crate::world::{DAY, REGISTRY, SECOND, T0, World, click, clicked, report, reported, status, updated};
+use crate::world::{CHANGED, DAY, REGISTRY, SECOND, T0, World, click, clicked, report, reported, status, updated};
 
 const STATUSES: [ReportedStatus; 9] = [
     ReportedStatus::Pending,
@@ -107,11 +108,26 @@ fn end(world: &World) -> (ConversionTransitioned, [i64; 3]) {
     (timeless, world.balances())
 }
 
+fn is_attributed(world: &World) -> bool {
+    world.transitions().iter().any(|it| it.confidence == Some(Confidence::High))
+}
+
 fn run(facts: &Facts, seed: u64) -> World {
+    run_under(REGISTRY, None, facts, seed).0
+}
+
+/// Runs the facts under `registry` and, if it is to change, under [`CHANGED`] from before the fact with that index.
+/// Tells whether the order was attributed by then.
+fn run_under(registry: &str, change_at: Option<usize>, facts: &Facts, seed: u64) -> (World, bool) {
+    let mut attributed = false;
     let records_max = 1 + usize::try_from(seed % 5).expect("small");
-    let mut world = World::with(REGISTRY, Limits { records_max, bytes_max: 1 << 20 });
+    let mut world = World::with(registry, Limits { records_max, bytes_max: 1 << 20 });
     let mut now = T0 + 60 * SECOND;
     for (index, message) in interleave(facts, seed).into_iter().enumerate() {
+        if change_at == Some(index) {
+            attributed = is_attributed(&world);
+            world.set_registry(CHANGED);
+        }
         // Sometimes time passes between two facts, even past a hold; sometimes several come in one step.
         match (seed >> (index % 48)) % 5 {
             0 => world.write(message),
@@ -126,7 +142,7 @@ fn run(facts: &Facts, seed: u64) -> World {
         }
     }
     world.at(now).at(T0 + 400 * DAY);
-    world
+    (world, attributed)
 }
 
 proptest! {
@@ -143,5 +159,16 @@ proptest! {
         let derived = conversion.commission.as_ref().map_or(0, |commission| commission.amount_minor);
         let reversed = conversion.state == schemas::records::ConversionState::Reversed;
         prop_assert_eq!(pending + payable, if reversed { 0 } else { derived });
+    }
+
+    /// A change of rules and windows on the way ends like the one registry or like the other, never between them.
+    #[test]
+    fn a_changed_registry_touches_what_is_not_attributed(facts in facts(), seed in any::<u64>(), at in 0..8usize) {
+        let (changed, attributed) = run_under(REGISTRY, Some(at), &facts, seed);
+        prop_assert!(changed.dead_letters().is_empty(), "{:?}", changed.dead_letters());
+        // A change after the last fact finds every order that is ever attributed attributed.
+        let came = interleave(&facts, seed).len() > at;
+        let alone = if attributed || !came { REGISTRY } else { CHANGED };
+        prop_assert_eq!(end(&changed), end(&run_under(alone, None, &facts, seed).0));
     }
 }

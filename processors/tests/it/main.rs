@@ -4,4 +4,5 @@ mod convergence;
 mod dead_letters;
 mod derivation;
 mod flow;
+mod registry;
 mod world;
