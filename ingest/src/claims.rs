@@ -46,7 +46,8 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         let (mine, theirs) = match submission.identity {
             Identity::Conversion(fingerprint) => {
                 let event_id = submission.event_id.clone();
-                let claim = ConversionClaim { event_id, fingerprint, offset: ack.offset };
+                let Ack { partition, offset } = ack;
+                let claim = ConversionClaim { event_id, fingerprint, partition, offset };
                 let answer = self.claims.claim_conversion(submission.conversion_id, &claim);
                 let answer = self.ask("claim_conversion", request_id, answer).await;
                 let theirs = answer.map(|claim| match claim {

@@ -107,7 +107,9 @@ pub struct ConversionClaim {
     pub event_id: String,
     /// What it said.
     pub fingerprint: Fingerprint,
-    /// Its offset in the log, by which a read right after the answer finds it.
+    /// Its partition; always 0 in the embedded log. All reports of an order are in one, by their key.
+    pub partition: u32,
+    /// Its offset in the partition, by which a read right after the answer finds it.
     pub offset: u64,
 }
 

@@ -37,7 +37,7 @@ impl Fact {
         }
         debug_assert_eq!(record.topic, CONVERSIONS_TOPIC.id, "no other topic is read");
         if is::<ConversionReported>(&record.value) {
-            reported(&schemas::decode(&record.value).map_err(text)?, record.offset)
+            reported(&schemas::decode(&record.value).map_err(text)?, record)
         } else if is::<OrderStatusReported>(&record.value) {
             let update: OrderStatusReported = schemas::decode(&record.value).map_err(text)?;
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id)?;
@@ -53,9 +53,14 @@ fn conversion_id(merchant_id: &str, livemode: bool, external_order_id: &str) -> 
     Ok(OrderKey { merchant_id, livemode, external_order_id }.conversion_id())
 }
 
-fn reported(report: &ConversionReported, offset: u64) -> Result<Fact, String> {
+fn reported(report: &ConversionReported, record: &Record) -> Result<Fact, String> {
     let id = conversion_id(&report.merchant_id, report.livemode, &report.external_order_id)?;
-    let claim = ConversionClaim { event_id: report.event_id.clone(), fingerprint: Fingerprint::of(report), offset };
+    let claim = ConversionClaim {
+        event_id: report.event_id.clone(),
+        fingerprint: Fingerprint::of(report),
+        partition: record.partition,
+        offset: record.offset,
+    };
     let used = match &report.idempotency {
         Some(IdempotencyUse { key, body_digest }) => {
             let scope = IdempotencyScope { merchant_id: report.merchant_id.clone(), livemode: report.livemode };
@@ -137,10 +142,11 @@ impl<'a, S: StateStore> Batch<'a, S> {
     }
 
     /// The first report in the order of the log has the claim, as it has the order itself: of two that were published
-    /// at once the edge may have let the second claim first.
+    /// at once the edge may have let the second claim first. The partition is the same for both, unless somebody else
+    /// wrote one of them; with it in the comparison all stores agree even then.
     fn claim(&mut self, key: Vec<u8>, claim: &ConversionClaim) -> Result<(), StoreError> {
         match self.get(&key)?.map(|value| decode_claim(&value)).transpose()? {
-            Some(present) if present.offset <= claim.offset => return Ok(()),
+            Some(present) if (present.partition, present.offset) <= (claim.partition, claim.offset) => return Ok(()),
             Some(_) => {}
             None => self.claims_new.push(key.clone()),
         }

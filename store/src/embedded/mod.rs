@@ -16,7 +16,7 @@
 //!
 //! | key | | value, after its version | |
 //! |---|---|---|---|
-//! | 1, conversion id (16) | claim | offset (8), fingerprint whole (8), of each field (8 × 4), length of the event id (4), event id | who was first with an order |
+//! | 1, conversion id (16) | claim | partition (4), offset (8), fingerprint whole (8), of each field (8 × 4), length of the event id (4), event id | who was first with an order |
 //! | 2, digest (16) | claim | | a status update that is known |
 //! | 3, merchant, 0, livemode (1), key | idempotency key | instant in ms (8), digest of the body (16) | its latest use |
 //! | 4, instant in ms (8), key of the row before without its 3 | index | | the same by time, for expiry |
@@ -75,7 +75,7 @@ pub const STORE_NAME: &str = "read";
 
 /// The version of the rows: one more whenever their format changes in a way that old rows do not fit. Rows and
 /// snapshots of another version are not read but made again from the log.
-pub const ROWS_VERSION: u32 = 1;
+pub const ROWS_VERSION: u32 = 2;
 
 /// The claims and the read model of one process. Clones are handles of the same store.
 #[derive(Clone, Debug)]

@@ -117,7 +117,10 @@ fn received(id: ConversionId, report: ConversionReported) -> ConversionView {
 }
 
 fn missing(id: ConversionId, claim: &ConversionClaim, message: &str) -> ReadError {
-    ReadError(format!("the report of {id}, claimed at offset {} of the log, cannot be read: {message}", claim.offset))
+    let ConversionClaim { partition, offset, .. } = claim;
+    ReadError(format!(
+        "the report of {id}, claimed at offset {offset} of partition {partition}, cannot be read: {message}"
+    ))
 }
 
 fn failed(error: StoreError) -> ReadError {

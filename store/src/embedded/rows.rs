@@ -87,6 +87,7 @@ pub(super) fn mark() -> Bytes {
 pub(super) fn encode_claim(claim: &ConversionClaim) -> Bytes {
     let event_length = u32::try_from(claim.event_id.len()).expect("an event's id is far under 4 GiB");
     let mut value = vec![VALUE_VERSION];
+    value.extend_from_slice(&claim.partition.to_be_bytes());
     value.extend_from_slice(&claim.offset.to_be_bytes());
     value.extend_from_slice(&claim.fingerprint.whole.to_be_bytes());
     for digest in claim.fingerprint.fields {
@@ -100,7 +101,8 @@ pub(super) fn encode_claim(claim: &ConversionClaim) -> Bytes {
 /// Reads back what [`encode_claim`] wrote.
 pub(super) fn decode_claim(value: &[u8]) -> Result<ConversionClaim, StoreError> {
     let parse = || {
-        let (offset, rest) = versioned(value)?.split_first_chunk::<8>()?;
+        let (partition, rest) = versioned(value)?.split_first_chunk::<4>()?;
+        let (offset, rest) = rest.split_first_chunk::<8>()?;
         let (whole, rest) = rest.split_first_chunk::<8>()?;
         let (digests, rest) = rest.split_first_chunk::<32>()?;
         let (event_length, event_id) = rest.split_first_chunk::<4>()?;
@@ -114,6 +116,7 @@ pub(super) fn decode_claim(value: &[u8]) -> Result<ConversionClaim, StoreError> 
         Some(ConversionClaim {
             event_id: std::str::from_utf8(event_id).ok()?.to_owned(),
             fingerprint: Fingerprint { whole: u64::from_be_bytes(*whole), fields },
+            partition: u32::from_be_bytes(*partition),
             offset: u64::from_be_bytes(*offset),
         })
     };
@@ -234,7 +237,7 @@ mod tests {
     #[test]
     fn damaged_values_are_errors() {
         let fingerprint = Fingerprint { whole: 1, fields: [1, 2, 3, 4, 5, 6, 7, 8] };
-        let claim = ConversionClaim { event_id: "cnvevt_é".to_owned(), fingerprint, offset: 3 };
+        let claim = ConversionClaim { event_id: "cnvevt_é".to_owned(), fingerprint, partition: 2, offset: 3 };
         assert_eq!(decode_claim(&encode_claim(&claim)).expect("whole"), claim);
         refuses_all_but(&encode_claim(&claim), decode_claim);
         let used = Use { at: Timestamp(5), body_digest: [7; 16] };

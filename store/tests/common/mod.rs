@@ -211,7 +211,7 @@ pub(crate) fn transition(order: &str, revision: i64) -> ConversionTransitioned {
 }
 
 pub(crate) fn claim(report: &ConversionReported, offset: u64) -> ConversionClaim {
-    ConversionClaim { event_id: report.event_id.clone(), fingerprint: Fingerprint::of(report), offset }
+    ConversionClaim { event_id: report.event_id.clone(), fingerprint: Fingerprint::of(report), partition: 0, offset }
 }
 
 /// What an ordinary day brings: reports with and without keys, a re-send, updates, transitions, other topics' records.

@@ -60,6 +60,9 @@ struct LogState {
 }
 
 impl TestLog {
+    /// Where everything goes.
+    pub(crate) const PARTITION: u32 = 5;
+
     pub(crate) fn set(&self, mode: LogMode) {
         *self.0.mode.lock().unwrap() = mode;
     }
@@ -80,7 +83,7 @@ impl TestLog {
     }
 
     fn ack(&self) -> Ack {
-        Ack { partition: 0, offset: self.0.offset.fetch_add(1, Ordering::SeqCst) }
+        Ack { partition: TestLog::PARTITION, offset: self.0.offset.fetch_add(1, Ordering::SeqCst) }
     }
 }
 
