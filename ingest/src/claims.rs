@@ -57,7 +57,8 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
                 (Known::Conversion(fingerprint), theirs)
             }
             Identity::OrderStatus(digest) => {
-                let answer = self.ask("claim_status", request_id, self.claims.claim_status(digest)).await;
+                let answer = self.claims.claim_status(digest, &submission.event_id);
+                let answer = self.ask("claim_status", request_id, answer).await;
                 let theirs = answer.map(|claim| match claim {
                     Claim::Claimed => None,
                     Claim::Taken(()) => Some(Known::OrderStatus),

@@ -140,7 +140,7 @@ impl Feeder {
         count(&self.shared.counters.records, facts.len());
         count(&self.shared.counters.rows, changes.len());
         // Before the locks go: whoever finds the claim made finds it unanswered as well.
-        claims_new.into_iter().for_each(|key| self.shared.unanswered.add(key));
+        claims_new.into_iter().for_each(|(key, event_id)| self.shared.unanswered.add(key, event_id));
         self.shared.applied.set(position);
         Ok(())
     }

@@ -23,7 +23,7 @@ pub(super) enum Fact {
     /// An order was reported: a claim, and perhaps the use of an idempotency key, with its row key.
     Reported { id: ConversionId, claim: ConversionClaim, used: Option<(Vec<u8>, Use)> },
     /// A status update was reported.
-    Status { digest: [u8; 16] },
+    Status { digest: [u8; 16], event_id: String },
     /// A conversion changed.
     Transitioned(Box<ConversionTransitioned>),
 }
@@ -41,7 +41,8 @@ impl Fact {
         } else if is::<OrderStatusReported>(&record.value) {
             let update: OrderStatusReported = schemas::decode(&record.value).map_err(text)?;
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id)?;
-            Ok(Fact::Status { digest: status_digest(id, update.status, update.status_updated_at) })
+            let digest = status_digest(id, update.status, update.status_updated_at);
+            Ok(Fact::Status { digest, event_id: update.event_id })
         } else {
             Err(header_error(&record.value, "ConversionReported and OrderStatusReported").to_string())
         }
@@ -94,8 +95,8 @@ pub(super) struct Batch<'a, S> {
     rows: &'a S,
     /// By key, which is also the order in which they become visible.
     changes: BTreeMap<Vec<u8>, Option<Bytes>>,
-    /// Keys of claims that nobody had made.
-    pub(super) claims_new: Vec<Vec<u8>>,
+    /// Keys of claims that nobody had made, with their events.
+    pub(super) claims_new: Vec<(Vec<u8>, String)>,
 }
 
 impl<'a, S: StateStore> Batch<'a, S> {
@@ -129,10 +130,10 @@ impl<'a, S: StateStore> Batch<'a, S> {
                     Some(_) | None => Ok(()),
                 }
             }
-            Fact::Status { digest } => {
+            Fact::Status { digest, event_id } => {
                 let key = status_key(*digest);
                 if self.get(&key)?.is_none() {
-                    self.claims_new.push(key.clone());
+                    self.claims_new.push((key.clone(), event_id.clone()));
                     self.changes.insert(key, Some(mark()));
                 }
                 Ok(())
@@ -148,7 +149,7 @@ impl<'a, S: StateStore> Batch<'a, S> {
         match self.get(&key)?.map(|value| decode_claim(&value)).transpose()? {
             Some(present) if (present.partition, present.offset) <= (claim.partition, claim.offset) => return Ok(()),
             Some(_) => {}
-            None => self.claims_new.push(key.clone()),
+            None => self.claims_new.push((key.clone(), claim.event_id.clone())),
         }
         self.changes.insert(key, Some(encode_claim(claim)));
         Ok(())

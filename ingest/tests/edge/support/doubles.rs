@@ -190,7 +190,7 @@ impl Claims for TestClaims {
         Ok(self.0.statuses.lock().unwrap().contains_key(&digest))
     }
 
-    async fn claim_status(&self, digest: [u8; 16]) -> Result<Claim<()>, ClaimError> {
+    async fn claim_status(&self, digest: [u8; 16], _event_id: &str) -> Result<Claim<()>, ClaimError> {
         self.gate().await?;
         let before = self.0.statuses.lock().unwrap().insert(digest, ());
         Ok(before.map_or(Claim::Claimed, Claim::Taken))
