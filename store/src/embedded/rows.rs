@@ -4,7 +4,7 @@ use bytes::Bytes;
 use schemas::Timestamp;
 use schemas::ids::ConversionId;
 use schemas::records::{ConversionTransitioned, TimelineEntry};
-use streams::StoreError;
+use streams::{Change, StoreError};
 
 use crate::claims::{ConversionClaim, Fingerprint, IdempotencyScope};
 
@@ -20,6 +20,10 @@ pub(super) const KEY_TIMES: u8 = 4;
 pub(super) const TIMELINE: u8 = 5;
 /// First byte of the keys of conversions.
 pub(super) const CONVERSIONS: u8 = 6;
+/// First byte of the keys of positions.
+const POSITIONS: u8 = 7;
+/// The key of the identity of the log.
+pub(super) const IDENTITY_KEY: &[u8] = &[8];
 
 /// First byte of every value.
 const VALUE_VERSION: u8 = 1;
@@ -64,6 +68,45 @@ pub(super) fn timeline_key(id: ConversionId, seq: u32) -> Vec<u8> {
 /// The key of a conversion.
 pub(super) fn conversion_key(id: ConversionId) -> Vec<u8> {
     key(CONVERSIONS, &[&id.0])
+}
+
+/// The row of a partition's position.
+pub(super) fn position_change((topic, partition): (u16, u32), position: u64) -> Change {
+    let key = key(POSITIONS, &[&topic.to_be_bytes(), &partition.to_be_bytes()]);
+    let mut value = vec![VALUE_VERSION];
+    value.extend_from_slice(&position.to_be_bytes());
+    Change { key: key.into(), value: Some(value.into()) }
+}
+
+/// The keys of all positions, from the first to before the second.
+pub(super) fn position_bounds() -> (Vec<u8>, Vec<u8>) {
+    (key(POSITIONS, &[]), key(POSITIONS + 1, &[]))
+}
+
+/// The topic's number and the partition that a position's key was made of.
+pub(super) fn parse_position_key(key: &[u8]) -> Result<(u16, u32), StoreError> {
+    let parse = || {
+        let (topic, partition) = key.get(1..)?.split_first_chunk::<2>()?;
+        Some((u16::from_be_bytes(*topic), u32::from_be_bytes(partition.try_into().ok()?)))
+    };
+    parse().ok_or_else(|| malformed("the key of a position", key))
+}
+
+/// Reads back what [`position_change`] wrote.
+pub(super) fn decode_position(value: &[u8]) -> Result<u64, StoreError> {
+    let position = versioned(value).and_then(|rest| rest.try_into().ok());
+    position.map(u64::from_be_bytes).ok_or_else(|| malformed("a position", value))
+}
+
+/// The value of the log's identity.
+pub(super) fn encode_identity(identity: &str) -> Bytes {
+    [&[VALUE_VERSION], identity.as_bytes()].concat().into()
+}
+
+/// Reads back what [`encode_identity`] wrote.
+pub(super) fn decode_identity(value: &[u8]) -> Result<String, StoreError> {
+    let identity = versioned(value).and_then(|text| std::str::from_utf8(text).ok());
+    identity.map(str::to_owned).ok_or_else(|| malformed("the identity of a log", value))
 }
 
 fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -245,6 +288,17 @@ mod tests {
         refuses_all_but(&encode_use(&used), decode_use);
         assert_eq!(decode_entry(&encode_entry(&entry())).expect("whole"), entry());
         refuses_all_but(&encode_entry(&entry()), decode_entry);
+        let row = position_change((7, 9), 11);
+        let value = row.value.expect("a row");
+        assert_eq!(
+            (parse_position_key(&row.key).expect("whole"), decode_position(&value).expect("whole")),
+            ((7, 9), 11)
+        );
+        refuses_all_but(&value, decode_position);
+        assert_eq!(decode_identity(&encode_identity("a/é")).expect("whole"), "a/é");
+        for value in [&[][..], &[VALUE_VERSION + 1], &[VALUE_VERSION, 0xFF]] {
+            assert!(decode_identity(value).is_err(), "{value:?}");
+        }
     }
 
     #[test]
@@ -263,7 +317,8 @@ mod tests {
                 bytes[0] = VALUE_VERSION;
             }
             let _ = (decode_claim(&bytes), decode_use(&bytes), decode_entry(&bytes), decode_conversion(&bytes));
-            let _ = parse_time_key(&bytes);
+            let _ = (parse_time_key(&bytes), parse_position_key(&bytes));
+            let _ = (decode_position(&bytes), decode_identity(&bytes));
         }
     }
 }
