@@ -46,7 +46,8 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         let (mine, theirs) = match submission.identity {
             Identity::Conversion(fingerprint) => {
                 let event_id = submission.event_id.clone();
-                let claim = ConversionClaim { event_id, fingerprint, offset: ack.offset };
+                let Ack { partition, offset } = ack;
+                let claim = ConversionClaim { event_id, fingerprint, partition, offset };
                 let answer = self.claims.claim_conversion(submission.conversion_id, &claim);
                 let answer = self.ask("claim_conversion", request_id, answer).await;
                 let theirs = answer.map(|claim| match claim {
@@ -56,7 +57,8 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
                 (Known::Conversion(fingerprint), theirs)
             }
             Identity::OrderStatus(digest) => {
-                let answer = self.ask("claim_status", request_id, self.claims.claim_status(digest)).await;
+                let answer = self.claims.claim_status(digest, &submission.event_id);
+                let answer = self.ask("claim_status", request_id, answer).await;
                 let theirs = answer.map(|claim| match claim {
                     Claim::Claimed => None,
                     Claim::Taken(()) => Some(Known::OrderStatus),

@@ -107,7 +107,9 @@ pub struct ConversionClaim {
     pub event_id: String,
     /// What it said.
     pub fingerprint: Fingerprint,
-    /// Its offset in the log, by which a read right after the answer finds it.
+    /// Its partition; always 0 in the embedded log. All reports of an order are in one, by their key.
+    pub partition: u32,
+    /// Its offset in the partition, by which a read right after the answer finds it.
     pub offset: u64,
 }
 
@@ -152,8 +154,13 @@ pub trait Claims: Send + Sync + 'static {
     /// Whether a status update, told by a digest of what makes it the same one, was claimed before.
     fn status(&self, digest: [u8; 16]) -> impl Future<Output = Result<bool, ClaimError>> + Send;
 
-    /// Claims a status update, after it is durable, and as [`Claims::claim_conversion`] does.
-    fn claim_status(&self, digest: [u8; 16]) -> impl Future<Output = Result<Claim<()>, ClaimError>> + Send;
+    /// Claims a status update for the event that reports it, after it is durable, and as [`Claims::claim_conversion`]
+    /// does.
+    fn claim_status(
+        &self,
+        digest: [u8; 16],
+        event_id: &str,
+    ) -> impl Future<Output = Result<Claim<()>, ClaimError>> + Send;
 
     /// The digest of the body that an idempotency key was last used with, if that was less than
     /// [`IDEMPOTENCY_AGE`] before `now`.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use common::{World, claim, id, message, publish, report, update, wait};
-use schemas::records::ReportedStatus;
+use schemas::records::{OrderStatusReported, ReportedStatus};
 use schemas::topics::CONVERSIONS;
 use store::{Claim, Claims, EmbeddedStore, status_digest};
 
@@ -32,8 +32,8 @@ fn first(claims: impl Fn(usize) -> bool + Sync) -> usize {
     first.into_inner()
 }
 
-fn claims_status(store: &EmbeddedStore, order: &str) -> bool {
-    wait(store.claim_status(delivered(order))).expect("claimed") == Claim::Claimed
+fn claims_status(store: &EmbeddedStore, order: &str, event: &str) -> bool {
+    wait(store.claim_status(delivered(order), event)).expect("claimed") == Claim::Claimed
 }
 
 #[test]
@@ -53,7 +53,11 @@ fn of_many_threads_one_is_first() {
             }
         });
         assert_eq!(made, 1, "conversions, round {round}");
-        assert_eq!(first(|_| claims_status(&process.store, &order)), 1, "updates, round {round}");
+        assert_eq!(
+            first(|number| claims_status(&process.store, &order, &format!("osevt_{number}"))),
+            1,
+            "updates, round {round}"
+        );
     }
     let stats = process.store.stats();
     assert_eq!((stats.claims_made, stats.claims_taken), (40, 40 * (THREADS as u64 - 1)));
@@ -76,9 +80,12 @@ fn of_many_threads_and_the_feeder_one_thread_is_first() {
             });
             // One whose caller is first in the log and late to claim leaves the order to nobody else.
             assert_eq!(made, 1, "conversions, round {round}");
-            let made = first(|_| {
-                publish(log, vec![message(CONVERSIONS, &update(&order, ReportedStatus::Delivered, None))]);
-                claims_status(store, &order)
+            let made = first(|number| {
+                let event_id = format!("osevt_{number}");
+                let update = update(&order, ReportedStatus::Delivered, None);
+                let update = OrderStatusReported { event_id: event_id.clone(), ..update };
+                publish(log, vec![message(CONVERSIONS, &update)]);
+                claims_status(store, &order, &event_id)
             });
             assert_eq!(made, 1, "updates, round {round}");
         }
@@ -100,8 +107,9 @@ fn a_claim_that_the_feeder_made_is_its_callers_once() {
     assert_eq!(wait(store.claim_conversion(id("A"), &own)).expect("ok"), Claim::Claimed);
     assert_eq!(wait(store.claim_conversion(id("A"), &own)).expect("ok"), Claim::Taken(own.clone()));
     assert!(wait(store.status(delivered("A"))).expect("ok"));
-    assert!(claims_status(store, "A"));
-    assert!(!claims_status(store, "A"));
+    assert!(!claims_status(store, "A", "osevt_2"), "another edge's update is a duplicate here");
+    assert!(claims_status(store, "A", "osevt_1"));
+    assert!(!claims_status(store, "A", "osevt_1"));
     assert_eq!(store.stats().claims_fed, 2);
 }
 

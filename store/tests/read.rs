@@ -4,11 +4,13 @@ mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use common::{World, claim, id, message, publish, report, transition, wait};
 use schemas::records::{CauseType, ConversionState};
 use schemas::topics::{CONVERSIONS, TRANSITIONS};
 use store::{Claims, ConversionView, EmbeddedStore, ReadModel};
+use streams::log::Limits;
 
 fn view(store: &EmbeddedStore, order: &str) -> Option<ConversionView> {
     wait(ReadModel::conversion(store, id(order))).expect("read")
@@ -88,7 +90,9 @@ fn a_view_is_of_one_revision_while_it_is_fed() {
             for revision in 1..=300 {
                 let messages = ["A", "B"].map(|order| message(TRANSITIONS, &transition(order, revision)));
                 publish(log, messages.to_vec());
-                feeder.catch_up(&AtomicBool::new(false)).expect("fed");
+                while store.applied_position() < log.durable() {
+                    feeder.step(&Limits::default(), Duration::ZERO).expect("fed");
+                }
             }
             done.store(true, Ordering::Relaxed);
         });

@@ -46,7 +46,7 @@ impl DataFolder {
         let log =
             EmbeddedLog::open(folder.join("log"), Options::default()).map_err(|error| cannot(&explained(error)))?;
         let state = StateFolder::open(&folder.join("state"), STATE_CACHE_BYTES).map_err(|error| cannot(&error))?;
-        let opened = EmbeddedStore::open(state.clone(), &snapshots, log.clone(), Arc::new(SystemClock), loss);
+        let opened = EmbeddedStore::open(&state, &snapshots, log.clone(), Arc::new(SystemClock), loss);
         let (store, feeder) = opened.map_err(|error| cannot(&error))?;
         Ok(DataFolder { folder: folder.to_owned(), log, state, store, feeder: Some(feeder), _lock: lock })
     }

@@ -32,14 +32,19 @@ impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let log = self.log.stats();
         let store = self.store.stats();
+        let log_end = self.log.durable();
         for (name, help, value) in [
             ("log_queue_messages", "Messages waiting to be written", log.queue_messages),
             ("log_queue_bytes", "Bytes waiting to be written", log.queue_bytes),
             ("log_sync_last_microseconds", "The last sync of the log", log.sync_last_us),
             ("log_sync_max_microseconds", "The longest sync of the log", log.sync_max_us),
             ("log_disk_bytes", "Size of the log on disk", self.log.bytes_on_disk()),
-            ("log_end_bytes", "Position of the log's durable end", self.log.durable()),
-            ("read_model_lag_bytes", "Bytes of the log that the read model is behind", store.lag_bytes),
+            ("log_end_bytes", "Position of the log's durable end", log_end),
+            (
+                "read_model_lag_bytes",
+                "Bytes of the log that the read model is behind",
+                log_end.saturating_sub(store.applied_position),
+            ),
         ] {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None::<&Unit>, gauge.metric_type())?)?;

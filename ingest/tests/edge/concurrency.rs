@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
-use crate::support::{Bench, Call, LogMode, Reply, StoreMode};
+use crate::support::{Bench, Call, LogMode, Reply, StoreMode, TestLog};
 
 const BODY: &str = r#"{"externalOrderId":"A","orderAmount":"1"}"#;
 const STATUS: &str = r#"{"externalOrderId":"A","status":"paid"}"#;
@@ -121,7 +121,12 @@ async fn a_conflict_is_told_only_after_asking_the_claims() {
     let mut record: ConversionReported = bench.published();
     record.amount_minor = 200;
     let order = OrderKey { merchant_id: "mer_one", livemode: true, external_order_id: "A" };
-    let claim = ConversionClaim { event_id: "cnvevt_0".to_owned(), fingerprint: Fingerprint::of(&record), offset: 0 };
+    let claim = ConversionClaim {
+        event_id: "cnvevt_0".to_owned(),
+        fingerprint: Fingerprint::of(&record),
+        partition: 0,
+        offset: 0,
+    };
     bench.claims.insert(order.conversion_id(), claim);
     let (first, questions) = (Call::conversion(BODY.replace("\"1\"", "\"2\"")), bench.claims.questions());
     for _ in 0..2 {
@@ -244,8 +249,12 @@ async fn who_loses_the_race_for_the_claim_is_a_duplicate() {
         let mut record: ConversionReported = bench.published();
         record.amount_minor = if theirs == "1.00" { 100 } else { 200 };
         let order = OrderKey { merchant_id: "mer_one", livemode: true, external_order_id: "A" };
-        let claim =
-            ConversionClaim { event_id: "cnvevt_other".to_owned(), fingerprint: Fingerprint::of(&record), offset: 9 };
+        let claim = ConversionClaim {
+            event_id: "cnvevt_other".to_owned(),
+            fingerprint: Fingerprint::of(&record),
+            partition: 0,
+            offset: 9,
+        };
         bench.claims.insert(order.conversion_id(), claim);
         bench.log.release();
         let reply = Reply::of(mine.await.unwrap().unwrap()).await;
@@ -255,12 +264,13 @@ async fn who_loses_the_race_for_the_claim_is_a_duplicate() {
 }
 
 #[tokio::test]
-async fn the_claim_holds_the_offset_of_the_acknowledgement() {
+async fn the_claim_holds_the_place_of_the_acknowledgement() {
     let bench = Bench::new();
     for order in ["A", "B"] {
         let body = format!(r#"{{"externalOrderId":"{order}","orderAmount":"1"}}"#);
         bench.send(Call::conversion(body)).await.accepted("RECEIVED");
     }
     let order = OrderKey { merchant_id: "mer_one", livemode: true, external_order_id: "B" };
-    assert_eq!(bench.claims.conversions()[&order.conversion_id()].offset, 1);
+    let claim = &bench.claims.conversions()[&order.conversion_id()];
+    assert_eq!((claim.partition, claim.offset), (TestLog::PARTITION, 1));
 }

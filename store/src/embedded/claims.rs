@@ -41,7 +41,7 @@ impl Shared {
         let _row = self.locks.row(&key);
         match self.claim_of(&key)? {
             None => self.write(key, encode_claim(claim))?,
-            Some(present) if present.event_id == claim.event_id && self.unanswered.take(&key) => {}
+            Some(present) if present.event_id == claim.event_id && self.unanswered.take(&key, &claim.event_id) => {}
             Some(present) => {
                 count(&self.counters.claims_taken, 1);
                 return Ok(Claim::Taken(present));
@@ -51,12 +51,12 @@ impl Shared {
         Ok(Claim::Claimed)
     }
 
-    fn claim_status(&self, digest: [u8; 16]) -> Result<Claim<()>, StoreError> {
+    fn claim_status(&self, digest: [u8; 16], event_id: &str) -> Result<Claim<()>, StoreError> {
         let key = status_key(digest);
         let _row = self.locks.row(&key);
         if self.rows.get(&key)?.is_none() {
             self.write(key, mark())?;
-        } else if !self.unanswered.take(&key) {
+        } else if !self.unanswered.take(&key, event_id) {
             count(&self.counters.claims_taken, 1);
             return Ok(Claim::Taken(()));
         }
@@ -149,8 +149,8 @@ impl Claims for EmbeddedStore {
         self.shared.rows.get(&status_key(digest)).map(|row| row.is_some()).map_err(failed)
     }
 
-    async fn claim_status(&self, digest: [u8; 16]) -> Result<Claim<()>, ClaimError> {
-        self.shared.claim_status(digest).map_err(failed)
+    async fn claim_status(&self, digest: [u8; 16], event_id: &str) -> Result<Claim<()>, ClaimError> {
+        self.shared.claim_status(digest, event_id).map_err(failed)
     }
 
     async fn idempotency(

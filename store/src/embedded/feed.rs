@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use schemas::Timestamp;
 use schemas::topics;
-use streams::embedded::Reader;
 use streams::log::Limits;
 use streams::store::FjallStore;
 use streams::{Clock, LogError, Record, StateStore, StoreError, Topic};
@@ -14,10 +13,14 @@ use streams::{Clock, LogError, Record, StateStore, StoreError, Topic};
 use super::Shared;
 use super::claims::SWEEP_KEYS_MAX;
 use super::fold::{Batch, Fact};
+use super::rows::position_change;
+use super::source::{Positions, Source, stamp};
 use super::stats::count;
 
 pub(super) const CONVERSIONS_TOPIC: Topic = Topic { id: topics::CONVERSIONS.number, name: topics::CONVERSIONS.name };
 pub(super) const TRANSITIONS_TOPIC: Topic = Topic { id: topics::TRANSITIONS.number, name: topics::TRANSITIONS.name };
+/// What a store is fed.
+pub(super) const TOPICS: [Topic; 2] = [CONVERSIONS_TOPIC, TRANSITIONS_TOPIC];
 
 /// Longest wait for records: it bounds how late a stop is seen.
 const WAIT_MAX: Duration = Duration::from_millis(100);
@@ -42,37 +45,39 @@ pub struct Feeder {
     shared: Arc<Shared>,
     /// The owner of the stamp.
     rows: FjallStore,
-    reader: Reader,
+    source: Box<dyn Source>,
+    /// What the rows stand for.
+    positions: Positions,
     clock: Arc<dyn Clock>,
     sweep_due: Instant,
 }
 
 impl std::fmt::Debug for Feeder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Feeder").field("rows", &self.rows).field("reader", &self.reader).finish_non_exhaustive()
+        f.debug_struct("Feeder").field("rows", &self.rows).field("source", &self.source).finish_non_exhaustive()
     }
 }
 
 impl Feeder {
-    pub(super) fn new(shared: Arc<Shared>, rows: FjallStore, clock: Arc<dyn Clock>, from: u64) -> Feeder {
-        let reader = shared.log.reader(&[CONVERSIONS_TOPIC, TRANSITIONS_TOPIC], Some(from));
-        Feeder { shared, rows, reader, clock, sweep_due: Instant::now() }
+    pub(super) fn new(shared: Arc<Shared>, rows: FjallStore, clock: Arc<dyn Clock>, source: Box<dyn Source>) -> Feeder {
+        let positions = source.positions();
+        Feeder { shared, rows, source, positions, clock, sweep_due: Instant::now() }
     }
 
-    /// Applies everything that is durable now; `false` if `stop` was set before it was through.
+    /// Applies everything that was committed when the store was opened; `false` if `stop` was set before it was through.
     ///
     /// # Errors
     /// [`FeedError`]; [`LogError::Closed`] too.
     pub fn catch_up(&mut self, stop: &AtomicBool) -> Result<bool, FeedError> {
-        let (began, from, end) = (Instant::now(), self.reader.position(), self.shared.log.durable());
-        while self.shared.applied.get() < end {
+        let (began, from) = (Instant::now(), self.shared.applied.get());
+        while !self.source.caught_up() {
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);
             }
             self.step(&Limits::default(), WAIT_MAX)?;
         }
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(from, end, took_ms, "the read model has caught up with the log");
+        tracing::info!(from, to = self.shared.applied.get(), took_ms, "the read model has caught up with the log");
         Ok(true)
     }
 
@@ -94,25 +99,26 @@ impl Feeder {
     }
 
     /// Applies one batch of at most `limits`, waiting no longer than `wait` for its first record; returns how many
-    /// records it took. The position moves over other topics' records also if there are none of these.
+    /// records it took. Positions move also if there are no records, over what is not for this store.
     ///
     /// # Errors
     /// [`FeedError`]
     pub fn step(&mut self, limits: &Limits, wait: Duration) -> Result<usize, FeedError> {
-        let records = self.reader.next(limits, wait)?;
-        let position = self.reader.position();
-        if !records.is_empty() || self.shared.applied.get() < position {
-            self.apply(&records, position)?;
+        let records = self.source.next(limits, wait)?;
+        let positions = self.source.positions();
+        if !records.is_empty() || positions != self.positions {
+            self.apply(&records, &positions)?;
         }
+        self.shared.counters.lag.store(self.source.lag(), Ordering::Relaxed);
         Ok(records.len())
     }
 
-    /// Applies records of the two topics, which bring the store to `position`, or leave it where it is if it is
+    /// Applies records of the two topics, which bring the store to `positions`, or leave it where it is if it is
     /// further. [`Feeder::step`] is this for what it reads.
     ///
     /// # Errors
     /// The store failed; nothing of the batch is there.
-    pub fn apply(&mut self, records: &[Record], position: u64) -> Result<(), StoreError> {
+    pub fn apply(&mut self, records: &[Record], positions: &Positions) -> Result<(), StoreError> {
         let now = Timestamp(self.clock.now_ms());
         let facts = self.read(records);
         let mut wanted = Batch::new(&self.rows);
@@ -133,15 +139,23 @@ impl Feeder {
             }
         }
         let claims_new = std::mem::take(&mut batch.claims_new);
-        let changes = batch.into_changes();
-        let position = self.rows.position().map_or(position, |before| before.max(position));
-        self.rows.apply(&changes, position)?;
+        let mut changes = batch.into_changes();
+        let rows_changed = changes.len();
+        let mut after = self.positions.clone();
+        for (partition, position) in positions {
+            if after.get(partition).is_none_or(|before| before < position) {
+                changes.push(position_change(*partition, *position));
+                after.insert(*partition, *position);
+            }
+        }
+        self.rows.apply(&changes, stamp(&after))?;
+        self.positions = after;
         count(&self.shared.counters.claims_fed, claims_new.len());
         count(&self.shared.counters.records, facts.len());
-        count(&self.shared.counters.rows, changes.len());
+        count(&self.shared.counters.rows, rows_changed);
         // Before the locks go: whoever finds the claim made finds it unanswered as well.
-        claims_new.into_iter().for_each(|key| self.shared.unanswered.add(key));
-        self.shared.applied.set(position);
+        claims_new.into_iter().for_each(|(key, event_id)| self.shared.unanswered.add(key, event_id));
+        self.shared.applied.set(stamp(&self.positions));
         Ok(())
     }
 
@@ -152,8 +166,8 @@ impl Feeder {
                 Ok(fact) => facts.push(fact),
                 Err(reason) => {
                     count(&self.shared.counters.skipped, 1);
-                    let (topic, offset) = (record.topic, record.offset);
-                    tracing::error!(topic, offset, reason, "a record is passed over by the read model");
+                    let (topic, partition, offset) = (record.topic, record.partition, record.offset);
+                    tracing::error!(topic, partition, offset, reason, "a record is passed over by the read model");
                 }
             }
         }

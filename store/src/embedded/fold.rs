@@ -23,7 +23,7 @@ pub(super) enum Fact {
     /// An order was reported: a claim, and perhaps the use of an idempotency key, with its row key.
     Reported { id: ConversionId, claim: ConversionClaim, used: Option<(Vec<u8>, Use)> },
     /// A status update was reported.
-    Status { digest: [u8; 16] },
+    Status { digest: [u8; 16], event_id: String },
     /// A conversion changed.
     Transitioned(Box<ConversionTransitioned>),
 }
@@ -37,11 +37,12 @@ impl Fact {
         }
         debug_assert_eq!(record.topic, CONVERSIONS_TOPIC.id, "no other topic is read");
         if is::<ConversionReported>(&record.value) {
-            reported(&schemas::decode(&record.value).map_err(text)?, record.offset)
+            reported(&schemas::decode(&record.value).map_err(text)?, record)
         } else if is::<OrderStatusReported>(&record.value) {
             let update: OrderStatusReported = schemas::decode(&record.value).map_err(text)?;
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id)?;
-            Ok(Fact::Status { digest: status_digest(id, update.status, update.status_updated_at) })
+            let digest = status_digest(id, update.status, update.status_updated_at);
+            Ok(Fact::Status { digest, event_id: update.event_id })
         } else {
             Err(header_error(&record.value, "ConversionReported and OrderStatusReported").to_string())
         }
@@ -53,9 +54,14 @@ fn conversion_id(merchant_id: &str, livemode: bool, external_order_id: &str) -> 
     Ok(OrderKey { merchant_id, livemode, external_order_id }.conversion_id())
 }
 
-fn reported(report: &ConversionReported, offset: u64) -> Result<Fact, String> {
+fn reported(report: &ConversionReported, record: &Record) -> Result<Fact, String> {
     let id = conversion_id(&report.merchant_id, report.livemode, &report.external_order_id)?;
-    let claim = ConversionClaim { event_id: report.event_id.clone(), fingerprint: Fingerprint::of(report), offset };
+    let claim = ConversionClaim {
+        event_id: report.event_id.clone(),
+        fingerprint: Fingerprint::of(report),
+        partition: record.partition,
+        offset: record.offset,
+    };
     let used = match &report.idempotency {
         Some(IdempotencyUse { key, body_digest }) => {
             let scope = IdempotencyScope { merchant_id: report.merchant_id.clone(), livemode: report.livemode };
@@ -89,8 +95,8 @@ pub(super) struct Batch<'a, S> {
     rows: &'a S,
     /// By key, which is also the order in which they become visible.
     changes: BTreeMap<Vec<u8>, Option<Bytes>>,
-    /// Keys of claims that nobody had made.
-    pub(super) claims_new: Vec<Vec<u8>>,
+    /// Keys of claims that nobody had made, with their events.
+    pub(super) claims_new: Vec<(Vec<u8>, String)>,
 }
 
 impl<'a, S: StateStore> Batch<'a, S> {
@@ -124,10 +130,10 @@ impl<'a, S: StateStore> Batch<'a, S> {
                     Some(_) | None => Ok(()),
                 }
             }
-            Fact::Status { digest } => {
+            Fact::Status { digest, event_id } => {
                 let key = status_key(*digest);
                 if self.get(&key)?.is_none() {
-                    self.claims_new.push(key.clone());
+                    self.claims_new.push((key.clone(), event_id.clone()));
                     self.changes.insert(key, Some(mark()));
                 }
                 Ok(())
@@ -137,12 +143,13 @@ impl<'a, S: StateStore> Batch<'a, S> {
     }
 
     /// The first report in the order of the log has the claim, as it has the order itself: of two that were published
-    /// at once the edge may have let the second claim first.
+    /// at once the edge may have let the second claim first. The partition is the same for both, unless somebody else
+    /// wrote one of them; with it in the comparison all stores agree even then.
     fn claim(&mut self, key: Vec<u8>, claim: &ConversionClaim) -> Result<(), StoreError> {
         match self.get(&key)?.map(|value| decode_claim(&value)).transpose()? {
-            Some(present) if present.offset <= claim.offset => return Ok(()),
+            Some(present) if (present.partition, present.offset) <= (claim.partition, claim.offset) => return Ok(()),
             Some(_) => {}
-            None => self.claims_new.push(key.clone()),
+            None => self.claims_new.push((key.clone(), claim.event_id.clone())),
         }
         self.changes.insert(key, Some(encode_claim(claim)));
         Ok(())

@@ -1,11 +1,11 @@
 //! What keeps two threads from being first with the same row.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 64;
-/// As many as the log's queue holds messages: no more callers can be waiting between their publish and their claim.
+/// As many as a log's queue holds messages: no more callers can be waiting between their publish and their claim.
 const UNANSWERED_MAX: usize = 65_536;
 
 /// Locks on rows: a row has one of a fixed number of locks, by its key.
@@ -40,36 +40,43 @@ fn shard(key: &[u8]) -> usize {
     usize::try_from(hasher.finish() % SHARDS as u64).expect("a shard's number is small")
 }
 
-/// Claims that the feeder made from the log before the edge that had just published came to make them itself.
+/// Claims that the feeder made from the log before the edge that had just published came to make them itself, each with
+/// its event: nobody but the caller with that event may take it.
 ///
-/// In memory, because such an edge is in this process and dies with it. Bounded: what falls out costs a caller the
-/// answer that its event is a duplicate, and no more.
+/// In memory, because such an edge is in this process and dies with it. Nobody comes here for what another process
+/// published: those stay until newer ones push them out. Bounded: what falls out costs a caller the answer that its
+/// event is a duplicate, and no more.
 #[derive(Debug, Default)]
 pub(super) struct Unanswered(Mutex<Queue>);
 
 #[derive(Debug, Default)]
 struct Queue {
-    keys: HashSet<Vec<u8>>,
-    /// All of `keys`, and some that were taken, oldest first.
+    events: HashMap<Vec<u8>, String>,
+    /// All keys of `events`, and some that were taken, oldest first.
     order: VecDeque<Vec<u8>>,
 }
 
 impl Unanswered {
-    /// Adds the key of a claim.
-    pub(super) fn add(&self, key: Vec<u8>) {
+    /// Adds the key of a claim and its event.
+    pub(super) fn add(&self, key: Vec<u8>, event_id: String) {
         let mut queue = self.lock();
         if queue.order.len() >= UNANSWERED_MAX
             && let Some(oldest) = queue.order.pop_front()
         {
-            queue.keys.remove(&oldest);
+            queue.events.remove(&oldest);
         }
-        queue.keys.insert(key.clone());
+        queue.events.insert(key.clone(), event_id);
         queue.order.push_back(key);
     }
 
-    /// Takes a claim's key out, if it is there: `true` for one caller only.
-    pub(super) fn take(&self, key: &[u8]) -> bool {
-        self.lock().keys.remove(key)
+    /// Takes a claim's key out, if it is there with this event: `true` for one caller only.
+    pub(super) fn take(&self, key: &[u8], event_id: &str) -> bool {
+        let mut queue = self.lock();
+        let mine = queue.events.get(key).is_some_and(|event| event == event_id);
+        if mine {
+            queue.events.remove(key);
+        }
+        mine
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -85,11 +92,13 @@ mod tests {
     fn the_unanswered_are_bounded_and_taken_once() {
         let unanswered = Unanswered::default();
         for number in 0..=UNANSWERED_MAX {
-            unanswered.add(number.to_be_bytes().to_vec());
+            unanswered.add(number.to_be_bytes().to_vec(), "event".to_owned());
         }
-        assert!(!unanswered.take(&0_usize.to_be_bytes()), "the oldest fell out");
-        assert!(unanswered.take(&1_usize.to_be_bytes()));
-        assert!(!unanswered.take(&1_usize.to_be_bytes()));
-        assert_eq!(unanswered.lock().order.len(), UNANSWERED_MAX);
+        assert!(!unanswered.take(&0_usize.to_be_bytes(), "event"), "the oldest fell out");
+        assert!(!unanswered.take(&1_usize.to_be_bytes(), "other"), "another's");
+        assert!(unanswered.take(&1_usize.to_be_bytes(), "event"));
+        assert!(!unanswered.take(&1_usize.to_be_bytes(), "event"));
+        let queue = unanswered.lock();
+        assert_eq!((queue.order.len(), queue.events.len()), (UNANSWERED_MAX, UNANSWERED_MAX - 1));
     }
 }

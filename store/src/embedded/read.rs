@@ -4,9 +4,12 @@
 //! conversion that counts them, so whoever reads the conversion first and then as many entries as it counts sees one
 //! revision, whole, without a lock.
 
+use std::sync::Arc;
+
 use schemas::ids::{ConversionId, OrderKey};
 use schemas::records::{Cause, CauseType, ConversionReported, ConversionState, ConversionTransitioned, TimelineEntry};
-use streams::{LogError, StateStore, StoreError};
+use streams::{Record, StateStore, StoreError};
+use tokio::task::spawn_blocking;
 
 use super::feed::CONVERSIONS_TOPIC;
 use super::rows::{conversion_key, decode_conversion, decode_entry, timeline_key};
@@ -14,18 +17,18 @@ use super::{EmbeddedStore, Shared};
 use crate::claims::ConversionClaim;
 use crate::view::{ConversionView, ReadError, ReadModel};
 
-/// A claim has a record's offset, and the log finds records by their frame: when the edge publishes several in one
-/// frame, as many as a batch request has, the frame is this near.
-const RECORDS_PER_FRAME_MAX: u32 = 1_000;
+/// Most reads of reports at once from a log that blocks: they hold threads. Others wait for theirs to come, which the
+/// edge bounds by its deadline.
+pub(super) const READS_MAX: usize = 8;
 
 impl ReadModel for EmbeddedStore {
-    /// Read from the caller's own thread, as the claims are.
+    /// Read from the caller's own thread, as the claims are; only a report that has to come from another machine is not.
     async fn conversion(&self, id: ConversionId) -> Result<Option<ConversionView>, ReadError> {
         if let Some(view) = self.shared.materialized(id).map_err(failed)? {
             return Ok(Some(view));
         }
         let Some(claim) = self.shared.conversion_claim(id).map_err(failed)? else { return Ok(None) };
-        let report = self.shared.report(id, &claim)?;
+        let report = self.shared.report(id, &claim).await?;
         Ok(Some(received(id, report)))
     }
 }
@@ -45,23 +48,34 @@ impl Shared {
     }
 
     /// The report that a claim is for, from the log.
-    fn report(&self, id: ConversionId, claim: &ConversionClaim) -> Result<ConversionReported, ReadError> {
-        let mut first_error = None;
-        for index in 0..RECORDS_PER_FRAME_MAX {
-            let Some(frame) = claim.offset.checked_sub(u64::from(index)) else { break };
-            match self.log.read_record(frame, index) {
-                Ok(Some(record)) if record.topic == CONVERSIONS_TOPIC.id => {
-                    return reported(id, &record.value).map_err(|message| missing(id, claim, &message));
-                }
-                Ok(Some(_)) => return Err(missing(id, claim, "another topic's record is there")),
-                Ok(None) => return Err(missing(id, claim, "there is no record")),
-                // No frame begins there: it may begin before.
-                Err(error @ LogError::Damaged(_)) => first_error = first_error.or(Some(error)),
-                Err(error) => return Err(missing(id, claim, &error.to_string())),
-            }
+    async fn report(&self, id: ConversionId, claim: &ConversionClaim) -> Result<ConversionReported, ReadError> {
+        let missing = |message: &str| missing(id, claim, message);
+        let record = if self.reports.blocks() {
+            let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|error| missing(&error.to_string()))?;
+            let (reports, claim) = (Arc::clone(&self.reports), claim.clone());
+            let read = spawn_blocking(move || {
+                // Kept to the end of the read, whether or not anybody still waits for it.
+                let _permit = permit;
+                reports.read(&claim)
+            });
+            read.await.map_err(|error| missing(&error.to_string()))?
+        } else {
+            self.reports.read(claim)
+        };
+        match record {
+            Ok(Some(record)) => named(id, &record).map_err(|message| missing(&message)),
+            Ok(None) => Err(missing("there is no record")),
+            Err(error) => Err(missing(&error.to_string())),
         }
-        let error = first_error.map_or_else(|| "no frame begins there".to_owned(), |error| error.to_string());
-        Err(missing(id, claim, &error))
+    }
+}
+
+/// The report that a record is, if it is one of the conversion.
+fn named(id: ConversionId, record: &Record) -> Result<ConversionReported, String> {
+    if record.topic == CONVERSIONS_TOPIC.id {
+        reported(id, &record.value)
+    } else {
+        Err("another topic's record is there".to_owned())
     }
 }
 
@@ -117,7 +131,10 @@ fn received(id: ConversionId, report: ConversionReported) -> ConversionView {
 }
 
 fn missing(id: ConversionId, claim: &ConversionClaim, message: &str) -> ReadError {
-    ReadError(format!("the report of {id}, claimed at offset {} of the log, cannot be read: {message}", claim.offset))
+    let ConversionClaim { partition, offset, .. } = claim;
+    ReadError(format!(
+        "the report of {id}, claimed at offset {offset} of partition {partition}, cannot be read: {message}"
+    ))
 }
 
 fn failed(error: StoreError) -> ReadError {

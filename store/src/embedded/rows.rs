@@ -4,7 +4,7 @@ use bytes::Bytes;
 use schemas::Timestamp;
 use schemas::ids::ConversionId;
 use schemas::records::{ConversionTransitioned, TimelineEntry};
-use streams::StoreError;
+use streams::{Change, StoreError};
 
 use crate::claims::{ConversionClaim, Fingerprint, IdempotencyScope};
 
@@ -20,6 +20,10 @@ pub(super) const KEY_TIMES: u8 = 4;
 pub(super) const TIMELINE: u8 = 5;
 /// First byte of the keys of conversions.
 pub(super) const CONVERSIONS: u8 = 6;
+/// First byte of the keys of positions.
+const POSITIONS: u8 = 7;
+/// The key of the identity of the log.
+pub(super) const IDENTITY_KEY: &[u8] = &[8];
 
 /// First byte of every value.
 const VALUE_VERSION: u8 = 1;
@@ -66,6 +70,45 @@ pub(super) fn conversion_key(id: ConversionId) -> Vec<u8> {
     key(CONVERSIONS, &[&id.0])
 }
 
+/// The row of a partition's position.
+pub(super) fn position_change((topic, partition): (u16, u32), position: u64) -> Change {
+    let key = key(POSITIONS, &[&topic.to_be_bytes(), &partition.to_be_bytes()]);
+    let mut value = vec![VALUE_VERSION];
+    value.extend_from_slice(&position.to_be_bytes());
+    Change { key: key.into(), value: Some(value.into()) }
+}
+
+/// The keys of all positions, from the first to before the second.
+pub(super) fn position_bounds() -> (Vec<u8>, Vec<u8>) {
+    (key(POSITIONS, &[]), key(POSITIONS + 1, &[]))
+}
+
+/// The topic's number and the partition that a position's key was made of.
+pub(super) fn parse_position_key(key: &[u8]) -> Result<(u16, u32), StoreError> {
+    let parse = || {
+        let (topic, partition) = key.get(1..)?.split_first_chunk::<2>()?;
+        Some((u16::from_be_bytes(*topic), u32::from_be_bytes(partition.try_into().ok()?)))
+    };
+    parse().ok_or_else(|| malformed("the key of a position", key))
+}
+
+/// Reads back what [`position_change`] wrote.
+pub(super) fn decode_position(value: &[u8]) -> Result<u64, StoreError> {
+    let position = versioned(value).and_then(|rest| rest.try_into().ok());
+    position.map(u64::from_be_bytes).ok_or_else(|| malformed("a position", value))
+}
+
+/// The value of the log's identity.
+pub(super) fn encode_identity(identity: &str) -> Bytes {
+    [&[VALUE_VERSION], identity.as_bytes()].concat().into()
+}
+
+/// Reads back what [`encode_identity`] wrote.
+pub(super) fn decode_identity(value: &[u8]) -> Result<String, StoreError> {
+    let identity = versioned(value).and_then(|text| std::str::from_utf8(text).ok());
+    identity.map(str::to_owned).ok_or_else(|| malformed("the identity of a log", value))
+}
+
 fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
     key.push(table);
@@ -87,6 +130,7 @@ pub(super) fn mark() -> Bytes {
 pub(super) fn encode_claim(claim: &ConversionClaim) -> Bytes {
     let event_length = u32::try_from(claim.event_id.len()).expect("an event's id is far under 4 GiB");
     let mut value = vec![VALUE_VERSION];
+    value.extend_from_slice(&claim.partition.to_be_bytes());
     value.extend_from_slice(&claim.offset.to_be_bytes());
     value.extend_from_slice(&claim.fingerprint.whole.to_be_bytes());
     for digest in claim.fingerprint.fields {
@@ -100,7 +144,8 @@ pub(super) fn encode_claim(claim: &ConversionClaim) -> Bytes {
 /// Reads back what [`encode_claim`] wrote.
 pub(super) fn decode_claim(value: &[u8]) -> Result<ConversionClaim, StoreError> {
     let parse = || {
-        let (offset, rest) = versioned(value)?.split_first_chunk::<8>()?;
+        let (partition, rest) = versioned(value)?.split_first_chunk::<4>()?;
+        let (offset, rest) = rest.split_first_chunk::<8>()?;
         let (whole, rest) = rest.split_first_chunk::<8>()?;
         let (digests, rest) = rest.split_first_chunk::<32>()?;
         let (event_length, event_id) = rest.split_first_chunk::<4>()?;
@@ -114,6 +159,7 @@ pub(super) fn decode_claim(value: &[u8]) -> Result<ConversionClaim, StoreError> 
         Some(ConversionClaim {
             event_id: std::str::from_utf8(event_id).ok()?.to_owned(),
             fingerprint: Fingerprint { whole: u64::from_be_bytes(*whole), fields },
+            partition: u32::from_be_bytes(*partition),
             offset: u64::from_be_bytes(*offset),
         })
     };
@@ -234,7 +280,7 @@ mod tests {
     #[test]
     fn damaged_values_are_errors() {
         let fingerprint = Fingerprint { whole: 1, fields: [1, 2, 3, 4, 5, 6, 7, 8] };
-        let claim = ConversionClaim { event_id: "cnvevt_é".to_owned(), fingerprint, offset: 3 };
+        let claim = ConversionClaim { event_id: "cnvevt_é".to_owned(), fingerprint, partition: 2, offset: 3 };
         assert_eq!(decode_claim(&encode_claim(&claim)).expect("whole"), claim);
         refuses_all_but(&encode_claim(&claim), decode_claim);
         let used = Use { at: Timestamp(5), body_digest: [7; 16] };
@@ -242,6 +288,17 @@ mod tests {
         refuses_all_but(&encode_use(&used), decode_use);
         assert_eq!(decode_entry(&encode_entry(&entry())).expect("whole"), entry());
         refuses_all_but(&encode_entry(&entry()), decode_entry);
+        let row = position_change((7, 9), 11);
+        let value = row.value.expect("a row");
+        assert_eq!(
+            (parse_position_key(&row.key).expect("whole"), decode_position(&value).expect("whole")),
+            ((7, 9), 11)
+        );
+        refuses_all_but(&value, decode_position);
+        assert_eq!(decode_identity(&encode_identity("a/é")).expect("whole"), "a/é");
+        for value in [&[][..], &[VALUE_VERSION + 1], &[VALUE_VERSION, 0xFF]] {
+            assert!(decode_identity(value).is_err(), "{value:?}");
+        }
     }
 
     #[test]
@@ -260,7 +317,8 @@ mod tests {
                 bytes[0] = VALUE_VERSION;
             }
             let _ = (decode_claim(&bytes), decode_use(&bytes), decode_entry(&bytes), decode_conversion(&bytes));
-            let _ = parse_time_key(&bytes);
+            let _ = (parse_time_key(&bytes), parse_position_key(&bytes));
+            let _ = (decode_position(&bytes), decode_identity(&bytes));
         }
     }
 }

@@ -7,10 +7,10 @@ use std::time::Instant;
 /// What a store has done since it was opened, and how far behind the log it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// The log position up to which everything is applied.
+    /// The log position up to which everything is applied: of a log with partitions, the sum of their next offsets.
     pub applied_position: u64,
-    /// Bytes of the log after that position.
-    pub lag_bytes: u64,
+    /// What was committed after that when the feeder last looked: bytes of the embedded log, records of any other.
+    pub lag: u64,
     /// Records applied.
     pub records: u64,
     /// Records that could not be applied, because they do not decode or make no sense, and were passed over.
@@ -27,9 +27,10 @@ pub struct Stats {
     pub keys_expired: u64,
 }
 
-/// The counters behind [`Stats`].
+/// The numbers behind [`Stats`].
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    pub(super) lag: AtomicU64,
     pub(super) records: AtomicU64,
     pub(super) skipped: AtomicU64,
     pub(super) rows: AtomicU64,
@@ -40,12 +41,17 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// What they say, for a store at `applied` of a log that ends at `end`.
-    pub(super) fn snapshot(&self, applied: u64, end: u64) -> Stats {
+    /// All zero but the lag.
+    pub(super) fn new(lag: u64) -> Counters {
+        Counters { lag: AtomicU64::new(lag), ..Counters::default() }
+    }
+
+    /// What they say, for a store at `applied`.
+    pub(super) fn snapshot(&self, applied: u64) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             applied_position: applied,
-            lag_bytes: end.saturating_sub(applied),
+            lag: read(&self.lag),
             records: read(&self.records),
             skipped: read(&self.skipped),
             rows: read(&self.rows),

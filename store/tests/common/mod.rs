@@ -1,10 +1,13 @@
 //! A log, a state folder and records for the tests.
 #![allow(dead_code, reason = "every test uses a part of it")]
 
+pub(crate) mod cluster;
+
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use schemas::ids::{ConversionId, OrderKey};
 use schemas::records::{
@@ -16,12 +19,15 @@ use schemas::{AvroRecord, Currency, Timestamp};
 use store::embedded::{EmbeddedStore, Feeder, Loss, OpenError, ROWS_VERSION};
 use store::{ConversionClaim, Fingerprint};
 use streams::embedded::{EmbeddedLog, Options};
+use streams::log::Limits;
 use streams::store::StateFolder;
 use streams::{Clock, Message, Publisher, StateStore, Topic};
 use tempfile::TempDir;
 
 /// When the tests take place.
 pub(crate) const NOW: Timestamp = Timestamp(1_781_429_400_000);
+/// First byte of the keys of positions; that of the log's identity comes after it.
+pub(crate) const POSITIONS: u8 = 7;
 /// What a key's age is bounded by.
 pub(crate) const DAY_MS: i64 = 86_400_000;
 
@@ -69,7 +75,7 @@ impl World {
         let log = self.log();
         let state = StateFolder::open(&self.path("state"), 1 << 20).expect("the folder opens");
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let (store, feeder) = EmbeddedStore::open(state.clone(), self.folder.path(), log.clone(), clock, loss)?;
+        let (store, feeder) = EmbeddedStore::open(&state, self.folder.path(), log.clone(), clock, loss)?;
         Ok(Process { log, state, store, feeder })
     }
 
@@ -83,8 +89,11 @@ impl World {
 }
 
 impl Process {
+    /// Feeds all that is durable now.
     pub(crate) fn catch_up(&mut self) {
-        assert!(self.feeder.catch_up(&AtomicBool::new(false)).expect("fed"));
+        while self.store.applied_position() < self.log.durable() {
+            self.feeder.step(&Limits::default(), Duration::from_secs(1)).expect("fed");
+        }
     }
 
     pub(crate) fn dump(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -92,11 +101,11 @@ impl Process {
     }
 }
 
-/// All rows, without the stamp.
+/// All rows but those that say where the store is.
 pub(crate) fn dump(state: &StateFolder) -> Vec<(Vec<u8>, Vec<u8>)> {
     let rows = state.store("read-0", ROWS_VERSION).expect("there");
     let mut found = Vec::new();
-    rows.scan(&[1], &[0xFF], &mut |key, value| {
+    rows.scan(&[1], &[POSITIONS], &mut |key, value| {
         found.push((key.to_vec(), value.to_vec()));
         true
     })
@@ -211,7 +220,7 @@ pub(crate) fn transition(order: &str, revision: i64) -> ConversionTransitioned {
 }
 
 pub(crate) fn claim(report: &ConversionReported, offset: u64) -> ConversionClaim {
-    ConversionClaim { event_id: report.event_id.clone(), fingerprint: Fingerprint::of(report), offset }
+    ConversionClaim { event_id: report.event_id.clone(), fingerprint: Fingerprint::of(report), partition: 0, offset }
 }
 
 /// What an ordinary day brings: reports with and without keys, a re-send, updates, transitions, other topics' records.

@@ -60,6 +60,9 @@ struct LogState {
 }
 
 impl TestLog {
+    /// Where everything goes.
+    pub(crate) const PARTITION: u32 = 5;
+
     pub(crate) fn set(&self, mode: LogMode) {
         *self.0.mode.lock().unwrap() = mode;
     }
@@ -80,7 +83,7 @@ impl TestLog {
     }
 
     fn ack(&self) -> Ack {
-        Ack { partition: 0, offset: self.0.offset.fetch_add(1, Ordering::SeqCst) }
+        Ack { partition: TestLog::PARTITION, offset: self.0.offset.fetch_add(1, Ordering::SeqCst) }
     }
 }
 
@@ -187,7 +190,7 @@ impl Claims for TestClaims {
         Ok(self.0.statuses.lock().unwrap().contains_key(&digest))
     }
 
-    async fn claim_status(&self, digest: [u8; 16]) -> Result<Claim<()>, ClaimError> {
+    async fn claim_status(&self, digest: [u8; 16], _event_id: &str) -> Result<Claim<()>, ClaimError> {
         self.gate().await?;
         let before = self.0.statuses.lock().unwrap().insert(digest, ());
         Ok(before.map_or(Claim::Claimed, Claim::Taken))
