@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::records::ClickRecorded;
 use crate::{Currency, Timestamp};
 
-pub use self::faults::{Fault, Faults};
+pub use self::faults::{Collector, Fault, Faults, shown};
 pub use self::file::FILE_BYTES_MAX;
 pub use self::rules::{Bounds, Payment, Rule, RuleBook, RuleScope};
 
