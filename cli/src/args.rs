@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Up(crate::up::args::UpArgs),
     /// Sign and send one conversion, or a stream of them (one JSON object a line).
     Send(crate::send::SendArgs),
+    /// Print every setting of the commands that run on Kafka: its value and where it comes from.
+    Settings(crate::settings::command::SettingsArgs),
     /// Follow an order: print its timeline as it happens.
     Watch(crate::watch::WatchArgs),
 }

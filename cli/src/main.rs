@@ -7,6 +7,7 @@ mod args;
 mod client;
 mod error;
 mod send;
+mod settings;
 mod up;
 mod watch;
 
@@ -39,6 +40,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Up(args) => up::run(&args, &runtime()?),
         Command::Send(args) => runtime()?.block_on(send::run(args)),
+        Command::Settings(args) => settings::command::run(&args),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),
     }
 }

@@ -1,6 +1,7 @@
 //! The binary `conversions`, run as its users run it.
 
 mod send;
+mod settings;
 mod support;
 mod up;
 mod watch;
