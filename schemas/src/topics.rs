@@ -3,7 +3,7 @@
 use crate::codec::AvroRecord;
 use crate::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
-    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported,
+    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed,
 };
 
 /// What happens to old records of a topic.
@@ -14,7 +14,8 @@ pub enum Cleanup {
         /// The age in days.
         days: u32,
     },
-    /// The last record of each key is kept for ever.
+    /// The last record of each key is kept for ever; a tombstone, which deletes its key, for
+    /// [`TOMBSTONES_KEPT_DAYS`].
     Compact,
 }
 
@@ -39,6 +40,10 @@ pub struct TopicSpec {
 
 /// Partitions of every topic that is read by key.
 pub const PARTITIONS: u32 = 12;
+
+/// How long a compacted topic on Kafka keeps a tombstone (`delete.retention.ms`), in days: a reader that was away
+/// for less still sees what was deleted meanwhile.
+pub const TOMBSTONES_KEPT_DAYS: u32 = 7;
 
 const ORDER_KEY: &str = "merchant/mode/externalOrderId";
 const ACCOUNT_KEY: &str = "affiliate/currency/mode";
@@ -142,6 +147,17 @@ pub const DEAD_LETTERS: TopicSpec = TopicSpec {
     doc: "Records that could not be decoded or that a state machine refused, with reason and coordinates.",
 };
 
+/// The registry's entries.
+pub const REGISTRY: TopicSpec = TopicSpec {
+    number: 10,
+    name: "registry",
+    key: "section/id",
+    records: &[RegistryEntryChanged::NAME, RegistrySealed::NAME],
+    partitions: 1,
+    cleanup: Cleanup::Compact,
+    doc: "The registry, entry by entry; a tombstone removes one. The record `sealed` ends each change: only what it was made over is a registry. Holds signing secrets: nobody but the service may read it. Read by every edge and by `orders` and `clicks`. The embedded log has the registry file instead.",
+};
+
 /// Every topic, by number.
 pub const CATALOGUE: &[TopicSpec] = &[
     CONVERSIONS,
@@ -153,6 +169,7 @@ pub const CATALOGUE: &[TopicSpec] = &[
     LEDGER_ENTRIES,
     BALANCES,
     DEAD_LETTERS,
+    REGISTRY,
 ];
 
 #[cfg(test)]

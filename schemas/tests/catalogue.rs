@@ -2,15 +2,17 @@
 
 use std::fmt::Write;
 
-use schemas::topics::{CATALOGUE, Cleanup};
+use schemas::topics::{CATALOGUE, Cleanup, TOMBSTONES_KEPT_DAYS};
 
 fn rendered() -> String {
-    let mut text = String::from(
+    let mut text = format!(
         "# Topics\n\nMade from `src/topics.rs` and the schemas in `avro/`; `UPDATE_TOPICS=1 cargo test -p schemas --test catalogue` \
          writes it.\n\nValues are Avro in single-object encoding: `C3 01`, the schema's CRC-64-AVRO fingerprint in little endian, \
          then the datum. Amounts are minor units (ISO 4217) with a currency; times are milliseconds since 1970, UTC. Keys are \
          UTF-8 text.\n\nPartitions and what is kept are Kafka's; the embedded log has one partition, and keeps all topics as long as `up \
-         --log-retention` says, a year by default.\n\n| # | topic | key | records | partitions | kept | what |\n|---|---|---|---|---|---|---|\n",
+         --log-retention` says, a year by default. A compacted topic keeps the last of each key, and a tombstone (a record without a value, which \
+         deletes its key) for {TOMBSTONES_KEPT_DAYS} days: `delete.retention.ms`.\n\n\
+         | # | topic | key | records | partitions | kept | what |\n|---|---|---|---|---|---|---|\n",
     );
     for topic in CATALOGUE {
         let kept = match topic.cleanup {
