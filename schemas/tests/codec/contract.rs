@@ -42,7 +42,7 @@ fn schemas_change_on_purpose() {
 fn every_topics_records_have_a_schema() {
     let names: Vec<&str> = cases().iter().map(|case| case.name).collect();
     for topic in CATALOGUE {
-        assert!(!topic.records.is_empty(), "{}", topic.name);
+        assert_eq!(topic.records.is_empty(), topic.name.ends_with("-changelog"), "{}", topic.name);
         for record in topic.records {
             assert!(names.contains(record), "{record} of {}", topic.name);
         }
