@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::avro_record;
 use crate::ids::ConversionId;
+use crate::registry::Definition;
 use crate::{Balance, Currency, Timestamp};
 
 pub use self::enums::*;
@@ -339,6 +340,32 @@ pub struct DeadLetter {
     pub at: Timestamp,
 }
 
+/// An entry of the registry was added or changed. A tombstone under its key removes it. Neither counts before the next RegistrySealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryEntryChanged {
+    /// The section of the registry file: policies, merchants, keys, affiliates, campaigns, links, rules or clicks.
+    pub section: String,
+    /// The entry's id, unique in its section; empty for the policies, of which there is one table.
+    pub id: String,
+    /// The entry as one table of the registry file (TOML), its fields in a fixed order. A key's holds its signing secret.
+    pub definition: Definition,
+}
+
+/// Ends a change of the registry, in one transaction with it: the entries that stand now are a registry as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistrySealed {
+    /// 1 for the first registry, then one more each.
+    pub version: i64,
+    /// How many entries stand.
+    pub entries: i64,
+    /// SHA-256 over all that stand, in hexadecimal, in the order of the sections in RegistryEntryChanged and then of the ids: of each the length of its key in 8 bytes (big endian), the key, the length of its definition, and the definition.
+    pub digest: String,
+    /// When it was sealed.
+    pub at: Timestamp,
+}
+
 impl ConversionReported {
     /// The fields that a re-send is compared with the order's report by, under their names in the HTTP contract.
     pub const COMPARED_FIELDS: [&str; 8] = [
@@ -364,4 +391,6 @@ avro_record! {
     LedgerEntry = "ledger_entry",
     BalanceChanged = "balance_changed",
     DeadLetter = "dead_letter",
+    RegistryEntryChanged = "registry_entry_changed",
+    RegistrySealed = "registry_sealed",
 }

@@ -3,7 +3,7 @@
 use crate::codec::AvroRecord;
 use crate::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
-    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported,
+    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed,
 };
 
 /// What happens to old records of a topic.
@@ -14,7 +14,8 @@ pub enum Cleanup {
         /// The age in days.
         days: u32,
     },
-    /// The last record of each key is kept for ever.
+    /// The last record of each key is kept for ever; a tombstone, which deletes its key, for
+    /// [`TOMBSTONES_KEPT_DAYS`].
     Compact,
 }
 
@@ -27,12 +28,14 @@ pub struct TopicSpec {
     pub name: &'static str,
     /// What the key is made of.
     pub key: &'static str,
-    /// The records it carries, by their Avro names.
+    /// The records it carries, by their Avro names. None for a changelog: what is in its rows is its processor's own.
     pub records: &'static [&'static str],
     /// Partitions on Kafka. Topics that one processor reads have equal numbers.
     pub partitions: u32,
     /// What happens to old records.
     pub cleanup: Cleanup,
+    /// Most bytes of a message on Kafka, key and headers included: `max.message.bytes`.
+    pub message_bytes_max: u32,
     /// Who writes it, who reads it, and why.
     pub doc: &'static str,
 }
@@ -40,8 +43,14 @@ pub struct TopicSpec {
 /// Partitions of every topic that is read by key.
 pub const PARTITIONS: u32 = 12;
 
+/// How long a compacted topic on Kafka keeps a tombstone (`delete.retention.ms`), in days: a store or a registry that
+/// was away for less still sees what was deleted meanwhile.
+pub const TOMBSTONES_KEPT_DAYS: u32 = 7;
+
+const MIB: u32 = 1 << 20;
 const ORDER_KEY: &str = "merchant/mode/externalOrderId";
 const ACCOUNT_KEY: &str = "affiliate/currency/mode";
+const ROW_KEY: &str = "the row's key";
 
 /// Facts about orders, as the edge accepted them.
 pub const CONVERSIONS: TopicSpec = TopicSpec {
@@ -51,6 +60,7 @@ pub const CONVERSIONS: TopicSpec = TopicSpec {
     records: &[ConversionReported::NAME, OrderStatusReported::NAME],
     partitions: PARTITIONS,
     cleanup: Cleanup::Retain { days: 90 },
+    message_bytes_max: MIB,
     doc: "Facts about orders as the edge accepted them: reports and status updates. Read by `orders`.",
 };
 
@@ -62,6 +72,7 @@ pub const CLICKS: TopicSpec = TopicSpec {
     records: &[ClickRecorded::NAME],
     partitions: PARTITIONS,
     cleanup: Cleanup::Retain { days: 90 },
+    message_bytes_max: MIB,
     doc: "Clicks on affiliate links. Written by the edge, read by `clicks`.",
 };
 
@@ -73,6 +84,7 @@ pub const CLICK_LOOKUPS: TopicSpec = TopicSpec {
     records: &[ClickLookupRequested::NAME],
     partitions: PARTITIONS,
     cleanup: Cleanup::Retain { days: 7 },
+    message_bytes_max: MIB,
     doc: "Which click is this? Asked by `orders`, answered by `clicks` once the click is known.",
 };
 
@@ -84,6 +96,7 @@ pub const CLICK_VERDICTS: TopicSpec = TopicSpec {
     records: &[ClickMatched::NAME],
     partitions: PARTITIONS,
     cleanup: Cleanup::Retain { days: 7 },
+    message_bytes_max: MIB,
     doc: "The click that an order named, keyed by the order. Written by `clicks`, read by `orders`.",
 };
 
@@ -95,6 +108,7 @@ pub const TRANSITIONS: TopicSpec = TopicSpec {
     records: &[ConversionTransitioned::NAME],
     partitions: PARTITIONS,
     cleanup: Cleanup::Retain { days: 90 },
+    message_bytes_max: MIB,
     doc: "Every change of a conversion, whole, with its new timeline entries. Written by `orders`, read by the materializer.",
 };
 
@@ -106,6 +120,7 @@ pub const COMMISSIONS: TopicSpec = TopicSpec {
     records: &[CommissionChanged::NAME],
     partitions: PARTITIONS,
     cleanup: Cleanup::Retain { days: 365 },
+    message_bytes_max: MIB,
     doc: "Every change of a commission's state or amount, for data teams. Written by `orders`.",
 };
 
@@ -117,6 +132,7 @@ pub const LEDGER_ENTRIES: TopicSpec = TopicSpec {
     records: &[LedgerEntry::NAME],
     partitions: PARTITIONS,
     cleanup: Cleanup::Retain { days: 365 },
+    message_bytes_max: MIB,
     doc: "Double-entry bookings: each moves an amount between two accounts. Written by `orders`, read by `ledger`.",
 };
 
@@ -128,6 +144,7 @@ pub const BALANCES: TopicSpec = TopicSpec {
     records: &[BalanceChanged::NAME],
     partitions: PARTITIONS,
     cleanup: Cleanup::Compact,
+    message_bytes_max: MIB,
     doc: "The balance of an account after each entry. Written by `ledger`.",
 };
 
@@ -139,8 +156,57 @@ pub const DEAD_LETTERS: TopicSpec = TopicSpec {
     records: &[DeadLetter::NAME],
     partitions: 1,
     cleanup: Cleanup::Retain { days: 90 },
+    // The largest record of any topic, and what is told of it.
+    message_bytes_max: 2 * MIB,
     doc: "Records that could not be decoded or that a state machine refused, with reason and coordinates.",
 };
+
+/// The registry's entries.
+pub const REGISTRY: TopicSpec = TopicSpec {
+    number: 10,
+    name: "registry",
+    key: "section/id",
+    records: &[RegistryEntryChanged::NAME, RegistrySealed::NAME],
+    partitions: 1,
+    cleanup: Cleanup::Compact,
+    message_bytes_max: MIB,
+    doc: "The registry, entry by entry; a tombstone removes one. The record `sealed` ends each change: only what it was made over is a registry. Holds signing secrets: nobody but the service may read it. Read by every edge and by `orders` and `clicks`. The embedded log has the registry file instead.",
+};
+
+/// The rows of `orders`.
+pub const ORDERS_CHANGELOG: TopicSpec = changelog(
+    11,
+    "orders-changelog",
+    "The rows of `orders`, as bytes; a tombstone deletes one. Written and read by `orders`. The embedded log keeps changes in its frames instead.",
+);
+
+/// The rows of `clicks`.
+pub const CLICKS_CHANGELOG: TopicSpec = changelog(
+    12,
+    "clicks-changelog",
+    "The rows of `clicks`, as bytes; a tombstone deletes one. Written and read by `clicks`. The embedded log keeps changes in its frames instead.",
+);
+
+/// The rows of `ledger`.
+pub const LEDGER_CHANGELOG: TopicSpec = changelog(
+    13,
+    "ledger-changelog",
+    "The rows of `ledger`, as bytes; a tombstone deletes one. Written and read by `ledger`. The embedded log keeps changes in its frames instead.",
+);
+
+/// A changelog has the partitions of what its processor reads: a row is in the partition of the key it was made of.
+const fn changelog(number: u16, name: &'static str, doc: &'static str) -> TopicSpec {
+    TopicSpec {
+        number,
+        name,
+        key: ROW_KEY,
+        records: &[],
+        partitions: PARTITIONS,
+        cleanup: Cleanup::Compact,
+        message_bytes_max: MIB,
+        doc,
+    }
+}
 
 /// Every topic, by number.
 pub const CATALOGUE: &[TopicSpec] = &[
@@ -153,6 +219,10 @@ pub const CATALOGUE: &[TopicSpec] = &[
     LEDGER_ENTRIES,
     BALANCES,
     DEAD_LETTERS,
+    REGISTRY,
+    ORDERS_CHANGELOG,
+    CLICKS_CHANGELOG,
+    LEDGER_CHANGELOG,
 ];
 
 #[cfg(test)]

@@ -7,13 +7,21 @@ use std::time::Duration;
 use crate::records::ClickRecorded;
 use crate::{Currency, Timestamp};
 
+pub use self::difference::{Difference, EntryChange};
+pub use self::entries::Entries;
+pub use self::entry::{Definition, EntryKey, EntryKeyError, EntryKind};
 pub use self::faults::{Collector, Fault, Faults, shown};
 pub use self::file::FILE_BYTES_MAX;
+pub use self::fold::{Fold, FoldError, Folded, SEALED_KEY};
 pub use self::rules::{Bounds, Payment, Rule, RuleBook, RuleScope};
 
 mod demo;
+mod difference;
+mod entries;
+mod entry;
 mod faults;
 mod file;
+mod fold;
 mod rules;
 
 /// Everything registered, checked as a whole: every reference in it resolves.

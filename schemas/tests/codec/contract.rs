@@ -21,6 +21,8 @@ abd2480f58ec2f6e ClickMatched
 fa405235a85fd406 LedgerEntry
 afb4021ef453674e BalanceChanged
 4f5ba33369e022e8 DeadLetter
+9aa70adafeb06f22 RegistryEntryChanged
+efe6d43fb2b11716 RegistrySealed
 9ad768fcd9c6eb43 OrderState
 fc77875bd86ca5ee AccountState
 ";
@@ -40,7 +42,7 @@ fn schemas_change_on_purpose() {
 fn every_topics_records_have_a_schema() {
     let names: Vec<&str> = cases().iter().map(|case| case.name).collect();
     for topic in CATALOGUE {
-        assert!(!topic.records.is_empty(), "{}", topic.name);
+        assert_eq!(topic.records.is_empty(), topic.name.ends_with("-changelog"), "{}", topic.name);
         for record in topic.records {
             assert!(names.contains(record), "{record} of {}", topic.name);
         }

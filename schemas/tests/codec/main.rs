@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use schemas::codec::{HEADER_BYTES, is};
 use schemas::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
-    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported,
+    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed,
 };
 use schemas::state::{AccountState, OrderState};
 use schemas::{AvroRecord, DecodeError, decode, encode};
@@ -102,6 +102,8 @@ fn cases() -> Vec<Case> {
         case::<LedgerEntry>(),
         case::<BalanceChanged>(),
         case::<DeadLetter>(),
+        case::<RegistryEntryChanged>(),
+        case::<RegistrySealed>(),
         case::<OrderState>(),
         case::<AccountState>(),
     ]

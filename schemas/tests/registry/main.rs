@@ -8,7 +8,9 @@ use schemas::registry::{
 };
 use schemas::{Currency, Rate, Timestamp};
 
+mod entries;
 mod faults;
+mod fold;
 mod limits;
 mod rule_faults;
 

@@ -108,13 +108,9 @@ impl<'a> Fields<'a> {
     pub(super) fn text(&self, field: &'static str) -> Option<Text<'a>> {
         let value = self.table.get(field)?;
         let at = value.span().start;
-        let text = match value.get_ref() {
-            DeValue::String(text) => Cow::Borrowed(text.as_ref()),
-            DeValue::Datetime(instant) => Cow::Owned(instant.to_string()),
-            other => {
-                self.wrong_type(field, value, other, "a text in quotes");
-                return None;
-            }
+        let Some(text) = text_of(value.get_ref()) else {
+            self.wrong_type(field, value, value.get_ref(), "a text in quotes");
+            return None;
         };
         Some(Text { field, value: text, at })
     }
@@ -199,6 +195,15 @@ impl<'a> Fields<'a> {
         };
         let message = format!("{}.{field} is {kind}, must be {expected}", self.section.name);
         self.collector.add(value.span().start, message);
+    }
+}
+
+/// The text that a value is read as: a bare TOML date and time is taken as its text.
+pub(super) fn text_of<'a>(value: &'a DeValue<'_>) -> Option<Cow<'a, str>> {
+    match value {
+        DeValue::String(text) => Some(Cow::Borrowed(text.as_ref())),
+        DeValue::Datetime(instant) => Some(Cow::Owned(instant.to_string())),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Array(_) | DeValue::Table(_) => None,
     }
 }
 

@@ -8,8 +8,9 @@ use toml::de::DeTable;
 
 use self::fields::{Document, Ids, Section};
 use super::faults::Collector;
-use super::{Faults, Registry};
+use super::{Definition, EntryKey, Faults, Registry};
 
+mod canonical;
 mod destination;
 mod entries;
 mod fields;
@@ -61,24 +62,43 @@ impl Registry {
     /// All faults of the file, each with its line: what is no TOML, or else every field that is unknown, missing,
     /// of a wrong type or out of its range, every id given twice, and every reference to an id that there is not.
     pub fn parse(text: &str) -> Result<Registry, Faults> {
-        let collector = Collector::new(text);
-        if text.len() > FILE_BYTES_MAX {
-            collector.add(0, format!("the file has {} bytes, must have at most {FILE_BYTES_MAX}", text.len()));
-            return collector.finish(None);
-        }
-        let (document, errors) = DeTable::parse_recoverable(text);
-        let registry = if errors.is_empty() {
-            Some(read(document.get_ref(), &collector))
-        } else {
-            for error in errors {
-                // Only the message: the error's own Display quotes the line, which may hold a secret.
-                let at = error.span().map_or(text.len(), |span| span.start);
-                collector.add(at, format!("must be valid TOML: {}", error.message().escape_debug()));
-            }
-            None
-        };
-        collector.finish(registry)
+        parse(text, |_| ()).map(|(registry, ())| registry)
     }
+}
+
+/// A registry, and the entries of its file. Their text, too, is at most [`FILE_BYTES_MAX`] bytes, so that the entries
+/// together are read as a file again.
+pub(super) fn parse_and_split(text: &str) -> Result<(Registry, Vec<(EntryKey, Definition)>), Faults> {
+    let (registry, entries) = parse(text, canonical::split)?;
+    let bytes: usize = entries.iter().map(|(_, definition)| definition.expose().len()).sum();
+    if bytes > FILE_BYTES_MAX {
+        let collector = Collector::new(text);
+        collector.add(0, format!("the file's entries have {bytes} bytes, must have at most {FILE_BYTES_MAX}"));
+        return collector.finish(None);
+    }
+    Ok((registry, entries))
+}
+
+/// Reads a file, and of one without faults also what `also` takes from its document.
+fn parse<T>(text: &str, also: impl FnOnce(&DeTable<'_>) -> T) -> Result<(Registry, T), Faults> {
+    let collector = Collector::new(text);
+    if text.len() > FILE_BYTES_MAX {
+        collector.add(0, format!("the file has {} bytes, must have at most {FILE_BYTES_MAX}", text.len()));
+        return collector.finish(None);
+    }
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let registry = if errors.is_empty() {
+        Some(read(document.get_ref(), &collector))
+    } else {
+        for error in errors {
+            // Only the message: the error's own Display quotes the line, which may hold a secret.
+            let at = error.span().map_or(text.len(), |span| span.start);
+            collector.add(at, format!("must be valid TOML: {}", error.message().escape_debug()));
+        }
+        None
+    };
+    let registry = collector.finish(registry)?;
+    Ok((registry, also(document.get_ref())))
 }
 
 /// The ids of all sections so far, for references to them.
