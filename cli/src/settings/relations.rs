@@ -14,7 +14,13 @@ use crate::error::CliError;
 pub(super) fn check(settings: &Settings, faults: &mut FaultList<'_>) {
     let durations = [
         ("ingest.request_deadline", "ingest.ack_deadline", "", 1, "a report waits for the log that long"),
-        ("ingest.delivery_timeout", "ingest.linger", "twice ", 2, "most of it is for the sending"),
+        (
+            "ingest.delivery_timeout",
+            "ingest.ack_deadline",
+            "",
+            1,
+            "whoever waits that long may still be told of success",
+        ),
         ("processors.transaction_timeout", "processors.commit_interval", "twice ", 2, "a step must end well within it"),
     ];
     for (longer, shorter, times, factor, why) in durations {

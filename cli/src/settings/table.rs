@@ -9,6 +9,8 @@ pub(crate) enum Kind {
     Bytes(&'static str, &'static str),
     /// A whole number from the least to the most.
     Count(u64, u64),
+    /// One of these words.
+    Choice(&'static [&'static str]),
     /// An IP address and a port.
     Address,
     /// A file or a folder.
@@ -176,7 +178,7 @@ pub(crate) const TABLE: &[Setting] = &[
     .decides(&["queue.buffering.max.messages"]),
     setting(
         "ingest.queue_bytes_max",
-        Kind::Bytes("1MiB", "2047MiB"),
+        Kind::Bytes("1MiB", "16GiB"),
         "64MiB",
         "Most bytes of keys and values waiting to be written to Kafka; then reports are refused with 503.",
     )
@@ -184,13 +186,20 @@ pub(crate) const TABLE: &[Setting] = &[
     setting(
         "ingest.linger",
         Kind::Duration("0ms", "1s"),
-        "5ms",
+        "2ms",
         "How long a message waits for others to be sent with it: part of every report's latency.",
     )
     .decides(&["linger.ms", "queue.buffering.max.ms"]),
     setting(
+        "ingest.compression",
+        Kind::Choice(&["none", "lz4", "snappy", "gzip"]),
+        "lz4",
+        "How batches of messages are compressed; `none` is cheapest where the brokers are on the same machine.",
+    )
+    .decides(&["compression.type", "compression.codec"]),
+    setting(
         "ingest.delivery_timeout",
-        Kind::Duration("1s", "5m"),
+        Kind::Duration("2s", "15m"),
         "30s",
         "How long Kafka is tried for one message before it counts as failed; its report keeps its place in flight until then.",
     )

@@ -56,7 +56,7 @@ fn the_environment_comes_before_the_file_and_the_file_before_defaults() {
         "kafka.client.sasl.password (hidden) CONVERSIONS_KAFKA_CLIENT_SASL_PASSWORD",
         "ingest.in_flight_max \"10\" line 7",
         "ingest.queue_bytes_max \"4MiB\" line 8",
-        "ingest.linger \"5ms\" default",
+        "ingest.linger \"2ms\" default",
         "processors.instance \"edge-1\" default",
     ] {
         assert!(lines.iter().any(|line| line == expected), "{expected} is not in\n{}", lines.join("\n"));
@@ -98,12 +98,12 @@ fn what_does_not_fit_together_is_told() {
                 [processors]\ntransaction_timeout = \"1s\"\ncommit_interval = \"600ms\"\n";
     check_faults(
         text,
-        &[("CONVERSIONS_INGEST_LINGER", "1s"), ("CONVERSIONS_INGEST_DELIVERY_TIMEOUT", "1s")],
+        &[("CONVERSIONS_INGEST_DELIVERY_TIMEOUT", "2s")],
         &[
             "line 2: topics.min_insync_replicas 3 must be at most topics.replication_factor, which is 2: ",
             "line 5: ingest.request_deadline 10s must be at least ingest.ack_deadline, which is 11s: ",
             "line 7: processors.transaction_timeout 1s must be at least twice processors.commit_interval, which is 600ms",
-            "CONVERSIONS_INGEST_DELIVERY_TIMEOUT: ingest.delivery_timeout 1s must be at least twice ingest.linger",
+            "CONVERSIONS_INGEST_DELIVERY_TIMEOUT: ingest.delivery_timeout 2s must be at least ingest.ack_deadline, ",
         ],
     );
 }
@@ -161,14 +161,14 @@ fn the_edges_ranges_are_the_tables() {
         let fitting = |value: &str| {
             let ack = if field == "ack_deadline" { "" } else { "ack_deadline = \"100ms\"\n" };
             let request = if field == "request_deadline" { "" } else { "request_deadline = \"5m\"\n" };
-            format!("[ingest]\n{field} = {value}\n{ack}{request}")
+            format!("[ingest]\n{field} = {value}\n{ack}{request}delivery_timeout = \"5m\"\n")
         };
         let (ends, beyond): ([String; 2], Vec<String>) = match setting.kind {
             Kind::Count(min, max) => {
                 ([min.to_string(), max.to_string()], vec![(min - 1).to_string(), (max + 1).to_string()])
             }
             Kind::Duration(min, max) | Kind::Bytes(min, max) => ([format!("{min:?}"), format!("{max:?}")], Vec::new()),
-            Kind::Address | Kind::Path | Kind::Brokers | Kind::Name | Kind::Prefix => continue,
+            Kind::Choice(_) | Kind::Address | Kind::Path | Kind::Brokers | Kind::Name | Kind::Prefix => continue,
         };
         for end in ends {
             let settings = parse(&fitting(&end), &[]).unwrap_or_else(|faults| panic!("{field} {end}: {faults}"));

@@ -104,6 +104,7 @@ impl Kind {
                 .map(|millis| Value::Duration(Duration::from_millis(millis))),
             Kind::Bytes(min, max) => ranged(with_unit(text, BYTES), bounds(min, max, BYTES)).map(Value::Bytes),
             Kind::Count(min, max) => ranged(text.parse().ok(), *min..=*max).map(Value::Count),
+            Kind::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
             Kind::Address => text.parse().ok().map(Value::Address),
             Kind::Path => (!text.is_empty()).then(|| Value::Path(PathBuf::from(text))),
             Kind::Brokers => {
@@ -124,6 +125,7 @@ impl Kind {
                 format!("bytes from {min} to {max}: a whole number, alone or with one of the units KiB, MiB, GiB")
             }
             Kind::Count(min, max) => format!("a whole number from {min} to {max}"),
+            Kind::Choice(words) => format!("one of {}", words.join(", ")),
             Kind::Address => "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned(),
             Kind::Path => "a path".to_owned(),
             Kind::Brokers => "host:port, several with commas, such as kafka-1:9092,kafka-2:9092".to_owned(),
@@ -178,6 +180,8 @@ mod tests {
         for text in ["0", "65", "1.0", "one", ""] {
             check(Kind::Count(1, 64), text, None);
         }
+        check(Kind::Choice(&["none", "lz4"]), "lz4", Some("lz4"));
+        check(Kind::Choice(&["none", "lz4"]), "LZ4", None);
         check(Kind::Address, "[::1]:80", Some("[::1]:80"));
         check(Kind::Address, "localhost:80", None);
         check(Kind::Brokers, "kafka-1:9092, 10.0.0.1:9093,[::1]:9094", Some("kafka-1:9092, 10.0.0.1:9093,[::1]:9094"));
