@@ -14,7 +14,8 @@ cargo xtask <command>
 
   lint         formatting, clippy, documentation, and dependencies where cargo-deny is installed; warnings are errors
   test [ARGS]  all tests; ARGS go to `cargo test`
-  ci           what a change must pass: tidy checks, lint, test
+  prepare      installs what the tests need and the machine lacks: packages with apt, Kafka, Python clients
+  ci           what a change must pass: tidy checks, prepare, lint, test
 ";
 
 /// A chore that did not pass, as one sentence.
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let outcome = match (command.as_deref(), rest.as_slice()) {
         (Some("lint"), []) => lint(),
         (Some("test"), rest) => test(rest),
+        (Some("prepare"), []) => prepare(),
         (Some("ci"), []) => ci(),
         (Some("help" | "--help" | "-h"), _) => {
             say(USAGE.trim_end());
@@ -52,6 +54,7 @@ fn ci() -> Result<(), Failure> {
     if !faults.is_empty() {
         return Err(format!("not tidy:\n  {}", faults.join("\n  ")));
     }
+    prepare()?;
     lint()?;
     // Last, so that the test runner's closing lines close the output.
     test(&[])
@@ -73,13 +76,21 @@ fn test(args: &[String]) -> Result<(), Failure> {
     cargo(&["test", "--workspace"].into_iter().chain(args).collect::<Vec<_>>(), &[])
 }
 
-/// Runs cargo at the root of the repository, with its output going where ours goes.
+/// Before the tests, which would wait for downloads and fail one by one for want of a program.
+fn prepare() -> Result<(), Failure> {
+    run(&mut Command::new(root().join(".ci/prepare")), ".ci/prepare")
+}
+
+/// Runs cargo at the root of the repository.
 fn cargo(args: &[&str], environment: &[(&str, &str)]) -> Result<(), Failure> {
-    let line = format!("cargo {}", args.join(" "));
-    say(&format!("xtask: {line}"));
     let mut command = Command::new(cargo_path());
-    let status = command.args(args).envs(environment.iter().copied()).current_dir(root()).status();
-    match status {
+    run(command.args(args).envs(environment.iter().copied()).current_dir(root()), &format!("cargo {}", args.join(" ")))
+}
+
+/// Runs a command, with its output going where ours goes.
+fn run(command: &mut Command, line: &str) -> Result<(), Failure> {
+    say(&format!("xtask: {line}"));
+    match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("`{line}` did not pass ({status})")),
         Err(error) => Err(format!("`{line}` cannot be run: {error}")),

@@ -1,0 +1,191 @@
+//! Kafka clusters by `docker/local/kafka`.
+
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use crate::ports::Slot;
+use crate::script;
+
+const SESSION: &str = "KAFKA_LOCAL_SESSION_MS";
+/// Lines of each node's log that a failed test shows.
+const LOG_LINES: usize = 15;
+
+/// How many brokers a cluster has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brokers {
+    /// One: replication 1.
+    One,
+    /// Three: replication 3, of which 2 must be in sync, so that one may be away.
+    Three,
+}
+
+/// A cluster of real brokers, empty at the start, on ports of its own. Nodes are numbered from 1.
+///
+/// When it is dropped its nodes are killed and their data is removed. If the test process is killed, a watchdog does the
+/// same within a second.
+#[derive(Debug)]
+pub struct Kafka {
+    slot: Slot,
+    folder: PathBuf,
+    brokers: Brokers,
+    bootstrap: String,
+}
+
+impl Kafka {
+    /// Starts a cluster, and waits until each node answers: about 3 s for one, 8 s for three.
+    ///
+    /// # Panics
+    /// If it does not start; the message has the script's output, the ends of the nodes' logs included.
+    #[must_use]
+    pub fn start(brokers: Brokers) -> Kafka {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let name = format!("kafka-{}-{}", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
+        let folder = script::root().join("target/testkit").join(name);
+        let mut kafka = Kafka { slot: Slot::take(), folder, brokers, bootstrap: String::new() };
+        let count = match brokers {
+            Brokers::One => "1",
+            Brokers::Three => "3",
+        };
+        kafka.run(&["start", "--clean", "--brokers", count, "--owner", &process::id().to_string()]);
+        kafka.bootstrap = kafka.run(&["bootstrap"]).trim_end().to_owned();
+        kafka
+    }
+
+    /// One broker for all tests of this process that disturb nobody: it is started by the first that asks. Each test
+    /// names its topics and groups with a [`Kafka::unique_prefix`] of its own.
+    ///
+    /// # Panics
+    /// As [`Kafka::start`].
+    #[must_use]
+    pub fn shared() -> &'static Kafka {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        SHARED.get_or_init(|| Kafka::start(Brokers::One))
+    }
+
+    /// A prefix that no other caller in this process gets, of letters that a topic's name may have.
+    #[must_use]
+    pub fn unique_prefix() -> String {
+        static GIVEN: AtomicU32 = AtomicU32::new(0);
+        format!("t{}-", GIVEN.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The value of `bootstrap.servers`.
+    #[must_use]
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// The folder of the cluster: configuration, data and log of node `i` are in `node-i`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Kills a node with SIGKILL: its data is what a crash leaves. Nothing happens if it is down.
+    ///
+    /// # Panics
+    /// If there is no such node.
+    pub fn kill(&self, node: u32) {
+        self.run(&["kill", &node.to_string()]);
+    }
+
+    /// Stops a node in good order, which hands its leaderships over first.
+    ///
+    /// # Panics
+    /// As [`Kafka::kill`].
+    pub fn stop(&self, node: u32) {
+        self.run(&["stop", &node.to_string()]);
+    }
+
+    /// Starts a node that is down, with its data, and waits until it answers. A killed one comes back only when its
+    /// session has run out. Of three nodes one other must be up, since two elect the controller.
+    ///
+    /// # Panics
+    /// If it does not start, with the end of its log.
+    pub fn start_node(&self, node: u32) {
+        self.run(&["start", "--owner", &process::id().to_string(), &node.to_string()]);
+    }
+
+    /// Starts every node that is down, all at once.
+    ///
+    /// # Panics
+    /// As [`Kafka::start_node`].
+    pub fn start_all(&self) {
+        self.run(&["start", "--owner", &process::id().to_string()]);
+    }
+
+    /// Freezes a node (SIGSTOP): its connections stay open, and nothing answers.
+    ///
+    /// # Panics
+    /// If the node is down, or there is none such.
+    pub fn stall(&self, node: u32) {
+        self.run(&["stall", &node.to_string()]);
+    }
+
+    /// Lets a stalled node go on.
+    ///
+    /// # Panics
+    /// As [`Kafka::stall`].
+    pub fn resume(&self, node: u32) {
+        self.run(&["resume", &node.to_string()]);
+    }
+
+    /// Runs Kafka's own topic command, as in `topics(&["--create", "--topic", "a", "--partitions", "4"])`; returns what
+    /// it prints. It takes a second or two: an admin client is quicker.
+    ///
+    /// # Panics
+    /// If the command fails.
+    pub fn topics(&self, arguments: &[&str]) -> String {
+        self.run(&[&["topics"], arguments].concat())
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        script::output(self.command().args(arguments)).unwrap_or_else(|message| panic!("{message}"))
+    }
+
+    /// The last lines of each node's log.
+    fn log_ends(&self) -> String {
+        let mut ends = String::new();
+        for node in 1..=3 {
+            let Ok(log) = fs::read(self.folder.join(format!("node-{node}/log"))) else { continue };
+            let log = String::from_utf8_lossy(&log);
+            let lines: Vec<&str> = log.lines().collect();
+            let end = &lines[lines.len().saturating_sub(LOG_LINES)..];
+            ends.push_str(&format!("testkit: node {node}'s log ends:\n{}\n", end.join("\n")));
+        }
+        ends
+    }
+
+    fn command(&self) -> Command {
+        let mut command = script::command("kafka");
+        command.env("KAFKA_LOCAL_DIR", &self.folder);
+        command.env("KAFKA_LOCAL_PORT", self.slot.nodes().to_string());
+        command.env("KAFKA_LOCAL_CONTROLLER_PORT", self.slot.controllers().to_string());
+        // Three brokers on few cores miss heartbeats while other things are built, and would be fenced alive.
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        if self.brokers == Brokers::Three && cores < 4 && env::var_os(SESSION).is_none() {
+            command.env(SESSION, "6000");
+        }
+        command
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        // The log goes with the folder, and it is what tells why a test failed.
+        let logs = if thread::panicking() { self.log_ends() } else { String::new() };
+        let cleaned = script::output(self.command().arg("clean"));
+        let mut stderr = io::stderr().lock();
+        let _ = stderr.write_all(logs.as_bytes());
+        // A panic here would abort the process and hide the test's own.
+        if let Err(message) = cleaned {
+            let _ = writeln!(stderr, "testkit: the brokers may still run: {message}");
+        }
+    }
+}

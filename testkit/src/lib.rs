@@ -1,0 +1,15 @@
+//! What tests need besides the code they test: a real Kafka and a Python with clients of Kafka and Avro, each started by
+//! the project's own scripts in `docker/local/`, without Docker.
+//!
+//! Everything here panics with what to do about it, as a test wants.
+//!
+//! **Architecture Invariant:** tests only, and no crate of ours is used here. What is started listens on 127.0.0.1, on
+//! ports that no other test has, and is gone once the test process is, however that ended.
+
+mod kafka;
+mod ports;
+mod python;
+mod script;
+
+pub use kafka::{Brokers, Kafka};
+pub use python::python;

@@ -1,0 +1,5 @@
+//! The kit against the servers it starts.
+
+mod compose;
+mod kafka;
+mod python;
