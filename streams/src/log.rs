@@ -220,6 +220,15 @@ pub enum LogError {
         /// The bound.
         bytes_max: usize,
     },
+    /// Kafka, or its client, refused or failed. What the client tried again by itself is not here.
+    #[error("{context}: {source}")]
+    Kafka {
+        /// What was being done, and what to do where that is known.
+        context: String,
+        /// The client's error.
+        #[source]
+        source: rdkafka::error::KafkaError,
+    },
     /// The log is shutting down.
     #[error("the log is closed")]
     Closed,

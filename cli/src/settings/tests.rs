@@ -123,7 +123,7 @@ fn client_settings_are_checked_and_secrets_never_shown() {
             "line 5: kafka.client.socket.timeout.ms \"1\" is refused by the Kafka client: ",
             "line 6: kafka.client.sasl.jaas.config (hidden) is refused by the Kafka client: the name is unknown",
             "line 7: kafka.client.sasl.password must be a text in quotes",
-            "line 8: kafka.client.log_level \"7\" is refused by the Kafka client: there is no such setting",
+            "line 8: kafka.client.log_level \"7\" cannot be given: an option of the program decides it",
             "line 9: kafka.client.sasl.mechanism \"plain\" is refused by the Kafka client: must be PLAIN, SCRAM-SHA-256",
         ],
     );

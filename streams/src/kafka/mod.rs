@@ -3,13 +3,33 @@
 //! **Architecture Invariant:** whoever reads reads what is committed, and whoever writes for a processor writes in a
 //! transaction. No setting that this rests on can be changed from outside: see [`Connection::set`].
 
+mod admin;
+mod errors;
+mod partition;
+mod publisher;
+mod reader;
+mod record;
+mod stats;
+mod watch;
+mod write;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
 use crate::log::Topic;
+
+pub use admin::{Admin, TopicDescription, TopicWanted, contradictions};
+pub use partition::partition;
+pub use publisher::{Compression, KafkaPublisher, OpenError, OptionError, PublisherOptions};
+pub use reader::KafkaReader;
+pub use record::RecordReader;
+pub use stats::{BrokerStats, KafkaStats, PartitionStats};
+pub use watch::Watch;
+pub use write::{Upsert, write_atomically};
 
 /// Where a Kafka cluster is and how it is spoken to.
 #[derive(Clone)]
@@ -23,6 +43,7 @@ const FIXED: &[&str] = &[
     "acks",
     "auto.offset.reset",
     "client.id",
+    "delivery.timeout.ms",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.gapless.guarantee",
@@ -42,6 +63,19 @@ const FIXED: &[&str] = &[
     "transactional.id",
 ];
 
+/// Settings of librdkafka that are options of the clients here, under these names and their others.
+const OPTIONS: &[&str] = &[
+    "compression.codec",
+    "compression.type",
+    "linger.ms",
+    "log_level",
+    "message.max.bytes",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.ms",
+    "statistics.interval.ms",
+];
+
 /// Parts of the names of settings whose values may be, or hold, secrets.
 const SECRET: &[&str] = &["assertion", "config", "key", "password", "pem", "secret", "token"];
 
@@ -51,6 +85,9 @@ pub enum SettingError {
     /// It is not for others to decide.
     #[error("cannot be given: exactly-once rests on it, so the program sets it itself")]
     Fixed,
+    /// An option of a client here stands for it.
+    #[error("cannot be given: an option of the program decides it, or the program itself")]
+    Option,
     /// The client knows no such setting, or does not take this value.
     #[error("is refused by the Kafka client: {0}")]
     Refused(String),
@@ -77,10 +114,13 @@ impl Connection {
     /// Passes a setting on to librdkafka, such as those of TLS and SASL.
     ///
     /// # Errors
-    /// The setting is one that correctness rests on, or the client does not take it.
+    /// The setting is one that correctness rests on or that an option here stands for, or the client does not take it.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
         if FIXED.contains(&name) {
             return Err(SettingError::Fixed);
+        }
+        if OPTIONS.contains(&name) {
+            return Err(SettingError::Option);
         }
         if name.contains('_') {
             // What has an underscore is a pointer to a callback, or made from the log filter.
@@ -107,9 +147,13 @@ impl Connection {
     pub(crate) fn client(&self, client_id: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("client.id", self.name(client_id));
+        // Which lines are kept is for the filter of the process, not for the client to decide.
+        config.set_log_level(RDKafkaLogLevel::Info);
         // A broker that comes back is found within half a second instead of ten.
         config.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "500");
-        self.client.iter().for_each(|(name, value)| drop(config.set(name, value)));
+        for (name, value) in &self.client {
+            config.set(name, value);
+        }
         config
     }
 }

@@ -1,0 +1,175 @@
+//! What a client of librdkafka says while it works: statistics, errors and log lines.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientContext, Statistics};
+
+use super::stats::KafkaStats;
+
+/// Between two statistics of a client, in milliseconds.
+const STATISTICS_INTERVAL_MS: &str = "1000";
+
+/// A line that says the same is logged again after this long, with how often it was left out.
+const REPEAT: Duration = Duration::from_secs(30);
+
+/// Lines that are remembered.
+const LINES_MAX: usize = 64;
+
+/// Listens to one client. A context hands on to it what it is told.
+#[derive(Debug)]
+pub struct Watch {
+    client: String,
+    stats: Mutex<Arc<KafkaStats>>,
+    lines: Mutex<Lines>,
+    fatal: OnceLock<String>,
+}
+
+impl Watch {
+    /// Listens to a client that log lines call `client`, and asks for its statistics.
+    pub(crate) fn new(client: &str, config: &mut ClientConfig) -> Arc<Watch> {
+        config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
+        Arc::new(Watch {
+            client: client.to_owned(),
+            stats: Mutex::default(),
+            lines: Mutex::default(),
+            fatal: OnceLock::new(),
+        })
+    }
+
+    /// The last statistics; all zero before the first, which come after a second.
+    #[must_use]
+    pub fn stats(&self) -> Arc<KafkaStats> {
+        Arc::clone(&self.stats.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why the client can do nothing more, if so: it has to be made anew.
+    #[must_use]
+    pub fn fatal(&self) -> Option<&str> {
+        self.fatal.get().map(String::as_str)
+    }
+
+    /// For [`ClientContext::stats`].
+    pub(crate) fn take_stats(&self, statistics: &Statistics) {
+        let stats = Arc::new(KafkaStats::from(statistics));
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    }
+
+    /// For [`ClientContext::error`].
+    pub(crate) fn take_error(&self, error: &KafkaError, reason: &str) {
+        let line = format!("{error}: {reason}");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            if self.fatal.set(line.clone()).is_ok() {
+                tracing::error!(client = self.client, "kafka: {line}");
+            }
+        } else if let Some(left_out) = self.admit(&line) {
+            tracing::warn!(client = self.client, left_out, "kafka: {line}");
+        }
+    }
+
+    /// For [`ClientContext::log`]. What librdkafka calls an error is a lost connection for the most part, which it
+    /// makes anew by itself.
+    pub(crate) fn take_line(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        let line = format!("{facility}: {line}");
+        let Some(left_out) = self.admit(&line) else { return };
+        let client = &self.client;
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(client, left_out, "kafka: {line}");
+            }
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(client, left_out, "kafka: {line}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(client, left_out, "kafka: {line}"),
+            RDKafkaLogLevel::Debug => tracing::debug!(client, left_out, "kafka: {line}"),
+        }
+    }
+
+    fn admit(&self, line: &str) -> Option<u64> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).admit(line, Instant::now())
+    }
+}
+
+/// A context for clients that need nothing but to be listened to.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched(pub(crate) Arc<Watch>);
+
+impl ClientContext for Watched {
+    fn stats(&self, statistics: Statistics) {
+        self.0.take_stats(&statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.take_error(&error, reason);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.0.take_line(level, facility, line);
+    }
+}
+
+impl ConsumerContext for Watched {}
+
+/// The lines of late, so that a broker that is down for an hour is not told of ten thousand times.
+#[derive(Debug, Default)]
+struct Lines(BTreeMap<String, Line>);
+
+#[derive(Debug)]
+struct Line {
+    logged: Instant,
+    left_out: u64,
+}
+
+impl Lines {
+    /// Whether a line is to be logged, and how many like it were left out before. Lines are alike up to the bracket
+    /// in which librdkafka puts times and counts.
+    fn admit(&mut self, line: &str, now: Instant) -> Option<u64> {
+        let alike = line.split(" (").next().unwrap_or(line);
+        if let Some(known) = self.0.get_mut(alike) {
+            if now.duration_since(known.logged) < REPEAT {
+                known.left_out += 1;
+                return None;
+            }
+            let left_out = known.left_out;
+            *known = Line { logged: now, left_out: 0 };
+            return Some(left_out);
+        }
+        if self.0.len() >= LINES_MAX {
+            self.0.retain(|_, known| now.duration_since(known.logged) < REPEAT);
+        }
+        // As many different lines in half a minute say no more than the first of them.
+        if self.0.len() >= LINES_MAX {
+            return None;
+        }
+        self.0.insert(alike.to_owned(), Line { logged: now, left_out: 0 });
+        Some(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_logged_once_in_a_while_and_counted_meanwhile() {
+        let (mut lines, start) = (Lines::default(), Instant::now());
+        let down = |ms: u32| format!("FAIL: b:9092/1: Connection refused (after {ms}ms in state CONNECT)");
+        assert_eq!(lines.admit(&down(0), start), Some(0));
+        for ms in 1..1_000 {
+            assert_eq!(lines.admit(&down(ms), start + Duration::from_millis(ms.into())), None);
+        }
+        assert_eq!(lines.admit("FAIL: b:9092/2: Connection refused (after 3ms)", start), Some(0), "another broker");
+        assert_eq!(lines.admit(&down(5), start + REPEAT), Some(999));
+        assert_eq!(lines.admit(&down(5), start + REPEAT * 2), Some(0));
+    }
+
+    #[test]
+    fn different_lines_are_bounded_too() {
+        let (mut lines, start) = (Lines::default(), Instant::now());
+        let logged = (0..10_000).filter(|n| lines.admit(&format!("line {n}"), start).is_some()).count();
+        assert_eq!(logged, LINES_MAX);
+        assert_eq!(lines.admit("line 9999", start + REPEAT), Some(0), "the old ones are forgotten");
+    }
+}

@@ -1,0 +1,9 @@
+//! The log on Kafka, against a real broker.
+
+mod admin;
+mod partitions;
+mod publisher;
+mod reader;
+mod records;
+mod support;
+mod write;
