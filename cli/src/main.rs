@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod send;
 mod settings;
+mod topics;
 mod up;
 mod watch;
 
@@ -41,6 +42,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Up(args) => up::run(&args, &runtime()?),
         Command::Send(args) => runtime()?.block_on(send::run(args)),
         Command::Settings(args) => settings::command::run(&args),
+        Command::Topics(args) => topics::run(&args),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),
     }
 }

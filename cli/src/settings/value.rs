@@ -50,6 +50,7 @@ macro_rules! from_value {
 from_value! {
     Duration: Duration => |found: &Duration| Some(*found);
     u64: Bytes | Count => |found: &u64| Some(*found);
+    u16: Bytes | Count => |found: &u64| u16::try_from(*found).ok();
     u32: Bytes | Count => |found: &u64| u32::try_from(*found).ok();
     usize: Bytes | Count => |found: &u64| usize::try_from(*found).ok();
     SocketAddr: Address => |found: &SocketAddr| Some(*found);

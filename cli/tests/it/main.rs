@@ -3,5 +3,6 @@
 mod send;
 mod settings;
 mod support;
+mod topics;
 mod up;
 mod watch;
