@@ -24,6 +24,10 @@ pub(crate) enum Command {
     Up(crate::up::args::UpArgs),
     /// Sign and send one conversion, or a stream of them (one JSON object a line).
     Send(crate::send::SendArgs),
+    /// Print every setting of the commands that run on Kafka: its value and where it comes from.
+    Settings(crate::settings::command::SettingsArgs),
+    /// Show the topics in Kafka, whether each is as it must be, and make those that are missing.
+    Topics(crate::topics::TopicsArgs),
     /// Follow an order: print its timeline as it happens.
     Watch(crate::watch::WatchArgs),
 }

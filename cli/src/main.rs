@@ -7,6 +7,8 @@ mod args;
 mod client;
 mod error;
 mod send;
+mod settings;
+mod topics;
 mod up;
 mod watch;
 
@@ -39,6 +41,8 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Up(args) => up::run(&args, &runtime()?),
         Command::Send(args) => runtime()?.block_on(send::run(args)),
+        Command::Settings(args) => settings::command::run(&args),
+        Command::Topics(args) => topics::run(&args),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),
     }
 }

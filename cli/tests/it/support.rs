@@ -1,6 +1,7 @@
 //! An HTTP server that answers as a test says, and the binary under test.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
@@ -122,7 +123,8 @@ pub(crate) fn conversions(args: &[&str], stdin: &str) -> Output {
 /// The binary with these arguments and an environment that a developer's shell has no part in.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conversions"));
-    for variable in ["CONVERSIONS_SECRET", "CONVERSIONS_TO", "CONVERSIONS_KEY", "RUST_LOG"] {
+    let ours = |name: &OsString| name == "RUST_LOG" || name.to_string_lossy().starts_with("CONVERSIONS_");
+    for (variable, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
         command.env_remove(variable);
     }
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,9 +1,9 @@
-//! What is wrong with a registry file, line by line.
+//! What is wrong with a file that people write, line by line.
 
 use std::cell::{OnceCell, RefCell};
 use std::fmt;
 
-/// One thing that is wrong with a registry file.
+/// One thing that is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The line it is on, from 1.
@@ -18,7 +18,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong with a registry file, by line. Never empty; prints one line a fault.
+/// Everything that is wrong with a file, by line. Never empty; prints one line a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
@@ -44,24 +44,33 @@ impl std::error::Error for Faults {}
 
 /// Gathers faults while a text is read. Shared by all its readers, hence the interior mutability.
 #[derive(Debug)]
-pub(super) struct Collector<'a> {
+pub struct Collector<'a> {
     text: &'a str,
     found: RefCell<Vec<(usize, String)>>,
     line_starts: OnceCell<Vec<usize>>,
 }
 
 impl<'a> Collector<'a> {
-    pub(super) fn new(text: &'a str) -> Collector<'a> {
+    /// Nothing is wrong with `text` yet.
+    #[must_use]
+    pub fn new(text: &'a str) -> Collector<'a> {
         Collector { text, found: RefCell::default(), line_starts: OnceCell::new() }
     }
 
     /// Records a fault at a byte of the text.
-    pub(super) fn add(&self, at: usize, message: String) {
+    pub fn add(&self, at: usize, message: String) {
         self.found.borrow_mut().push((at, message));
     }
 
+    /// Whether no fault was found so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.borrow().is_empty()
+    }
+
     /// The line, from 1, that a byte of the text is on.
-    pub(super) fn line(&self, at: usize) -> usize {
+    #[must_use]
+    pub fn line(&self, at: usize) -> usize {
         let starts = self.line_starts.get_or_init(|| {
             let breaks = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
             std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect()
@@ -70,7 +79,13 @@ impl<'a> Collector<'a> {
     }
 
     /// The value that was read, if no fault was found.
-    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
+    ///
+    /// # Errors
+    /// The faults.
+    ///
+    /// # Panics
+    /// If there is neither a value nor a fault.
+    pub fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
         let mut found = self.found.take();
         match value {
             Some(value) if found.is_empty() => return Ok(value),
@@ -91,7 +106,8 @@ pub(super) const HIDDEN: &str = "(hidden)";
 
 /// A text as a fault shows it: quoted, escaped, cut, and hidden if there may be a secret in it, because a secret is
 /// easily put into another field by mistake and faults end in logs.
-pub(super) fn shown(text: &str) -> String {
+#[must_use]
+pub fn shown(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     if lower.contains("sk_live") || lower.contains("sk_test") {
         return HIDDEN.to_owned();

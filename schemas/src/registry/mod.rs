@@ -10,7 +10,7 @@ use crate::{Currency, Timestamp};
 pub use self::difference::{Difference, EntryChange};
 pub use self::entries::Entries;
 pub use self::entry::{Definition, EntryKey, EntryKeyError, EntryKind};
-pub use self::faults::{Fault, Faults};
+pub use self::faults::{Collector, Fault, Faults, shown};
 pub use self::file::FILE_BYTES_MAX;
 pub use self::fold::{Fold, FoldError, Folded, SEALED_KEY};
 pub use self::rules::{Bounds, Payment, Rule, RuleBook, RuleScope};

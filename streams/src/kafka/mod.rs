@@ -7,6 +7,7 @@ mod admin;
 mod errors;
 mod partition;
 mod publisher;
+mod reach;
 mod reader;
 mod record;
 mod session;
@@ -20,12 +21,14 @@ use std::fmt;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 
 use crate::log::Topic;
 
 pub use admin::{Admin, TopicDescription, TopicWanted, contradictions};
 pub use partition::partition;
 pub use publisher::{Compression, KafkaPublisher, OpenError, OptionError, PublisherOptions};
+pub use reach::ReachError;
 pub use reader::KafkaReader;
 pub use record::RecordReader;
 pub use session::{COMMIT_BUCKETS_MS, KafkaSession, SessionOptions, SessionStats, Work};
@@ -79,14 +82,30 @@ const OPTIONS: &[&str] = &[
     "statistics.interval.ms",
 ];
 
-/// A setting that cannot be passed on.
+/// Parts of the names of settings whose values may be, or hold, secrets.
+const SECRET: &[&str] = &["assertion", "config", "key", "password", "pem", "secret", "token"];
+
+/// Why a setting cannot be passed on. Nothing of it shows the value of a setting that [`is_secret`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the client setting {name} cannot be given: {reason}")]
-pub struct SettingError {
-    /// The setting.
-    pub name: String,
-    /// Why not.
-    pub reason: &'static str,
+pub enum SettingError {
+    /// It is not for others to decide.
+    #[error("cannot be given: exactly-once rests on it, so the program sets it itself")]
+    Fixed,
+    /// An option of a client here stands for it.
+    #[error("cannot be given: an option of the program decides it, or the program itself")]
+    Option,
+    /// The client knows no such setting, or does not take this value.
+    #[error("is refused by the Kafka client: {0}")]
+    Refused(String),
+    /// It needs TLS, or a mechanism that comes with it.
+    #[error("needs TLS, which this program was built without: build it with the feature `tls`")]
+    NeedsTls,
+}
+
+/// Whether the value of a client setting may be a secret, or hold one.
+#[must_use]
+pub fn is_secret(name: &str) -> bool {
+    SECRET.iter().any(|part| name.contains(part))
 }
 
 impl Connection {
@@ -101,16 +120,19 @@ impl Connection {
     /// Passes a setting on to librdkafka, such as those of TLS and SASL.
     ///
     /// # Errors
-    /// The setting is one that correctness rests on, or that an option here stands for.
+    /// The setting is one that correctness rests on or that an option here stands for, or the client does not take it.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
         if FIXED.contains(&name) {
-            let reason = "exactly-once rests on it, so the program sets it itself";
-            return Err(SettingError { name: name.to_owned(), reason });
+            return Err(SettingError::Fixed);
         }
         if OPTIONS.contains(&name) {
-            let reason = "an option of the program decides it, or the program itself";
-            return Err(SettingError { name: name.to_owned(), reason });
+            return Err(SettingError::Option);
         }
+        if name.contains('_') {
+            // What has an underscore is a pointer to a callback, or made from the log filter.
+            return Err(SettingError::Refused("there is no such setting".to_owned()));
+        }
+        client_takes(name, value)?;
         self.client.insert(name.to_owned(), value.to_owned());
         Ok(())
     }
@@ -139,6 +161,34 @@ impl Connection {
             config.set(name, value);
         }
         config
+    }
+}
+
+/// Asks the client whether it takes a setting.
+fn client_takes(name: &str, value: &str) -> Result<(), SettingError> {
+    let has_tls = cfg!(feature = "tls");
+    if matches!(name, "sasl.mechanism" | "sasl.mechanisms") {
+        // Checked by the client only when it begins to connect.
+        return match value {
+            "PLAIN" => Ok(()),
+            "SCRAM-SHA-256" | "SCRAM-SHA-512" | "OAUTHBEARER" if has_tls => Ok(()),
+            "SCRAM-SHA-256" | "SCRAM-SHA-512" | "OAUTHBEARER" => Err(SettingError::NeedsTls),
+            _ => Err(SettingError::Refused(
+                "must be PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, in capitals".to_owned(),
+            )),
+        };
+    }
+    match ClientConfig::new().set(name, value).create_native_config() {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(_, reason, _, _)) if !has_tls && reason.contains("OpenSSL not available") => {
+            Err(SettingError::NeedsTls)
+        }
+        // The reason may quote the value.
+        Err(_) if is_secret(name) => {
+            Err(SettingError::Refused("the name is unknown, or the value not taken".to_owned()))
+        }
+        Err(KafkaError::ClientConfig(_, reason, _, _)) => Err(SettingError::Refused(reason.trim().to_owned())),
+        Err(_) => Err(SettingError::Refused("neither name nor value may have a NUL character".to_owned())),
     }
 }
 

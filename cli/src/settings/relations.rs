@@ -1,0 +1,102 @@
+//! The settings as the crates below take them, and what must hold between one and another.
+
+use std::time::Duration;
+
+use ingest::Config;
+use streams::kafka::Connection;
+
+use super::faults::FaultList;
+use super::value::FromValue;
+use super::{Origin, Settings};
+use crate::error::CliError;
+
+/// Reports what does not fit together, on whichever of the two was given.
+pub(super) fn check(settings: &Settings, faults: &mut FaultList<'_>) {
+    let durations = [
+        ("ingest.request_deadline", "ingest.ack_deadline", "", 1, "a report waits for the log that long"),
+        (
+            "ingest.delivery_timeout",
+            "ingest.ack_deadline",
+            "",
+            1,
+            "whoever waits that long may still be told of success",
+        ),
+        ("processors.transaction_timeout", "processors.commit_interval", "twice ", 2, "a step must end well within it"),
+    ];
+    for (longer, shorter, times, factor, why) in durations {
+        let too_short = |a: &Duration, b: &Duration| *a < *b * factor;
+        relation(settings, faults, (longer, shorter), too_short, &format!("at least {times}{shorter}"), why);
+    }
+    relation(
+        settings,
+        faults,
+        ("topics.min_insync_replicas", "topics.replication_factor"),
+        |least: &u64, all: &u64| least > all,
+        "at most topics.replication_factor",
+        "otherwise nothing can be written",
+    );
+    if faults.is_empty()
+        && let Err(error) = settings.ingest().check()
+    {
+        faults.add(&Origin::Default, format!("ingest.{error}"));
+    }
+}
+
+/// Reports a setting of which something does not hold in relation to another; those that are faulty are passed over.
+fn relation<T: FromValue>(
+    settings: &Settings,
+    faults: &mut FaultList<'_>,
+    (name, other): (&str, &str),
+    is_wrong: impl Fn(&T, &T) -> bool,
+    must_be: &str,
+    why: &str,
+) {
+    let (found, found_other) = (&settings.values[name], &settings.values[other]);
+    let (Some(value), Some(value_other)) = (&found.value, &found_other.value) else { return };
+    let (Some(a), Some(b)) = (T::from_value(value), T::from_value(value_other)) else { return };
+    if is_wrong(&a, &b) {
+        let origin = if found.origin == Origin::Default { &found_other.origin } else { &found.origin };
+        faults.add(origin, format!("{name} {value} must be {must_be}, which is {value_other}: {why}"));
+    }
+}
+
+impl Settings {
+    /// The bounds of the edge.
+    pub(crate) fn ingest(&self) -> Config {
+        Config {
+            body_bytes_max: self.get("ingest.body_bytes_max"),
+            body_deadline: self.get("ingest.body_deadline"),
+            idle_deadline: self.get("ingest.idle_deadline"),
+            request_deadline: self.get("ingest.request_deadline"),
+            ack_deadline: self.get("ingest.ack_deadline"),
+            store_deadline: self.get("ingest.store_deadline"),
+            shutdown_deadline: self.get("ingest.shutdown_deadline"),
+            retry_after: self.get("ingest.retry_after"),
+            in_flight_max: self.get("ingest.in_flight_max"),
+            merchant_share_percent: self.get("ingest.merchant_share_percent"),
+            lane_seats_max: self.get("ingest.lane_seats_max"),
+            connections_max: self.get("ingest.connections_max"),
+            recent_claims_max: self.get("ingest.recent_claims_max"),
+            clicks_in_flight_max: self.get("ingest.clicks_in_flight_max"),
+        }
+    }
+
+    /// How to reach Kafka.
+    ///
+    /// # Errors
+    /// `kafka.bootstrap` is not given.
+    pub(crate) fn connection(&self) -> Result<Connection, CliError> {
+        let bootstrap = self.value("kafka.bootstrap").and_then(String::from_value).ok_or_else(|| {
+            CliError::Usage(
+                "kafka.bootstrap must be given: in the file of --config, or as CONVERSIONS_KAFKA_BOOTSTRAP".to_owned(),
+            )
+        })?;
+        let mut connection = Connection::new(&bootstrap, &self.get::<String>("kafka.prefix"));
+        for (name, found) in &self.client {
+            connection
+                .set(name, &found.value)
+                .map_err(|error| CliError::Usage(format!("kafka.client.{name} {error}")))?;
+        }
+        Ok(connection)
+    }
+}
