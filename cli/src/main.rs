@@ -6,8 +6,11 @@
 mod args;
 mod client;
 mod error;
+mod folder;
 mod send;
+mod serving;
 mod settings;
+mod threads;
 mod topics;
 mod up;
 mod watch;
