@@ -6,6 +6,7 @@
 mod args;
 mod client;
 mod error;
+mod registry;
 mod send;
 mod settings;
 mod topics;
