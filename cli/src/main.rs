@@ -6,9 +6,12 @@
 mod args;
 mod client;
 mod error;
+mod folder;
 mod registry;
 mod send;
+mod serving;
 mod settings;
+mod threads;
 mod topics;
 mod up;
 mod watch;

@@ -51,4 +51,4 @@ pub use config::{Config, ConfigError};
 pub use edge::{Edge, Parts};
 pub use metrics::Metrics;
 pub use readiness::Readiness;
-pub use server::{Drained, serve};
+pub use server::{Drained, serve, serve_status};

@@ -12,6 +12,7 @@ pub struct Readiness(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     phase: Phase,
+    waiting: Vec<String>,
     failures: Vec<String>,
 }
 
@@ -38,6 +39,11 @@ impl Readiness {
         self.advance(Phase::CaughtUp);
     }
 
+    /// What it waits for just now, such as state that is being restored; nothing, and requests may come again.
+    pub fn waiting_for(&self, reasons: Vec<String>) {
+        self.state().waiting = reasons;
+    }
+
     /// It is shutting down: no more requests. There is no way back.
     pub fn draining(&self) {
         self.advance(Phase::Draining);
@@ -60,7 +66,8 @@ impl Readiness {
             Phase::CaughtUp => None,
             Phase::Draining => Some("draining"),
         };
-        phase.map(str::to_owned).into_iter().chain(state.failures.iter().cloned()).collect()
+        let rest = state.waiting.iter().chain(&state.failures).cloned();
+        phase.map(str::to_owned).into_iter().chain(rest).collect()
     }
 
     fn advance(&self, to: Phase) {
@@ -83,6 +90,9 @@ mod tests {
         assert_eq!(readiness.reasons(), ["starting"]);
         readiness.caught_up();
         assert!(readiness.reasons().is_empty());
+        readiness.waiting_for(vec!["orders: restoring 63 %".to_owned()]);
+        assert_eq!(readiness.reasons(), ["orders: restoring 63 %"]);
+        readiness.waiting_for(Vec::new());
         readiness.failed("the disk is full");
         assert_eq!(readiness.reasons(), ["the disk is full"]);
         readiness.draining();

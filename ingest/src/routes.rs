@@ -23,7 +23,7 @@ use crate::places::Place;
 use crate::request::{Context, surround};
 
 mod click;
-mod health;
+pub(crate) mod health;
 mod reading;
 mod reports;
 

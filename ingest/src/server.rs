@@ -11,6 +11,8 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use store::{Claims, ReadModel};
 use streams::Publisher;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,14 +20,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::config::Config;
 use crate::edge::Edge;
-use crate::metrics::Metrics;
 use crate::progress::Progress;
+use crate::readiness::Readiness;
+use crate::routes::health::Status;
 
 /// How long to wait after the system refused to accept a connection, as it does when it is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long a shutdown leaves a connection for the rest of a head that is half there.
 const HEAD_GRACE: Duration = Duration::from_millis(500);
+/// Connections that a process without an edge keeps open: those of probes and of what collects metrics.
+const STATUS_CONNECTIONS_MAX: usize = 64;
 /// Largest head of a request in bytes; the crate's documentation and that of [`crate::Config`] name it.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 
@@ -55,9 +61,42 @@ pub async fn serve<P: Publisher, C: Claims, R: ReadModel>(
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let config = edge.config().clone();
-    let slots = Arc::new(Semaphore::new(config.connections_max));
+    let service = Service::new(edge.router(), config.idle_deadline, edge.0.metrics.connections.clone());
+    let readiness = edge.0.readiness.clone();
+    let connections = accept(listener, config.connections_max, service, readiness, shutdown).await;
+    drain(&edge, connections, Instant::now() + config.shutdown_deadline).await
+}
+
+/// Serves health and metrics alone, with the bounds of an edge, until `shutdown` resolves.
+///
+/// # Panics
+/// As [`serve`].
+pub async fn serve_status(
+    listener: TcpListener,
+    readiness: Readiness,
+    exposition: Arc<Registry>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let config = Config::default();
+    let router = Status { readiness: readiness.clone(), exposition }.router();
+    let service = Service::new(router, config.idle_deadline, Gauge::default());
+    let mut connections = accept(listener, STATUS_CONNECTIONS_MAX, service, readiness, shutdown).await;
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    let _ = timeout_at(Instant::now() + HEAD_GRACE, all_ended).await;
+    connections.shutdown().await;
+}
+
+/// Accepts connections until `shutdown` resolves, tells through readiness that no more should come, and asks those that
+/// are open to end.
+async fn accept(
+    listener: TcpListener,
+    connections_max: usize,
+    service: Service,
+    readiness: Readiness,
+    shutdown: impl Future<Output = ()>,
+) -> JoinSet<()> {
+    let slots = Arc::new(Semaphore::new(connections_max));
     let (stop, stopped) = watch::channel(());
-    let service = Service::new(edge.router(), config.idle_deadline, edge.0.metrics.clone());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -77,10 +116,9 @@ pub async fn serve<P: Publisher, C: Claims, R: ReadModel>(
         // Ended connections are forgotten here, so that the set holds only those open.
         while connections.try_join_next().is_some() {}
     }
-    edge.0.readiness.draining();
-    drop(listener);
+    readiness.draining();
     drop(stop);
-    drain(&edge, connections, Instant::now() + config.shutdown_deadline).await
+    connections
 }
 
 async fn pause_after(error: &io::Error) {
@@ -111,22 +149,23 @@ async fn drain<P, C, R>(edge: &Edge<P, C, R>, mut connections: JoinSet<()>, dead
 struct Service {
     router: TowerToHyperService<Router>,
     http: http1::Builder,
-    metrics: Metrics,
+    /// Those open.
+    connections: Gauge,
     idle_deadline: Duration,
 }
 
 impl Service {
-    fn new(router: Router, idle_deadline: Duration, metrics: Metrics) -> Service {
+    fn new(router: Router, idle_deadline: Duration, connections: Gauge) -> Service {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(idle_deadline);
         // The first bounds a head, and the second what is read ahead of it.
         http.max_header_size(HEAD_BYTES_MAX).max_buf_size(HEAD_BYTES_MAX);
-        Service { router: TowerToHyperService::new(router), http, metrics, idle_deadline }
+        Service { router: TowerToHyperService::new(router), http, connections, idle_deadline }
     }
 
     async fn run(self, stream: TcpStream, slot: OwnedSemaphorePermit, mut stopped: watch::Receiver<()>) {
         let _slot = slot;
-        let _open = Open::new(self.metrics);
+        let _open = Open::new(self.connections);
         // An answer is one small write: waiting for more to send would only delay it.
         let _ = stream.set_nodelay(true);
         let stream = TokioIo::new(Progress::new(stream, self.idle_deadline));
@@ -188,17 +227,17 @@ impl Drop for Turn<'_> {
 }
 
 /// Counts a connection while it is open.
-struct Open(Metrics);
+struct Open(Gauge);
 
 impl Open {
-    fn new(metrics: Metrics) -> Open {
-        metrics.connections.inc();
-        Open(metrics)
+    fn new(connections: Gauge) -> Open {
+        connections.inc();
+        Open(connections)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.connections.dec();
+        self.0.dec();
     }
 }

@@ -8,8 +8,7 @@
 //! ```
 
 use std::fmt::Display;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use streams::store::StateFolder;
 use streams::{LogError, SystemClock};
 
 use crate::error::CliError;
+use crate::folder;
 
 /// Memory for blocks of all state stores together.
 const STATE_CACHE_BYTES: u64 = 64 << 20;
@@ -42,7 +42,7 @@ impl DataFolder {
             |error: &dyn Display| CliError::Failed(format!("cannot open the data in {}: {error}", folder.display()));
         let snapshots = folder.join("snapshots");
         fs::create_dir_all(&snapshots).map_err(|error| cannot(&error))?;
-        let lock = lock(folder)?;
+        let lock = folder::lock(folder, "--data")?;
         let log =
             EmbeddedLog::open(folder.join("log"), Options::default()).map_err(|error| cannot(&explained(error)))?;
         let state = StateFolder::open(&folder.join("state"), STATE_CACHE_BYTES).map_err(|error| cannot(&error))?;
@@ -78,28 +78,4 @@ fn explained(error: LogError) -> String {
         LogError::Io { context, source } => format!("{context}: {source}"),
         other => other.to_string(),
     }
-}
-
-/// Locks the folder for this process. The system lets go of it however the process ends.
-fn lock(folder: &Path) -> Result<File, CliError> {
-    let path = folder.join("LOCK");
-    let cannot = |error: std::io::Error| CliError::Failed(format!("cannot lock {}: {error}", path.display()));
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(cannot)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            let _ = file.read_to_string(&mut owner);
-            return Err(CliError::Failed(format!(
-                "the data in {} is in use by another `conversions up` (process {}): stop it, or give this one a folder of \
-                 its own with --data",
-                folder.display(),
-                owner.trim()
-            )));
-        }
-        Err(TryLockError::Error(error)) => return Err(cannot(error)),
-    }
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(cannot)?;
-    Ok(file)
 }

@@ -8,9 +8,9 @@
 pub(crate) mod args;
 
 mod data;
-mod files;
+pub(crate) mod files;
 mod gauges;
-mod registry;
+pub(crate) mod registry;
 mod workers;
 
 use std::io::{self, Write};
@@ -19,23 +19,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use ingest::{Config, Drained, Edge, Metrics, Parts, Readiness};
+use ingest::{Config, Edge, Metrics, Parts, Readiness};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use schemas::records::ClickRecorded;
 use schemas::registry::Registry;
 use schemas::topics::CLICKS;
 use store::embedded::Loss;
 use streams::{Message, Publisher, SystemClock};
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
 
 use self::args::UpArgs;
 use self::data::DataFolder;
 use self::workers::Workers;
 use crate::error::CliError;
+use crate::serving::{self, End};
 
-/// Connections that the system holds for the edge to accept.
-const BACKLOG: u32 = 1_024;
 /// Clicks of the registry recorded with one sync.
 const CLICKS_PER_SYNC: usize = 1_000;
 
@@ -47,7 +44,7 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
     let connections_max = files::connections_max(Config::default().connections_max)?;
     let socket = {
         let _runtime = runtime.enter();
-        bind(args.listen)?
+        serving::bind(args.listen)?
     };
     let loss = if args.accept_loss { Loss::Accept } else { Loss::Refuse };
     let mut data = DataFolder::open(&args.data, loss)?;
@@ -72,33 +69,14 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
     };
     let edge: LocalEdge = Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))?;
     runtime.block_on(workers.ready()).map_err(|reason| data.failed(&reason))?;
-    let listener = {
+    let (listener, address) = {
         let _runtime = runtime.enter();
-        socket.listen(BACKLOG).map_err(|error| cannot_listen(args.listen, &error))?
+        serving::listen(socket, args.listen)?
     };
-    let address = listener.local_addr().map_err(|error| cannot_listen(args.listen, &error))?;
     readiness.caught_up();
     announce(args, address);
-    let failure = runtime.block_on(serve(listener, edge, &workers, readiness))?;
-    close(data, workers, failure)
-}
-
-/// Takes the address without letting anybody in yet.
-fn bind(address: SocketAddr) -> Result<TcpSocket, CliError> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let bound = socket.and_then(|socket| {
-        // The address may be taken again while connections of the process before are still being closed.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Ok(socket)
-    });
-    bound.map_err(|error| cannot_listen(address, &error))
-}
-
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> CliError {
-    CliError::Failed(format!(
-        "cannot listen on {address} ({error}): stop what listens there, or choose another address with --listen"
-    ))
+    let end = runtime.block_on(serving::serve(listener, edge, &workers.threads, &readiness))?;
+    close(data, workers, end)
 }
 
 /// Records the registry's clicks; those that are known already change nothing.
@@ -124,42 +102,11 @@ fn announce(args: &UpArgs, address: SocketAddr) {
     tracing::info!(%address, %data, "up");
 }
 
-/// Serves until a signal comes or a worker stops; the latter's reason is returned.
-async fn serve(
-    listener: TcpListener,
-    edge: LocalEdge,
-    workers: &Workers,
-    readiness: Readiness,
-) -> Result<Option<String>, CliError> {
-    let cannot = |error: io::Error| CliError::Failed(format!("cannot wait for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    let mut failure = None;
-    let shutdown = async {
-        tokio::select! {
-            _ = interrupt.recv() => tracing::info!("interrupted: shutting down"),
-            _ = terminate.recv() => tracing::info!("terminated: shutting down"),
-            reason = workers.failed() => {
-                tracing::error!(reason, "a worker stopped: shutting down");
-                readiness.failed(reason.as_str());
-                failure = Some(reason);
-            }
-        }
-    };
-    match ingest::serve(listener, edge, shutdown).await {
-        Drained::Completely => {}
-        Drained::Cut { connections, requests } => {
-            tracing::warn!(connections, requests, "the shutdown deadline passed: the senders will retry");
-        }
-    }
-    Ok(failure)
-}
-
-fn close(data: DataFolder, workers: Workers, failure: Option<String>) -> Result<ExitCode, CliError> {
-    workers.stop();
+fn close(data: DataFolder, workers: Workers, end: End) -> Result<ExitCode, CliError> {
+    workers.threads.stop();
     let closed = data.close();
-    match failure {
-        Some(reason) => Err(CliError::Failed(format!("{reason}; start again to go on from what the log holds"))),
-        None => closed.map(|()| ExitCode::SUCCESS),
+    match end {
+        End::Failed(reason) => Err(CliError::Failed(format!("{reason}; start again to go on from what the log holds"))),
+        End::Signalled | End::Retired => closed.map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,12 +1,13 @@
 //! The threads behind the edge: one for each processor, one that feeds the read model, one for retention.
 
-use std::fmt::Display;
-use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::data::DataFolder;
+use crate::error::CliError;
+use crate::threads::Threads;
 use processors::{Clicks, Ledger, Orders};
 use schemas::registry::Registry;
 use store::embedded::{Feeder, STORE_NAME};
@@ -14,10 +15,6 @@ use streams::log::Limits;
 use streams::retention::{self, Keeper};
 use streams::snapshot::FolderStores;
 use streams::{Clock, Driver, Processor, Progress, SystemClock};
-use tokio::sync::Notify;
-
-use super::data::DataFolder;
-use crate::error::CliError;
 
 /// How often retention looks for segments to drop.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
@@ -28,24 +25,8 @@ const STOP_CHECK_EVERY: Duration = Duration::from_millis(100);
 
 /// The running threads.
 pub(super) struct Workers {
-    stop: Arc<AtomicBool>,
-    alarm: Arc<Alarm>,
-    threads: Vec<JoinHandle<()>>,
+    pub(super) threads: Threads,
     pub(super) progress: Vec<(&'static str, Arc<Progress>)>,
-}
-
-/// Rings once a thread has failed.
-#[derive(Default)]
-struct Alarm {
-    reason: Mutex<Option<String>>,
-    rung: Notify,
-}
-
-impl Alarm {
-    fn ring(&self, reason: String) {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
-        self.rung.notify_one();
-    }
 }
 
 impl Workers {
@@ -56,16 +37,15 @@ impl Workers {
         registry: &Arc<Registry>,
         log_retention: Duration,
     ) -> Result<Workers, CliError> {
-        let mut workers =
-            Workers { stop: Arc::default(), alarm: Arc::default(), threads: Vec::new(), progress: Vec::new() };
+        let mut workers = Workers { threads: Threads::default(), progress: Vec::new() };
         let mut keepers: Vec<Box<dyn Keeper>> = vec![Box::new(data.store.clone())];
         keepers.push(workers.processor(data, Orders::new(Arc::clone(registry)))?);
         keepers.push(workers.processor(data, Clicks::new(registry))?);
         keepers.push(workers.processor(data, Ledger)?);
         let mut feeder = feeder;
-        workers.thread(STORE_NAME, move |stop| feeder.run(stop))?;
+        workers.threads.start(STORE_NAME, move |stop| feeder.run(stop))?;
         let log = data.log.clone();
-        workers.thread("retention", move |stop| {
+        workers.threads.start("retention", move |stop| {
             while wait(RETENTION_EVERY, stop) {
                 let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(SystemClock.now_ms()).unwrap_or(0));
                 // Nothing that is needed is gone after a failed round; a full disk is told by the log itself.
@@ -86,29 +66,8 @@ impl Workers {
         let keeper = Box::new(stores.clone());
         let mut driver = Driver::new(processor, session, Box::new(stores), Arc::new(SystemClock), Limits::default());
         self.progress.push((name, driver.progress()));
-        self.thread(name, move |stop| driver.run(stop))?;
+        self.threads.start(name, move |stop| driver.run(stop))?;
         Ok(keeper)
-    }
-
-    fn thread<E: Display>(
-        &mut self,
-        name: &'static str,
-        work: impl FnOnce(&AtomicBool) -> Result<(), E> + Send + 'static,
-    ) -> Result<(), CliError> {
-        let (stop, alarm) = (Arc::clone(&self.stop), Arc::clone(&self.alarm));
-        let body = move || {
-            let ended = panic::catch_unwind(AssertUnwindSafe(|| work(&stop)));
-            match ended {
-                Ok(Ok(())) if stop.load(Ordering::Acquire) => {}
-                Ok(Ok(())) => alarm.ring(format!("{name} ended by itself")),
-                Ok(Err(error)) => alarm.ring(format!("{name}: {error}")),
-                // What it held is not used again: the process ends, and the next one begins from the log.
-                Err(_) => alarm.ring(format!("{name} panicked")),
-            }
-        };
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
-        self.threads.push(thread.map_err(|error| CliError::Failed(format!("cannot start a thread: {error}")))?);
-        Ok(())
     }
 
     /// Waits until every processor has restored its state; the error says which thread failed instead.
@@ -117,30 +76,11 @@ impl Workers {
             || self.progress.iter().all(|(_, progress)| progress.partitions_ready.load(Ordering::Acquire) > 0);
         while !restored() {
             tokio::select! {
-                reason = self.failed() => return Err(reason),
+                reason = self.threads.failed() => return Err(reason),
                 () = tokio::time::sleep(READY_CHECK_EVERY) => {}
             }
         }
         Ok(())
-    }
-
-    /// Waits until a thread has failed, and says why.
-    pub(super) async fn failed(&self) -> String {
-        loop {
-            if let Some(reason) = self.alarm.reason.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-                return reason;
-            }
-            self.alarm.rung.notified().await;
-        }
-    }
-
-    /// Stops every thread after what it is at, and waits for it.
-    pub(super) fn stop(self) {
-        self.stop.store(true, Ordering::Release);
-        for thread in self.threads {
-            // What a thread failed of has rung the alarm.
-            let _ = thread.join();
-        }
     }
 }
 

@@ -69,6 +69,7 @@ use self::stats::{Applied, Counters};
 mod claims;
 pub mod feed;
 mod fold;
+mod kafka;
 mod local;
 mod locks;
 mod open;
@@ -78,6 +79,7 @@ mod source;
 mod stats;
 
 pub use self::feed::{FeedError, Feeder};
+pub use self::kafka::KafkaFeed;
 pub use self::open::{Loss, OpenError};
 pub use self::source::{Feed, Positions, Reports, Source};
 pub use self::stats::Stats;

@@ -65,24 +65,29 @@ impl ProducerContext for Heard {
 }
 
 impl Connection {
-    /// Waits until a broker answers. Blocks for up to `wait`, less when a login is refused.
+    /// Waits until a broker answers, and returns what tells this installation from all others: the id of the cluster, and
+    /// the prefix. Blocks for up to `wait`, less when a login is refused.
     ///
     /// # Errors
     /// Why none did. Nothing of it shows the value of a setting.
-    pub fn reach(&self, wait: Duration) -> Result<(), ReachError> {
+    pub fn reach(&self, wait: Duration) -> Result<String, ReachError> {
         let deadline = Instant::now() + wait;
         let made = self.client("reach").create_with_context(Heard::default());
         let producer: BaseProducer<Heard> =
             made.map_err(|error| ReachError::Settings(failed("making a client")(error).to_string()))?;
         loop {
             let answer = producer.client().fetch_metadata(None, ASK_FOR);
-            let Err(error) = answer else { return Ok(()) };
+            let error = match answer.map(|_| producer.client().fetch_cluster_id(ASK_FOR)) {
+                Ok(Some(id)) => return Ok(format!("kafka {id} {:?}", self.prefix)),
+                Ok(None) => "no cluster id".to_owned(),
+                Err(error) => error.to_string(),
+            };
             producer.poll(Duration::ZERO);
             let heard = producer.context().0.lock().unwrap_or_else(PoisonError::into_inner).clone();
             match heard {
                 Some(refused @ ReachError::Login(_)) => return Err(refused),
                 heard if Instant::now() >= deadline => {
-                    return Err(heard.unwrap_or_else(|| ReachError::Silent(error.to_string())));
+                    return Err(heard.unwrap_or(ReachError::Silent(error)));
                 }
                 _ => {}
             }

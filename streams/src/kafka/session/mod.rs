@@ -222,7 +222,7 @@ impl KafkaSession {
         let Some(committed) = answer.and_then(|answer| self.partitions.read_answer(partition, &answer)) else {
             return Ok(false);
         };
-        if committed.values().all(Option::is_none) && !self.options.from_the_beginning {
+        if committed.values().all(Option::is_none) {
             match self.restorer()?.has_changes(partition)? {
                 None => return Ok(false),
                 Some(false) => {}

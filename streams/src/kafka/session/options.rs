@@ -20,9 +20,6 @@ pub struct SessionOptions {
     pub transaction_timeout: Duration,
     /// Bytes of records that a worker's consumer holds in memory, 1 MiB to 1 GiB. Default 32 MiB.
     pub fetch_bytes_max: usize,
-    /// Whether the worker begins where a group with state has no committed offsets any more, 0 for it or not. Default no:
-    /// offsets that the brokers forgot (`offsets.retention.minutes`) are then an error, not a second processing of all.
-    pub from_the_beginning: bool,
 }
 
 impl Default for SessionOptions {
@@ -32,7 +29,6 @@ impl Default for SessionOptions {
             session_timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(10),
             fetch_bytes_max: 32 << 20,
-            from_the_beginning: false,
         }
     }
 }
