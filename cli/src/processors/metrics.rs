@@ -47,9 +47,7 @@ fn stats(view: &View) -> &SessionStats {
 const GAUGES: [Field; 4] = [
     ("processor_partitions_assigned", "Partitions of the worker", |view| &progress(view).partitions_assigned),
     ("processor_partitions_ready", "Those of them that are processed", |view| &progress(view).partitions_ready),
-    ("processor_restore_done", "Changelog positions passed by restores under way", |view| {
-        &progress(view).restore_done
-    }),
+    ("processor_restore_done", "Changelog positions passed by restores under way", |view| &progress(view).restore_done),
     ("processor_restore_total", "Changelog positions that restores under way have to pass", |view| {
         &progress(view).restore_total
     }),
@@ -109,8 +107,9 @@ fn commits(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> Result<(), st
         let buckets: Vec<(f64, u64)> = bounds.clone().zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
         let sum = view.stats.commit_us_sum.load(Ordering::Relaxed) as f64 / 1_000_000.0;
-        let mut metric = family.encode_family(&labels(view))?;
-        metric.encode_histogram::<()>(sum, count, &buckets, None)?;
+        let labels = labels(view);
+        let mut metric = family.encode_family(&labels)?;
+        metric.encode_histogram::<WorkerLabels>(sum, count, &buckets, None)?;
     }
     Ok(())
 }
@@ -128,8 +127,7 @@ fn lags(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::
         for (processor, stats) in &stats {
             for ((topic, partition), of) in &stats.partitions {
                 let Some(lag) = field(of) else { continue };
-                let labels =
-                    PartitionLabels { processor, topic: topic.clone(), partition: u64::from(*partition) };
+                let labels = PartitionLabels { processor, topic: topic.clone(), partition: u64::from(*partition) };
                 ConstGauge::new(lag).encode(family.encode_family(&labels)?)?;
             }
         }
