@@ -61,9 +61,7 @@ pub(crate) fn run(args: &IngestArgs, runtime: &tokio::runtime::Runtime) -> Resul
         let _runtime = runtime.enter();
         serving::bind(wanted)?
     };
-    let (admin, identity) = topics::open(&connection)?;
-    topics::check(&topics::survey(&admin, &settings)?)?;
-    drop(admin);
+    let identity = topics::reach(&connection, &settings)?;
 
     let mut threads = Threads::default();
     let readiness = Readiness::new();

@@ -74,7 +74,7 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<ExitCode, CliError> {
     }
     let settings = Settings::load(&args.config)?;
     let connection = settings.connection()?;
-    topics::check(&topics::survey(&topics::open(&connection)?, &settings)?)?;
+    topics::reach(&connection, &settings)?;
     let plan = plan(&connection, &wanted)?;
     if registry.has_demo_key() {
         tracing::warn!(
