@@ -7,6 +7,8 @@ mod args;
 mod client;
 mod error;
 mod folder;
+mod ingest;
+mod processors;
 mod send;
 mod serving;
 mod settings;

@@ -175,6 +175,12 @@ pub trait Publisher: Send + Sync + 'static {
     fn publish(&self, messages: Vec<Message>) -> Result<Pending, PublishError>;
 }
 
+impl<P: Publisher + ?Sized> Publisher for std::sync::Arc<P> {
+    fn publish(&self, messages: Vec<Message>) -> Result<Pending, PublishError> {
+        (**self).publish(messages)
+    }
+}
+
 /// Why messages were not published.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PublishError {

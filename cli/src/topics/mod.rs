@@ -44,7 +44,7 @@ pub(crate) struct Surveyed {
 pub(crate) fn run(args: &TopicsArgs) -> Result<ExitCode, CliError> {
     let settings = Settings::load(&args.config)?;
     let connection = settings.connection()?;
-    let admin = open(&connection)?;
+    let (admin, _) = open(&connection)?;
     let mut topics = survey(&admin, &settings)?;
     if args.create {
         let missing: Vec<TopicWanted> =
@@ -57,13 +57,13 @@ pub(crate) fn run(args: &TopicsArgs) -> Result<ExitCode, CliError> {
     check(&topics).map(|()| ExitCode::SUCCESS)
 }
 
-/// Opens a client for topics, once the brokers have answered.
+/// Opens a client for topics, once the brokers have answered, and says what tells this installation from all others.
 ///
 /// # Errors
 /// They do not answer, or do not let us in, with what to look at.
-pub(crate) fn open(connection: &Connection) -> Result<Admin, CliError> {
-    connection.reach(WAIT).map_err(|error| CliError::Failed(unreachable(&error)))?;
-    Admin::open(connection, "conversions-topics").map_err(failed)
+pub(crate) fn open(connection: &Connection) -> Result<(Admin, String), CliError> {
+    let identity = connection.reach(WAIT).map_err(|error| CliError::Failed(unreachable(&error)))?;
+    Ok((Admin::open(connection, "conversions-topics").map_err(failed)?, identity))
 }
 
 /// What the cluster has of the catalogue.

@@ -32,13 +32,19 @@ pub struct Watch {
 impl Watch {
     /// Listens to a client that log lines call `client`, and asks for its statistics.
     pub(crate) fn new(client: &str, config: &mut ClientConfig) -> Arc<Watch> {
+        let watch = Arc::new(Watch::idle(client));
+        watch.listen(config);
+        watch
+    }
+
+    /// Asks for the statistics of a client, which may be another one than before.
+    pub(crate) fn listen(&self, config: &mut ClientConfig) {
         config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
-        Arc::new(Watch {
-            client: client.to_owned(),
-            stats: Mutex::default(),
-            lines: Mutex::default(),
-            fatal: OnceLock::new(),
-        })
+    }
+
+    /// Will listen to a client that log lines call `client`.
+    pub(crate) fn idle(client: &str) -> Watch {
+        Watch { client: client.to_owned(), stats: Mutex::default(), lines: Mutex::default(), fatal: OnceLock::new() }
     }
 
     /// The last statistics; all zero before the first, which come after a second.

@@ -101,7 +101,6 @@ pub(super) enum Seen<'a> {
 /// A static member of the consumer group.
 pub(super) struct Member {
     consumer: BaseConsumer<MemberContext>,
-    pub(super) watch: Arc<Watch>,
     stats: Arc<SessionStats>,
 }
 
@@ -112,6 +111,7 @@ impl Member {
         identity: &Identity,
         topics: &[&str],
         options: &SessionOptions,
+        watch: &Arc<Watch>,
         stats: Arc<SessionStats>,
     ) -> Result<Member, LogError> {
         let session_ms = options.session_timeout.as_millis();
@@ -132,12 +132,12 @@ impl Member {
             .set("queued.max.messages.kbytes", (options.fetch_bytes_max >> 10).to_string())
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "50");
-        let watch = Watch::new(&identity.worker, &mut config);
-        let context = MemberContext { watch: Arc::clone(&watch), events: Mutex::default() };
+        watch.listen(&mut config);
+        let context = MemberContext { watch: Arc::clone(watch), events: Mutex::default() };
         let consumer = BaseConsumer::from_config_and_context(&config, context);
         let consumer = consumer.map_err(failed("making the consumer"))?;
         consumer.subscribe(topics).map_err(failed("subscribing"))?;
-        Ok(Member { consumer, watch, stats })
+        Ok(Member { consumer, stats })
     }
 
     /// Takes what is next, waiting no longer than `wait`.
@@ -187,14 +187,14 @@ impl Member {
         Some(End::Failed(failed("being a member of the group")(KafkaError::MessageConsumptionFatal(code))))
     }
 
-    /// Whether the group has a member of this name; `None` if the brokers do not say.
-    pub(super) fn is_replaced(&self, identity: &Identity, wait: Duration) -> Option<bool> {
-        let groups = self.consumer.client().fetch_group_list(Some(&identity.group), wait).ok()?;
+    /// The id of the group's member of this name, if it has one; `Err` if the brokers do not say.
+    pub(super) fn namesake(&self, identity: &Identity, wait: Duration) -> Result<Option<String>, KafkaError> {
+        let groups = self.consumer.client().fetch_group_list(Some(&identity.group), wait)?;
         // The id that a static member is given is its name and something random.
         let prefix = format!("{}-", identity.worker);
         let is_ours = |id: &str| id.strip_prefix(&prefix).is_some_and(|rest| rest.len() == RANDOM_ID_LENGTH);
-        let mut members = groups.groups().iter().flat_map(|group| group.members());
-        Some(members.any(|member| is_ours(member.id())))
+        let mut ids = groups.groups().iter().flat_map(|group| group.members()).map(|member| member.id().to_owned());
+        Ok(ids.find(|id| is_ours(id)))
     }
 
     /// Reads these partitions from these offsets, and no others.

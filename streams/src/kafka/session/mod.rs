@@ -64,7 +64,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often a pause looks whether it is to stop.
 const STOP_CHECK_EVERY: Duration = Duration::from_millis(50);
 /// How much later than its time-out a session may be found to have ended.
-const SESSION_SLACK: Duration = Duration::from_secs(1);
+const SESSION_SLACK: Duration = Duration::from_secs(2);
 /// How long leaving a group may take.
 const LEAVE_WAIT: Duration = Duration::from_secs(5);
 
@@ -101,8 +101,8 @@ pub struct KafkaSession {
     member: Member,
     transactor: Option<Transactor>,
     restorer: Option<Restorer>,
-    /// Since when another member has this one's name.
-    fenced_since: Option<Instant>,
+    /// There while another member has this one's name.
+    fenced: Option<Fenced>,
     /// The generation of the partitions assigned.
     group: Option<ConsumerGroupMetadata>,
     last_commit: Instant,
@@ -110,6 +110,22 @@ pub struct KafkaSession {
     failures: u32,
     stop: Arc<AtomicBool>,
     stats: Arc<SessionStats>,
+    watch: Arc<Watch>,
+}
+
+/// What is known of the member that has this one's name.
+#[derive(Debug)]
+struct Fenced {
+    /// Its id, and since when it has been seen without a break.
+    other: Option<(String, Instant)>,
+    /// When the group was last asked.
+    asked: Instant,
+}
+
+impl Default for Fenced {
+    fn default() -> Self {
+        Fenced { other: None, asked: Instant::now() }
+    }
 }
 
 impl KafkaSession {
@@ -130,8 +146,9 @@ impl KafkaSession {
         let inputs = work.inputs.iter().map(|topic| (*topic, connection.topic(*topic)));
         let partitions = Partitions::new(inputs.collect());
         let stats = Arc::new(SessionStats::default());
+        let watch = Arc::new(Watch::idle(&identity.worker));
         Ok(KafkaSession {
-            member: Member::join(connection, &identity, &partitions.topics(), &options, Arc::clone(&stats))?,
+            member: Member::join(connection, &identity, &partitions.topics(), &options, &watch, Arc::clone(&stats))?,
             changelog: connection.name(&format!("{}-changelog", work.processor)),
             connection: connection.clone(),
             options,
@@ -140,12 +157,13 @@ impl KafkaSession {
             names: BTreeMap::new(),
             transactor: None,
             restorer: None,
-            fenced_since: None,
+            fenced: None,
             group: None,
             last_commit: Instant::now(),
             failures: 0,
             stop,
             stats,
+            watch,
         })
     }
 
@@ -155,11 +173,10 @@ impl KafkaSession {
         Arc::clone(&self.stats)
     }
 
-    /// What its consumer says while it works: the lag of each partition for one. A session that had to join again has
-    /// another one.
+    /// What its consumer says while it works: the lag of each partition for one.
     #[must_use]
     pub fn watch(&self) -> Arc<Watch> {
-        Arc::clone(&self.member.watch)
+        Arc::clone(&self.watch)
     }
 
     /// Leaves the group for good. A session that is only dropped stays a member for its session time-out, so that a
@@ -192,28 +209,43 @@ impl KafkaSession {
         let numbers = self.partitions.revoke();
         tracing::warn!(worker = self.identity.worker, partitions = ?numbers, "another member has joined by this name");
         SessionStats::count(&self.stats.fencings);
-        self.fenced_since = Some(Instant::now());
+        self.fenced = Some(Fenced::default());
         (self.group, self.restorer) = (None, None);
         Polled::Revoked(numbers)
     }
 
     /// Joins again, if the other member of this name was itself: when the answer to a joining is lost in a broker's
-    /// crash, the group has a member that nobody is. Such a one is gone after its session time-out, and a process is not.
-    fn rejoin(&mut self, since: Instant, wait: Duration) -> Result<Polled, LogError> {
+    /// crash, the group has a member that nobody is. Such a one is gone after its session time-out, which begins anew
+    /// with a new coordinator; a process stays.
+    fn rejoin(&mut self, mut fenced: Fenced, wait: Duration) -> Result<Polled, LogError> {
         thread::sleep(wait.min(STOP_CHECK_EVERY));
-        if since.elapsed() < self.options.session_timeout + SESSION_SLACK {
+        if fenced.asked.elapsed() < ASK_WAIT {
+            self.fenced = Some(fenced);
             return Ok(Polled::Nothing);
         }
-        match self.member.is_replaced(&self.identity, ASK_WAIT) {
-            None => Ok(Polled::Nothing),
-            Some(true) => Err(LogError::Replaced { worker: self.identity.worker.clone() }),
-            Some(false) => {
-                let (topics, stats) = (self.partitions.topics(), Arc::clone(&self.stats));
-                self.member = Member::join(&self.connection, &self.identity, &topics, &self.options, stats)?;
-                self.fenced_since = None;
-                Ok(Polled::Nothing)
+        fenced.asked = Instant::now();
+        match self.member.namesake(&self.identity, ASK_WAIT) {
+            Err(error) => {
+                tracing::debug!(%error, "the members of the group are not known yet");
+                fenced.other = None;
             }
+            Ok(None) => {
+                let (topics, stats) = (self.partitions.topics(), Arc::clone(&self.stats));
+                self.member =
+                    Member::join(&self.connection, &self.identity, &topics, &self.options, &self.watch, stats)?;
+                return Ok(Polled::Nothing);
+            }
+            Ok(Some(id)) => match &fenced.other {
+                Some((known, since)) if *known == id => {
+                    if since.elapsed() > self.options.session_timeout + SESSION_SLACK {
+                        return Err(LogError::Replaced { worker: self.identity.worker.clone() });
+                    }
+                }
+                Some(_) | None => fenced.other = Some((id, Instant::now())),
+            },
         }
+        self.fenced = Some(fenced);
+        Ok(Polled::Nothing)
     }
 
     /// Asks once where a partition's reading goes on; `false` if the brokers have not answered yet.
@@ -306,8 +338,8 @@ impl KafkaSession {
 
 impl Session for KafkaSession {
     fn poll(&mut self, limits: &Limits, wait: Duration) -> Result<Polled, LogError> {
-        if let Some(since) = self.fenced_since {
-            return self.rejoin(since, wait);
+        if let Some(fenced) = self.fenced.take() {
+            return self.rejoin(fenced, wait);
         }
         match self.member.end() {
             None => {}
