@@ -21,9 +21,9 @@ use ingest::{Edge, Metrics, Parts, Readiness};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use store::EmbeddedStore;
 use store::embedded::{Feeder, KafkaFeed, Loss};
+use streams::SystemClock;
 use streams::kafka::{Compression, Connection, KafkaPublisher, PublisherOptions, RecordReader};
 use streams::store::StateFolder;
-use streams::SystemClock;
 
 use crate::error::CliError;
 use crate::registry::follower::{DemoKeys, RegistryFollower};

@@ -47,9 +47,7 @@ fn stats(view: &View) -> &SessionStats {
 const GAUGES: [Field; 4] = [
     ("processor_partitions_assigned", "Partitions of the worker", |view| &progress(view).partitions_assigned),
     ("processor_partitions_ready", "Those of them that are processed", |view| &progress(view).partitions_ready),
-    ("processor_restore_done", "Changelog positions passed by restores under way", |view| {
-        &progress(view).restore_done
-    }),
+    ("processor_restore_done", "Changelog positions passed by restores under way", |view| &progress(view).restore_done),
     ("processor_restore_total", "Changelog positions that restores under way have to pass", |view| {
         &progress(view).restore_total
     }),
@@ -128,8 +126,7 @@ fn lags(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::
         for (processor, stats) in &stats {
             for ((topic, partition), of) in &stats.partitions {
                 let Some(lag) = field(of) else { continue };
-                let labels =
-                    PartitionLabels { processor, topic: topic.clone(), partition: u64::from(*partition) };
+                let labels = PartitionLabels { processor, topic: topic.clone(), partition: u64::from(*partition) };
                 ConstGauge::new(lag).encode(family.encode_family(&labels)?)?;
             }
         }

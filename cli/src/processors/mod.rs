@@ -90,9 +90,7 @@ pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> R
     let closed = workers.close();
     drop(lock);
     match end {
-        End::Failed(reason) => {
-            Err(CliError::Failed(format!("{reason}; start again to go on from what is committed")))
-        }
+        End::Failed(reason) => Err(CliError::Failed(format!("{reason}; start again to go on from what is committed"))),
         End::Signalled | End::Retired => closed.map(|()| ExitCode::SUCCESS),
     }
 }

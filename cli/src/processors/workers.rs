@@ -108,7 +108,8 @@ impl Workers {
         for number in 0..self.each {
             let work =
                 Work { processor: name, inputs: processor.inputs(), worker: format!("{}-{number}", self.instance) };
-            let session = KafkaSession::open(&self.connection, &work, self.options.clone(), starting.threads.stop_flag());
+            let session =
+                KafkaSession::open(&self.connection, &work, self.options.clone(), starting.threads.stop_flag());
             let session = session.map_err(|error| CliError::Failed(format!("{name}: {error}")))?;
             let stats = session.stats();
             let watch = session.watch();

@@ -48,7 +48,6 @@ impl OnKafka {
         ] {
             command.env(format!("CONVERSIONS_{name}"), value);
         }
-        command.env("CONVERSIONS_INGEST_DATA", self.folder.join("ingest"));
         command
     }
 
@@ -58,8 +57,16 @@ impl OnKafka {
         assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
     }
 
-    fn spawn_edge(&self) -> Process {
-        Process::spawn(&mut self.command(&["ingest"]), &self.folder.log("ingest"))
+    /// Starts one more edge, beside the cluster's own, and waits until it listens. It ends when it is dropped.
+    pub(crate) fn another_edge(&self) -> (Target, Process) {
+        let edge = self.spawn_edge("ingest-2");
+        (Target::at(edge.announced("listening on http://")), edge)
+    }
+
+    fn spawn_edge(&self, name: &str) -> Process {
+        let mut command = self.command(&["ingest"]);
+        command.env("CONVERSIONS_INGEST_DATA", self.folder.join(name));
+        Process::spawn(&mut command, &self.folder.log(name))
     }
 
     fn spawn_processors(&self, number: usize) -> Process {
@@ -79,7 +86,7 @@ impl OnKafka {
         }
         let edge_missing = self.edge.is_none();
         if edge_missing {
-            self.edge = Some(self.spawn_edge());
+            self.edge = Some(self.spawn_edge("ingest"));
         }
         (started, edge_missing)
     }

@@ -10,6 +10,7 @@ mod audit;
 mod client;
 mod cluster;
 mod damage;
+mod edges;
 mod embedded;
 mod files;
 mod identical;
