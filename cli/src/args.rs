@@ -24,6 +24,10 @@ pub(crate) enum Command {
     Up(crate::up::args::UpArgs),
     /// Sign and send one conversion, or a stream of them (one JSON object a line).
     Send(crate::send::SendArgs),
+    /// Run the HTTP edge on Kafka.
+    Ingest(crate::ingest::IngestArgs),
+    /// Run the state machines on Kafka: orders, clicks and the ledger.
+    Processors(crate::processors::ProcessorsArgs),
     /// Print every setting of the commands that run on Kafka: its value and where it comes from.
     Settings(crate::settings::command::SettingsArgs),
     /// Show the topics in Kafka, whether each is as it must be, and make those that are missing.

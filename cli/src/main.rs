@@ -9,6 +9,7 @@ mod error;
 mod folder;
 mod ingest;
 mod processors;
+mod registry;
 mod send;
 mod serving;
 mod settings;
@@ -46,6 +47,8 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Up(args) => up::run(&args, &runtime()?),
         Command::Send(args) => runtime()?.block_on(send::run(args)),
+        Command::Ingest(args) => ingest::run(&args, &runtime()?),
+        Command::Processors(args) => processors::run(&args, &runtime()?),
         Command::Settings(args) => settings::command::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),

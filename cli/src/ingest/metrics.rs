@@ -65,7 +65,8 @@ impl Behind {
         for (name, help, kind, field) in fields {
             let mut family = encoder.encode_descriptor(name, help, None::<&Unit>, kind)?;
             for (broker, stats) in &stats.brokers {
-                let metric = family.encode_family(&BrokerLabels { broker: broker.clone() })?;
+                let labels = BrokerLabels { broker: broker.clone() };
+                let metric = family.encode_family(&labels)?;
                 match kind {
                     MetricType::Counter => ConstCounter::new(field(stats)).encode(metric)?,
                     _ => ConstGauge::new(field(stats)).encode(metric)?,

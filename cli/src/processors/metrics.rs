@@ -107,8 +107,9 @@ fn commits(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> Result<(), st
         let buckets: Vec<(f64, u64)> = bounds.clone().zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
         let sum = view.stats.commit_us_sum.load(Ordering::Relaxed) as f64 / 1_000_000.0;
-        let mut metric = family.encode_family(&labels(view))?;
-        metric.encode_histogram::<()>(sum, count, &buckets, None)?;
+        let labels = labels(view);
+        let mut metric = family.encode_family(&labels)?;
+        metric.encode_histogram::<WorkerLabels>(sum, count, &buckets, None)?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ const CONNECTIONS_MIN: u64 = 64;
 ///
 /// Out of files, a store could not write and the process would have to end, so that anybody who opens connections
 /// could end it.
-pub(super) fn connections_max(wanted: usize) -> Result<usize, CliError> {
+pub(crate) fn connections_max(wanted: usize) -> Result<usize, CliError> {
     let limit = getrlimit(Resource::Nofile);
     // A limit that cannot be raised is used as it is.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });

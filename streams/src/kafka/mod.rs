@@ -35,7 +35,7 @@ pub use session::{COMMIT_BUCKETS_MS, KafkaSession, SessionOptions, SessionStats,
 pub use stats::{BrokerStats, KafkaStats, PartitionStats};
 pub use stores::KafkaStores;
 pub use watch::Watch;
-pub use write::{Upsert, write_atomically};
+pub use write::{AtomicWriter, Upsert};
 
 /// Where a Kafka cluster is and how it is spoken to.
 #[derive(Clone)]

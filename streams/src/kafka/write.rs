@@ -1,5 +1,6 @@
 //! Writing a few records together, for commands.
 
+use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,39 +31,73 @@ impl ProducerContext for Watched {
     fn delivery(&self, _: &rdkafka::producer::DeliveryResult<'_>, (): ()) {}
 }
 
-/// Writes the records in one transaction: readers see all of them or none. Whoever
-/// writes under the same `transactional_id` at the same time is fenced: the last to begin wins. Blocks, up to a minute
-/// and a half when the brokers are away.
-///
-/// # Errors
-/// [`LogError::Kafka`], whose text says either that nothing was written, or that the records may or may not have been:
-/// writing them again settles it.
-pub fn write_atomically(connection: &Connection, transactional_id: &str, records: &[Upsert]) -> Result<(), LogError> {
-    if records.is_empty() {
-        return Ok(());
+/// Writes records in one transaction under a name, once. What is read after [`AtomicWriter::open`] is what nobody else
+/// of that name can change any more.
+pub struct AtomicWriter {
+    connection: Connection,
+    transactional_id: String,
+    producer: ThreadedProducer<Watched>,
+}
+
+impl AtomicWriter {
+    /// Takes the name over: whoever held it is fenced, and what it had not committed is never seen. Blocks, up to half a
+    /// minute when the brokers are away.
+    ///
+    /// # Errors
+    /// [`LogError::Kafka`], whose text says that nothing was written.
+    pub fn open(connection: &Connection, transactional_id: &str) -> Result<AtomicWriter, LogError> {
+        let mut config = connection.client(transactional_id);
+        let watch = Watch::new(transactional_id, &mut config);
+        config
+            .set("transactional.id", connection.name(transactional_id))
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
+            .set("partitioner", "murmur2_random")
+            // The records are in memory already.
+            .set("queue.buffering.max.messages", "0")
+            .set("queue.buffering.max.kbytes", "2147483647");
+        let context = || format!("beginning as {transactional_id}: nothing was written");
+        let producer: ThreadedProducer<Watched> =
+            config.create_with_context(Watched(watch)).map_err(failed(context()))?;
+        ask(context, Instant::now() + BEGIN_WAIT, |wait| producer.init_transactions(wait))?;
+        Ok(AtomicWriter { connection: connection.clone(), transactional_id: transactional_id.to_owned(), producer })
     }
-    let nothing = |doing: &str| failed(format!("{doing} ({} records): nothing was written", records.len()));
-    let mut config = connection.client(transactional_id);
-    let watch = Watch::new(transactional_id, &mut config);
-    config
-        .set("transactional.id", connection.name(transactional_id))
-        .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
-        .set("partitioner", "murmur2_random")
-        // The records are in memory already.
-        .set("queue.buffering.max.messages", "0")
-        .set("queue.buffering.max.kbytes", "2147483647");
-    let producer: ThreadedProducer<Watched> =
-        config.create_with_context(Watched(watch)).map_err(nothing("making the producer"))?;
-    let deadline = Instant::now() + BEGIN_WAIT;
-    let context = || format!("beginning as {transactional_id} ({} records): nothing was written", records.len());
-    ask(context, deadline, |wait| producer.init_transactions(wait))?;
-    producer.begin_transaction().map_err(nothing("beginning a transaction"))?;
-    let sent = send(connection, &producer, records);
-    if let Err(error) = sent {
-        abort(&producer);
-        return Err(nothing("sending")(error));
+
+    /// Writes the records: readers see all of them or none. Blocks, up to a minute when the brokers are away.
+    ///
+    /// # Errors
+    /// [`LogError::Replaced`] if another took the name over: nothing was written. [`LogError::Kafka`], whose text says
+    /// either that nothing was written, or that the records may or may not have been: writing them again settles it.
+    pub fn write(self, records: &[Upsert]) -> Result<(), LogError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let nothing = |doing: &str| failed(format!("{doing} {} records: nothing was written", records.len()));
+        let producer = &self.producer;
+        producer.begin_transaction().map_err(nothing("beginning a transaction of"))?;
+        let written = match send(&self.connection, producer, records) {
+            Ok(()) => commit(producer, records.len()),
+            Err(error) => {
+                abort(producer);
+                Err(nothing("sending")(error))
+            }
+        };
+        written.map_err(|error| match self.is_fenced() {
+            true => LogError::Replaced { worker: self.transactional_id.clone() },
+            false => error,
+        })
     }
-    commit(&producer, records.len())
+
+    fn is_fenced(&self) -> bool {
+        use RDKafkaErrorCode as Code;
+        let fatal = self.producer.client().fatal_error();
+        matches!(fatal, Some((Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced, _)))
+    }
+}
+
+impl fmt::Debug for AtomicWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AtomicWriter").field("transactional_id", &self.transactional_id).finish_non_exhaustive()
+    }
 }
 
 fn send(connection: &Connection, producer: &ThreadedProducer<Watched>, records: &[Upsert]) -> Result<(), KafkaError> {

@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use streams::kafka::{Connection, KafkaReader, partition, write_atomically};
+use streams::LogError;
+use streams::kafka::{AtomicWriter, Connection, KafkaReader, Upsert, partition};
 use streams::log::Limits;
 
 use crate::support::{A, B, Transactions, World, drain, keys, world};
+
+fn write_atomically(connection: &Connection, id: &str, records: &[Upsert]) -> Result<(), LogError> {
+    AtomicWriter::open(connection, id)?.write(records)
+}
 
 #[test]
 fn records_and_tombstones_are_written_together() {
@@ -39,6 +44,18 @@ fn another_writer_of_the_same_name_is_fenced() {
     assert!(matches!(&error, rdkafka::error::KafkaError::Transaction(cause) if cause.is_fatal()), "{error}");
     let mut reader = KafkaReader::open(connection, "reader", &[A], &BTreeMap::new()).unwrap();
     assert_eq!(keys(&drain(&mut reader)), ["k"]);
+}
+
+#[test]
+fn whoever_is_fenced_writes_nothing_and_is_told_so() {
+    let World { connection, .. } = &world("fenced", 1);
+    let first = AtomicWriter::open(connection, "registry").unwrap();
+    let second = AtomicWriter::open(connection, "registry").unwrap();
+    let error = first.write(&[(A, b"first".to_vec(), Some(b"v".to_vec()))]).unwrap_err();
+    assert!(matches!(&error, LogError::Replaced { worker } if worker == "registry"), "{error}");
+    second.write(&[(A, b"second".to_vec(), Some(b"v".to_vec()))]).unwrap();
+    let mut reader = KafkaReader::open(connection, "reader", &[A], &BTreeMap::new()).unwrap();
+    assert_eq!(keys(&drain(&mut reader)), ["second"]);
 }
 
 #[test]
