@@ -20,6 +20,8 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a registry file the registry on Kafka, for every edge and processor that runs on it.
+    Apply(crate::registry::apply::ApplyArgs),
     /// Run everything in one process: the HTTP edge, the processors, the ledger and the read API.
     Up(crate::up::args::UpArgs),
     /// Sign and send one conversion, or a stream of them (one JSON object a line).

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode, CliError> {
     start_logging(&cli.logging)?;
     match cli.command {
+        Command::Apply(args) => registry::apply::run(&args),
         Command::Up(args) => up::run(&args, &runtime()?),
         Command::Send(args) => runtime()?.block_on(send::run(args)),
         Command::Ingest(args) => ingest::run(&args, &runtime()?),

@@ -45,9 +45,7 @@ pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> R
         let _runtime = runtime.enter();
         serving::listen(serving::bind(address)?, address)?
     };
-    let (admin, identity) = topics::open(&connection)?;
-    topics::check(&topics::survey(&admin, &settings)?)?;
-    drop(admin);
+    let identity = topics::reach(&connection, &settings)?;
     let data: PathBuf = settings.get("processors.data");
     std::fs::create_dir_all(&data)
         .map_err(|error| CliError::Failed(format!("cannot make the folder {}: {error}", data.display())))?;

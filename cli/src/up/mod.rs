@@ -21,9 +21,7 @@ use std::sync::atomic::AtomicBool;
 
 use ingest::{Config, Edge, Metrics, Parts, Readiness};
 use prometheus_client::registry::Registry as MetricsRegistry;
-use schemas::records::ClickRecorded;
 use schemas::registry::Registry;
-use schemas::topics::CLICKS;
 use store::embedded::Loss;
 use streams::{Message, Publisher, SystemClock};
 
@@ -31,6 +29,7 @@ use self::args::UpArgs;
 use self::data::DataFolder;
 use self::workers::Workers;
 use crate::error::CliError;
+use crate::registry::file;
 use crate::serving::{self, End};
 
 /// Clicks of the registry recorded with one sync.
@@ -81,13 +80,9 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
 
 /// Records the registry's clicks; those that are known already change nothing.
 fn record_clicks(data: &DataFolder, registry: &Registry, runtime: &tokio::runtime::Runtime) -> Result<(), CliError> {
-    for clicks in registry.clicks().chunks(CLICKS_PER_SYNC) {
-        let message = |click: &ClickRecorded| Message {
-            topic: processors::topic(&CLICKS),
-            key: click.click_id.clone().into_bytes(),
-            value: schemas::encode(click),
-        };
-        let written = data.log.publish(clicks.iter().map(message).collect()).map(|pending| runtime.block_on(pending));
+    let clicks: Vec<Message> = file::clicks(registry).collect();
+    for clicks in clicks.chunks(CLICKS_PER_SYNC) {
+        let written = data.log.publish(clicks.to_vec()).map(|pending| runtime.block_on(pending));
         written
             .and_then(|ack| ack)
             .map_err(|error| CliError::Failed(format!("cannot record the registry's clicks: {error}")))?;

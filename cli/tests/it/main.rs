@@ -1,5 +1,7 @@
 //! The binary `conversions`, run as its users run it.
 
+mod apply;
+mod installation;
 mod send;
 mod settings;
 mod support;
