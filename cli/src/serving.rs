@@ -15,8 +15,8 @@ use crate::threads::Threads;
 /// Connections that the system holds for the process to accept.
 const BACKLOG: u32 = 1_024;
 
-/// Takes the address without letting anybody in yet.
-pub(crate) fn bind(address: SocketAddr) -> Result<TcpSocket, CliError> {
+/// Takes the address, which is a setting's, without letting anybody in yet.
+pub(crate) fn bind(address: SocketAddr, setting: &str) -> Result<TcpSocket, CliError> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let bound = socket.and_then(|socket| {
         // The address may be taken again while connections of the process before are still being closed.
@@ -24,19 +24,23 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpSocket, CliError> {
         socket.bind(address)?;
         Ok(socket)
     });
-    bound.map_err(|error| cannot_listen(address, &error))
+    bound.map_err(|error| cannot_listen(address, setting, &error))
 }
 
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> CliError {
+fn cannot_listen(address: SocketAddr, setting: &str, error: &io::Error) -> CliError {
     CliError::Failed(format!(
-        "cannot listen on {address} ({error}): stop what listens there, or choose another address"
+        "cannot listen on {address} ({error}): stop what listens there, or choose another address with {setting}"
     ))
 }
 
 /// Lets callers in to an address that was taken.
-pub(crate) fn listen(socket: TcpSocket, address: SocketAddr) -> Result<(TcpListener, SocketAddr), CliError> {
+pub(crate) fn listen(
+    socket: TcpSocket,
+    address: SocketAddr,
+    setting: &str,
+) -> Result<(TcpListener, SocketAddr), CliError> {
     let listening = socket.listen(BACKLOG).and_then(|listener| listener.local_addr().map(|local| (listener, local)));
-    listening.map_err(|error| cannot_listen(address, &error))
+    listening.map_err(|error| cannot_listen(address, setting, &error))
 }
 
 /// Why a process is to end.

@@ -34,6 +34,8 @@ use crate::threads::Threads;
 use crate::topics;
 use crate::up::files;
 
+/// The setting of the address.
+const LISTEN: &str = "ingest.listen";
 /// How long a shutdown waits for messages that the log has not acknowledged, after the requests that they are of.
 const PUBLISHER_CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the publisher still works.
@@ -55,10 +57,10 @@ pub(crate) struct IngestArgs {
 pub(crate) fn run(args: &IngestArgs, runtime: &tokio::runtime::Runtime) -> Result<ExitCode, CliError> {
     let settings = Settings::load(&args.config)?;
     let connection = settings.connection()?;
-    let address = settings.get("ingest.listen");
+    let address = settings.get(LISTEN);
     let socket = {
         let _runtime = runtime.enter();
-        serving::bind(address)?
+        serving::bind(address, LISTEN)?
     };
     let identity = topics::reach(&connection, &settings)?;
     let mut process = Process::new(address, &connection)?;
@@ -79,7 +81,7 @@ pub(crate) fn run(args: &IngestArgs, runtime: &tokio::runtime::Runtime) -> Resul
     let edge = process.edge(&settings, registry, &publisher, &data)?;
     let (listener, address) = {
         let _runtime = runtime.enter();
-        serving::listen(socket, address)?
+        serving::listen(socket, address, LISTEN)?
     };
     process.readiness.caught_up();
     announce(address, &data.folder);

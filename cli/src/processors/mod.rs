@@ -26,6 +26,9 @@ use crate::settings::{ConfigArg, Settings};
 use crate::threads::Threads;
 use crate::{folder, topics};
 
+/// The setting of the address.
+const LISTEN: &str = "processors.metrics_listen";
+
 /// Run the state machines on Kafka: orders, clicks and the ledger.
 ///
 /// SIGTERM ends it and keeps its partitions for a restart within the session time-out; SIGUSR1 ends it for good, and
@@ -40,10 +43,10 @@ pub(crate) struct ProcessorsArgs {
 pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> Result<ExitCode, CliError> {
     let settings = Settings::load(&args.config)?;
     let connection = settings.connection()?;
-    let address = settings.get("processors.metrics_listen");
+    let address = settings.get(LISTEN);
     let (listener, address) = {
         let _runtime = runtime.enter();
-        serving::listen(serving::bind(address)?, address)?
+        serving::listen(serving::bind(address, LISTEN)?, address, LISTEN)?
     };
     let identity = topics::reach(&connection, &settings)?;
     let data: PathBuf = settings.get("processors.data");

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
     let connections_max = files::connections_max(Config::default().connections_max)?;
     let socket = {
         let _runtime = runtime.enter();
-        serving::bind(args.listen)?
+        serving::bind(args.listen, "--listen")?
     };
     let loss = if args.accept_loss { Loss::Accept } else { Loss::Refuse };
     let mut data = DataFolder::open(&args.data, loss)?;
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
     runtime.block_on(workers.ready()).map_err(|reason| data.failed(&reason))?;
     let (listener, address) = {
         let _runtime = runtime.enter();
-        serving::listen(socket, args.listen)?
+        serving::listen(socket, args.listen, "--listen")?
     };
     readiness.caught_up();
     announce(args, address);

@@ -1,0 +1,226 @@
+//! `conversions ingest` and `conversions processors`: several processes on a real broker.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{command, run, text};
+use crate::up::client::{Client, ONE};
+use crate::up::cluster::{Cluster, Folder, Target};
+use crate::up::kafka_log::KafkaLog;
+use crate::up::poll;
+use crate::up::process::Process;
+use crate::up::random::Random;
+use crate::up::topics::Topics;
+
+const PARTITIONS: u32 = 3;
+/// Processes that share the partitions.
+const PROCESSORS: usize = 2;
+const QUIET_DEADLINE: Duration = Duration::from_secs(60);
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// One edge and some processors, with topics of their own on the broker that all tests share.
+#[derive(Debug)]
+pub(crate) struct OnKafka {
+    target: Target,
+    edge: Option<Process>,
+    processors: [Option<Process>; PROCESSORS],
+    prefix: String,
+    // Last, so that it is there until the processes are gone.
+    folder: Folder,
+}
+
+impl OnKafka {
+    /// The binary with the settings of this cluster.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
+        let partitions = PARTITIONS.to_string();
+        for (name, value) in [
+            ("KAFKA_BOOTSTRAP", testkit::Kafka::shared().bootstrap()),
+            ("KAFKA_PREFIX", &self.prefix),
+            ("TOPICS_PARTITIONS", &partitions),
+            ("TOPICS_REPLICATION_FACTOR", "1"),
+            ("TOPICS_MIN_INSYNC_REPLICAS", "1"),
+            ("INGEST_LISTEN", "127.0.0.1:0"),
+            ("PROCESSORS_METRICS_LISTEN", "127.0.0.1:0"),
+        ] {
+            command.env(format!("CONVERSIONS_{name}"), value);
+        }
+        command
+    }
+
+    /// Runs a command that ends by itself.
+    fn run(&self, arguments: &[&str]) {
+        let output = run(&mut self.command(arguments), "");
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    }
+
+    /// Starts one more edge, beside the cluster's own, and waits until it listens. It ends when it is dropped.
+    pub(crate) fn another_edge(&self) -> (Target, Process) {
+        let edge = self.spawn_edge("ingest-2");
+        (Target::at(edge.announced("listening on http://")), edge)
+    }
+
+    fn spawn_edge(&self, name: &str) -> Process {
+        let mut command = self.command(&["ingest"]);
+        command.env("CONVERSIONS_INGEST_DATA", self.folder.join(name));
+        Process::spawn(&mut command, &self.folder.log(name))
+    }
+
+    fn spawn_processors(&self, number: usize) -> Process {
+        let name = processors_name(number);
+        let mut command = self.command(&["processors"]);
+        command.env("CONVERSIONS_PROCESSORS_INSTANCE", &name);
+        command.env("CONVERSIONS_PROCESSORS_DATA", self.folder.join(&name));
+        Process::spawn(&mut command, &self.folder.log(&name))
+    }
+
+    /// Starts what does not run; returns where the processors that were started tell how they are, and the edge if it
+    /// was started.
+    fn spawn_missing(&mut self) -> (Vec<usize>, bool) {
+        let started: Vec<usize> = (0..PROCESSORS).filter(|number| self.processors[*number].is_none()).collect();
+        for number in &started {
+            self.processors[*number] = Some(self.spawn_processors(*number));
+        }
+        let edge_missing = self.edge.is_none();
+        if edge_missing {
+            self.edge = Some(self.spawn_edge("ingest"));
+        }
+        (started, edge_missing)
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Process> {
+        self.edge.iter().chain(self.processors.iter().flatten())
+    }
+
+    fn kill_edge(&mut self) {
+        if let Some(edge) = &mut self.edge {
+            edge.kill();
+            self.target.set(None);
+            self.edge = None;
+        }
+    }
+
+    fn log(&self) -> KafkaLog {
+        KafkaLog::open(testkit::Kafka::shared().bootstrap(), &self.prefix)
+    }
+}
+
+fn processors_name(number: usize) -> String {
+    format!("processors-{}", number + 1)
+}
+
+/// Waits until a process says that every partition it has is restored.
+fn wait_until_ready(address: SocketAddr) {
+    let mut client = Client::new(&Target::at(address), &ONE);
+    poll(READY_DEADLINE, || match client.get("/health/ready") {
+        Ok(answer) if answer.status == 200 => Ok(()),
+        Ok(answer) => Err(format!("{address}: {answer:?}")),
+        Err(error) => Err(format!("{address}: {error}")),
+    });
+}
+
+impl Cluster for OnKafka {
+    // A start joins groups and takes seconds.
+    const ROUNDS: u64 = 12;
+    const START_MS: u64 = 2_000;
+
+    fn stopped() -> OnKafka {
+        let cluster = OnKafka {
+            target: Target::default(),
+            edge: None,
+            processors: [const { None }; PROCESSORS],
+            prefix: testkit::Kafka::unique_prefix(),
+            folder: Folder::new(),
+        };
+        cluster.run(&["topics", "--create"]);
+        cluster.run(&["apply", "--demo"]);
+        cluster
+    }
+
+    fn target(&self) -> Target {
+        self.target.clone()
+    }
+
+    fn restart(&mut self) {
+        let (started, edge_started) = self.spawn_missing();
+        if edge_started {
+            let address = self.edge.as_ref().expect("just started").announced("listening on http://");
+            self.target.set(Some(address));
+        }
+        for number in started {
+            let processors = self.processors[number].as_ref().expect("just started");
+            wait_until_ready(processors.announced("metrics on http://"));
+        }
+    }
+
+    fn start_and_kill(&mut self, after: Duration) {
+        let (started, edge_started) = self.spawn_missing();
+        thread::sleep(after);
+        for number in started {
+            self.processors[number] = None;
+        }
+        if edge_started {
+            self.edge = None;
+        }
+    }
+
+    fn kill(&mut self) {
+        self.kill_edge();
+        self.processors = [const { None }; PROCESSORS];
+    }
+
+    fn kill_some(&mut self, random: &mut Random) {
+        // A bit for each process.
+        let victims = 1 + random.below((1 << (PROCESSORS + 1)) - 1);
+        for number in (0..PROCESSORS).filter(|number| victims & (1 << number) != 0) {
+            self.processors[number] = None;
+        }
+        if victims & (1 << PROCESSORS) != 0 {
+            self.kill_edge();
+        }
+    }
+
+    fn terminate(&self) {
+        self.running().for_each(Process::terminate);
+    }
+
+    fn wait(&mut self) {
+        self.edge.take().into_iter().for_each(Process::wait);
+        self.target.set(None);
+        self.processors.iter_mut().filter_map(Option::take).for_each(Process::wait);
+    }
+
+    fn quiet(&self, run: &str) {
+        const STILL: Duration = Duration::from_millis(400);
+        let mut log = self.log();
+        let mut since = Instant::now();
+        poll(QUIET_DEADLINE, || {
+            let grown = log.read_more() > 0;
+            let behind = log.behind();
+            if grown || !behind.is_empty() {
+                since = Instant::now();
+            }
+            if since.elapsed() >= STILL { Ok(()) } else { Err(format!("{run}: not yet processed: {behind:?}")) }
+        });
+    }
+
+    fn delete_state(&self) {
+        assert!(self.running().next().is_none(), "it has to be stopped");
+        fs::remove_dir_all(self.folder.join("ingest")).expect("the edge's folder can be deleted");
+        for number in 0..PROCESSORS {
+            fs::remove_dir_all(self.folder.join(&processors_name(number))).expect("the state folder can be deleted");
+        }
+    }
+
+    fn topics(&self) -> Topics {
+        assert!(self.running().next().is_none(), "it has to be stopped");
+        self.log().topics()
+    }
+
+    fn parts(&self) -> String {
+        format!("{PARTITIONS} partitions")
+    }
+}
