@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
 use schemas::Timestamp;
@@ -15,15 +14,12 @@ use streams::{Clock, LogError, SystemClock};
 use super::file;
 use super::reading::Reading;
 use crate::error::CliError;
+use crate::patience::{Patience, STEP};
 use crate::settings::{ConfigArg, Settings};
 use crate::topics;
 
 /// What the transactional id is made of: two at once must have the same.
 const NAME: &str = "apply";
-/// How long one read of the topic waits.
-const STEP: Duration = Duration::from_millis(250);
-/// How long the topic may give nothing before its end.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Make a registry file the registry on Kafka, for every edge and processor that runs on it: what the file has is added
 /// or changed, what it has not is removed, all of it at once. Applying the same file again changes nothing.
@@ -105,22 +101,13 @@ fn plan(connection: &Connection, wanted: &Entries) -> Result<Plan, CliError> {
 }
 
 fn read_to_end(connection: &Connection) -> Result<Reading, LogError> {
-    let mut reading = Reading::open(connection)?;
-    let mut heard = Instant::now();
+    let (mut reading, mut patience) = (Reading::open(connection)?, Patience::new());
     while !reading.caught_up() {
         let records = reading.next(STEP)?;
         for refused in reading.apply(&records).refused {
             tracing::warn!("a record of the registry is refused, and counts for nothing: {refused}");
         }
-        if !records.is_empty() {
-            heard = Instant::now();
-        } else if heard.elapsed() > SILENCE_MAX {
-            return Err(LogError::Damaged(format!(
-                "the topic {} gave nothing for {} s before its end: see whether its brokers are well, and run it again",
-                connection.topic(processors::topic(&REGISTRY)),
-                SILENCE_MAX.as_secs()
-            )));
-        }
+        patience.heard(records.len(), REGISTRY.name)?;
     }
     Ok(reading)
 }

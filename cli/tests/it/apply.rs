@@ -10,8 +10,10 @@ use testkit::Kafka;
 use crate::installation::Installation;
 use crate::support::{command, run, text};
 
-const KEY: &str = "live_pk_everest_0001";
-const SHOP: &str = r#"
+pub(crate) const KEY: &str = "live_pk_everest_0001";
+pub(crate) const SECRET: &str = "sk_live_5ca1ab1e5ca1ab1e5ca1ab1e";
+/// A shop whose one key is [`KEY`].
+pub(crate) const SHOP: &str = r#"
 [[merchants]]
 id = "everest"
 name = "Everest Gear"
@@ -47,7 +49,7 @@ clicked_at = "2026-06-13T09:30:00Z"
 "#;
 
 /// Writes a registry file and applies it.
-fn apply(installation: &Installation, registry: &str, more: &[&str]) -> Output {
+pub(crate) fn apply(installation: &Installation, registry: &str, more: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("registry.toml");
     fs::write(&path, registry).expect("a file");
@@ -59,7 +61,7 @@ fn apply(installation: &Installation, registry: &str, more: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn printed(output: &Output) -> String {
+pub(crate) fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout)
 }

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 
 /// Asks until the answer is right, and fails with the last wrong one once the deadline has passed.
 #[track_caller]
-fn poll<T, E: Display>(deadline: Duration, mut ask: impl FnMut() -> Result<T, E>) -> T {
+pub(crate) fn poll<T, E: Display>(deadline: Duration, mut ask: impl FnMut() -> Result<T, E>) -> T {
     let begun = Instant::now();
     loop {
         match ask() {
