@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use self::data::Data;
 use crate::error::CliError;
 use crate::registry::follower::{DemoKeys, RegistryFollower};
-use crate::serving::{self, End};
+use crate::serving::{self, End, Signals};
 use crate::settings::{ConfigArg, Settings};
 use crate::threads::Threads;
 use crate::topics;
@@ -63,16 +63,16 @@ pub(crate) fn run(args: &IngestArgs, runtime: &tokio::runtime::Runtime) -> Resul
         serving::bind(address, LISTEN)?
     };
     let identity = topics::reach(&connection, &settings)?;
-    let mut process = Process::new(address, &connection)?;
+    let mut process = Process::new(address, &connection, runtime)?;
     let mut view = process.follower.view();
-    let registry = match process.until(runtime, view.first())? {
+    let registry = match process.until(runtime, view.first()) {
         Ok(registry) => registry?,
         Err(end) => return process.ended(end),
     };
     let loss = if args.accept_loss { Loss::Accept } else { Loss::Refuse };
     let (data, feeder) = Data::open(&settings.get::<PathBuf>("ingest.data"), &connection, identity, loss)?;
     let caught_up = feed(&mut process.threads, feeder)?;
-    if let Err(end) = process.until(runtime, caught_up)? {
+    if let Err(end) = process.until(runtime, caught_up) {
         process.threads.stop();
         data.close()?;
         return ended(end);
@@ -93,7 +93,8 @@ pub(crate) fn run(args: &IngestArgs, runtime: &tokio::runtime::Runtime) -> Resul
             }
         }
     });
-    let end = runtime.block_on(serving::serve(listener, edge, &process.threads, &process.readiness))?;
+    let Process { signals, threads, readiness, .. } = &mut process;
+    let end = runtime.block_on(serving::serve(listener, edge, signals, threads, readiness));
     following.abort();
     // What still holds the edge's parts ends with the task.
     let _ = runtime.block_on(following);
@@ -104,6 +105,7 @@ pub(crate) fn run(args: &IngestArgs, runtime: &tokio::runtime::Runtime) -> Resul
 
 /// What the edge runs beside.
 struct Process {
+    signals: Signals,
     threads: Threads,
     readiness: Readiness,
     exposition: MetricsRegistry,
@@ -111,24 +113,30 @@ struct Process {
 }
 
 impl Process {
-    fn new(address: SocketAddr, connection: &Connection) -> Result<Process, CliError> {
+    fn new(
+        address: SocketAddr,
+        connection: &Connection,
+        runtime: &tokio::runtime::Runtime,
+    ) -> Result<Process, CliError> {
         let mut exposition = MetricsRegistry::default();
         let demo_keys = if address.ip().is_loopback() { DemoKeys::Accept } else { DemoKeys::Refuse };
         let follower = RegistryFollower::start(connection, demo_keys)?;
         follower.register(&mut exposition);
-        Ok(Process { threads: Threads::default(), readiness: Readiness::new(), exposition, follower })
+        Ok(Process {
+            signals: Signals::listen(runtime)?,
+            threads: Threads::default(),
+            readiness: Readiness::new(),
+            exposition,
+            follower,
+        })
     }
 
     /// Waits for something, or for the end of the process.
-    fn until<T>(
-        &self,
-        runtime: &tokio::runtime::Runtime,
-        what: impl Future<Output = T>,
-    ) -> Result<Result<T, End>, CliError> {
+    fn until<T>(&mut self, runtime: &tokio::runtime::Runtime, what: impl Future<Output = T>) -> Result<T, End> {
         runtime.block_on(async {
             tokio::select! {
-                end = serving::end(&self.threads, &self.readiness) => end.map(Err),
-                done = what => Ok(Ok(done)),
+                end = self.signals.end(&self.threads, &self.readiness) => Err(end),
+                done = what => Ok(done),
             }
         })
     }

@@ -21,7 +21,7 @@ use self::status::Views;
 use self::workers::Workers;
 use crate::error::CliError;
 use crate::registry::follower::{DemoKeys, RegistryFollower};
-use crate::serving::{self, End};
+use crate::serving::{self, End, Signals};
 use crate::settings::{ConfigArg, Settings};
 use crate::threads::Threads;
 use crate::{folder, topics};
@@ -54,6 +54,7 @@ pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> R
         .map_err(|error| CliError::Failed(format!("cannot make the folder {}: {error}", data.display())))?;
     let lock = folder::lock(&data, "processors.data")?;
 
+    let mut signals = Signals::listen(runtime)?;
     let mut threads = Threads::default();
     let views = Views::default();
     let readiness = Readiness::new();
@@ -75,10 +76,10 @@ pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> R
     let end = runtime.block_on(async {
         tokio::spawn(status::keep(readiness.clone(), views.clone()));
         tokio::select! {
-            end = serving::end(&threads, &readiness) => return end,
+            end = signals.end(&threads, &readiness) => return Ok(end),
             registry = view.first() => workers.start(&mut threads, &registry?, &view, &views)?,
         }
-        serving::end(&threads, &readiness).await
+        Ok::<End, CliError>(signals.end(&threads, &readiness).await)
     })?;
     readiness.draining();
     if matches!(end, End::Retired) {

@@ -30,7 +30,7 @@ use self::data::DataFolder;
 use self::workers::Workers;
 use crate::error::CliError;
 use crate::registry::file;
-use crate::serving::{self, End};
+use crate::serving::{self, End, Signals};
 
 /// Clicks of the registry recorded with one sync.
 const CLICKS_PER_SYNC: usize = 1_000;
@@ -72,9 +72,10 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
         let _runtime = runtime.enter();
         serving::listen(socket, args.listen, "--listen")?
     };
+    let mut signals = Signals::listen(runtime)?;
     readiness.caught_up();
     announce(args, address);
-    let end = runtime.block_on(serving::serve(listener, edge, &workers.threads, &readiness))?;
+    let end = runtime.block_on(serving::serve(listener, edge, &mut signals, &workers.threads, &readiness));
     close(data, workers, end)
 }
 

@@ -51,13 +51,17 @@ impl Drop for Running {
     }
 }
 
+/// Partitions of the topics of which the settings decide it.
+pub(crate) const PARTITIONS: u32 = 3;
+
 /// The catalogue's topics under a prefix of their own.
+#[derive(Debug)]
 pub(crate) struct Installation {
     pub(crate) prefix: String,
 }
 
 impl Installation {
-    /// Makes the topics, with 2 partitions where the settings decide it.
+    /// Makes the topics.
     pub(crate) fn new() -> Installation {
         let installation = Installation { prefix: Kafka::unique_prefix() };
         let made = installation.run(&["topics", "--create"]);
@@ -68,10 +72,11 @@ impl Installation {
     /// A command under the settings of this installation.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(arguments);
+        let partitions = PARTITIONS.to_string();
         let settings = [
             ("KAFKA_BOOTSTRAP", Kafka::shared().bootstrap()),
             ("KAFKA_PREFIX", &self.prefix),
-            ("TOPICS_PARTITIONS", "2"),
+            ("TOPICS_PARTITIONS", &partitions),
             ("TOPICS_REPLICATION_FACTOR", "1"),
             ("TOPICS_MIN_INSYNC_REPLICAS", "1"),
         ];

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{command, run, text};
+use crate::installation::{Installation, PARTITIONS};
+use crate::support::text;
 use crate::up::client::{Client, ONE};
 use crate::up::cluster::{Cluster, Folder, Target};
 use crate::up::kafka_log::KafkaLog;
@@ -15,7 +16,6 @@ use crate::up::process::Process;
 use crate::up::random::Random;
 use crate::up::topics::Topics;
 
-const PARTITIONS: u32 = 3;
 /// Processes that share the partitions.
 const PROCESSORS: usize = 2;
 /// Places for them, for tests that start more.
@@ -29,36 +29,12 @@ pub(crate) struct OnKafka {
     target: Target,
     edge: Option<Process>,
     processors: [Option<Process>; PROCESSORS_MAX],
-    prefix: String,
+    installation: Installation,
     // Last, so that it is there until the processes are gone.
     folder: Folder,
 }
 
 impl OnKafka {
-    /// The binary with the settings of this cluster.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = command(arguments);
-        let partitions = PARTITIONS.to_string();
-        for (name, value) in [
-            ("KAFKA_BOOTSTRAP", testkit::Kafka::shared().bootstrap()),
-            ("KAFKA_PREFIX", &self.prefix),
-            ("TOPICS_PARTITIONS", &partitions),
-            ("TOPICS_REPLICATION_FACTOR", "1"),
-            ("TOPICS_MIN_INSYNC_REPLICAS", "1"),
-            ("INGEST_LISTEN", "127.0.0.1:0"),
-            ("PROCESSORS_METRICS_LISTEN", "127.0.0.1:0"),
-        ] {
-            command.env(format!("CONVERSIONS_{name}"), value);
-        }
-        command
-    }
-
-    /// Runs a command that ends by itself.
-    fn run(&self, arguments: &[&str]) {
-        let output = run(&mut self.command(arguments), "");
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-    }
-
     /// Starts one more edge, beside the cluster's own, and waits until it listens. It ends when it is dropped.
     pub(crate) fn another_edge(&self) -> (Target, Process) {
         let edge = self.spawn_edge("ingest-2");
@@ -88,14 +64,16 @@ impl OnKafka {
     }
 
     fn spawn_edge(&self, name: &str) -> Process {
-        let mut command = self.command(&["ingest"]);
+        let mut command = self.installation.command(&["ingest"]);
+        command.env("CONVERSIONS_INGEST_LISTEN", "127.0.0.1:0");
         command.env("CONVERSIONS_INGEST_DATA", self.folder.join(name));
         Process::spawn(&mut command, &self.folder.log(name))
     }
 
     fn spawn_processors(&self, number: usize) -> Process {
         let name = processors_name(number);
-        let mut command = self.command(&["processors"]);
+        let mut command = self.installation.command(&["processors"]);
+        command.env("CONVERSIONS_PROCESSORS_METRICS_LISTEN", "127.0.0.1:0");
         command.env("CONVERSIONS_PROCESSORS_INSTANCE", &name);
         command.env("CONVERSIONS_PROCESSORS_DATA", self.folder.join(&name));
         Process::spawn(&mut command, &self.folder.log(&name))
@@ -128,7 +106,16 @@ impl OnKafka {
     }
 
     fn log(&self) -> KafkaLog {
-        KafkaLog::open(testkit::Kafka::shared().bootstrap(), &self.prefix)
+        KafkaLog::open(&self.installation)
+    }
+
+    /// Starts it, asks it to end so long after, wherever its start has come to, and waits for that.
+    pub(crate) fn start_and_terminate(&mut self, after: Duration) -> Vec<ExitStatus> {
+        self.spawn_missing();
+        thread::sleep(after);
+        self.terminate();
+        let processes = self.edge.take().into_iter().chain(self.processors.iter_mut().filter_map(Option::take));
+        processes.map(Process::ended).collect()
     }
 }
 
@@ -149,18 +136,18 @@ fn wait_until_ready(address: SocketAddr) {
 impl Cluster for OnKafka {
     // A start joins groups and takes seconds.
     const ROUNDS: u64 = 12;
-    const START_MS: u64 = 2_000;
+    const START_MS: u64 = 1_000;
 
     fn stopped() -> OnKafka {
         let cluster = OnKafka {
             target: Target::default(),
             edge: None,
             processors: [const { None }; PROCESSORS_MAX],
-            prefix: testkit::Kafka::unique_prefix(),
+            installation: Installation::new(),
             folder: Folder::new(),
         };
-        cluster.run(&["topics", "--create"]);
-        cluster.run(&["apply", "--demo"]);
+        let applied = cluster.installation.run(&["apply", "--demo"]);
+        assert!(applied.status.success(), "{}", text(&applied.stderr));
         cluster
     }
 

@@ -11,6 +11,7 @@ use streams::Topic;
 use streams::kafka::{Connection, KafkaReader};
 use streams::log::Limits;
 
+use crate::installation::Installation;
 use crate::up::topics::{AUDITED, Topics};
 
 const WAIT: Duration = Duration::from_secs(30);
@@ -40,11 +41,13 @@ pub(crate) struct KafkaLog {
 
 impl KafkaLog {
     /// Begins to read.
-    pub(crate) fn open(bootstrap: &str, prefix: &str) -> KafkaLog {
-        let connection = Connection::new(bootstrap, prefix);
+    pub(crate) fn open(installation: &Installation) -> KafkaLog {
+        let connection = installation.connection();
         let group = |(name, inputs): (&str, &'static [TopicSpec])| {
             let mut config = ClientConfig::new();
-            config.set("bootstrap.servers", bootstrap).set("group.id", connection.name(name));
+            config
+                .set("bootstrap.servers", testkit::Kafka::shared().bootstrap())
+                .set("group.id", connection.name(name));
             Group { inputs, consumer: config.create().expect("a consumer") }
         };
         let groups = GROUPS.map(group);

@@ -12,6 +12,7 @@ mod cluster;
 mod damage;
 mod edges;
 mod embedded;
+mod ending;
 mod files;
 mod identical;
 mod kafka;

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -74,9 +74,14 @@ impl Process {
     }
 
     /// Waits until it has ended, which it has to do in order.
-    pub(crate) fn wait(mut self) {
-        let ended = poll(STOP_DEADLINE, || self.child.try_wait().expect("a child").ok_or("it still runs"));
+    pub(crate) fn wait(self) {
+        let ended = self.ended();
         assert_eq!(ended.code(), Some(0), "it ended with {ended}");
+    }
+
+    /// Waits until it has ended, however that is.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        poll(STOP_DEADLINE, || self.child.try_wait().expect("a child").ok_or("it still runs"))
     }
 }
 
