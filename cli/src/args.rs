@@ -47,7 +47,13 @@ pub(crate) struct Logging {
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "CONVERSIONS_LOG_FORMAT")]
     pub(crate) log_format: LogFormat,
     /// What is logged, such as `info` or `warn,ingest=debug`.
-    #[arg(long, global = true, value_name = "FILTER", default_value = "info,fjall=warn,lsm_tree=warn", env = "RUST_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        default_value = "info,fjall=warn,lsm_tree=warn",
+        env = "RUST_LOG"
+    )]
     pub(crate) log: String,
 }
 

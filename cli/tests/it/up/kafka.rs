@@ -18,6 +18,8 @@ use crate::up::topics::Topics;
 
 /// Processes that share the partitions.
 const PROCESSORS: usize = 2;
+/// Places for them, for tests that start more.
+const PROCESSORS_MAX: usize = 3;
 const QUIET_DEADLINE: Duration = Duration::from_secs(60);
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -26,7 +28,7 @@ const READY_DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct OnKafka {
     target: Target,
     edge: Option<Process>,
-    processors: [Option<Process>; PROCESSORS],
+    processors: [Option<Process>; PROCESSORS_MAX],
     installation: Installation,
     // Last, so that it is there until the processes are gone.
     folder: Folder,
@@ -37,6 +39,28 @@ impl OnKafka {
     pub(crate) fn another_edge(&self) -> (Target, Process) {
         let edge = self.spawn_edge("ingest-2");
         (Target::at(edge.announced("listening on http://")), edge)
+    }
+
+    /// Starts an edge and a single process of processors.
+    pub(crate) fn start_alone(&mut self) {
+        self.add_processors(0);
+        let edge = self.spawn_edge("ingest");
+        self.target.set(Some(edge.announced("listening on http://")));
+        self.edge = Some(edge);
+    }
+
+    /// Starts one more process of processors, and waits until it has restored the partitions that it got.
+    pub(crate) fn add_processors(&mut self, number: usize) {
+        let processors = self.spawn_processors(number);
+        wait_until_ready(processors.announced("metrics on http://"));
+        self.processors[number] = Some(processors);
+    }
+
+    /// Ends a process of processors for good.
+    pub(crate) fn retire_processors(&mut self, number: usize) {
+        let processors = self.processors[number].take().expect("it runs");
+        processors.retire();
+        processors.wait();
     }
 
     fn spawn_edge(&self, name: &str) -> Process {
@@ -118,7 +142,7 @@ impl Cluster for OnKafka {
         let cluster = OnKafka {
             target: Target::default(),
             edge: None,
-            processors: [const { None }; PROCESSORS],
+            processors: [const { None }; PROCESSORS_MAX],
             installation: Installation::new(),
             folder: Folder::new(),
         };
@@ -156,7 +180,7 @@ impl Cluster for OnKafka {
 
     fn kill(&mut self) {
         self.kill_edge();
-        self.processors = [const { None }; PROCESSORS];
+        self.processors = [const { None }; PROCESSORS_MAX];
     }
 
     fn kill_some(&mut self, random: &mut Random) {

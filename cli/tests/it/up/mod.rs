@@ -24,6 +24,7 @@ mod process;
 mod published_script;
 mod random;
 mod reads;
+mod scaling;
 mod starting;
 mod stopping;
 mod tampering;

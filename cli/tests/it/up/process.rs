@@ -59,9 +59,18 @@ impl Process {
 
     /// Asks it to end, and leaves it running.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Asks it to end for good, and leaves it running.
+    pub(crate) fn retire(&self) {
+        self.signal("-USR1");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        assert!(sent.success(), "SIGTERM to {pid}: {sent}");
+        let sent = Command::new("kill").args([signal, &pid]).status().expect("kill runs");
+        assert!(sent.success(), "{signal} to {pid}: {sent}");
     }
 
     /// Waits until it has ended, which it has to do in order.
