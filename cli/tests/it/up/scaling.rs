@@ -29,6 +29,7 @@ fn from_one_process_to_three_and_back() {
     let (over, longest_ms) = (AtomicBool::new(false), AtomicU64::new(0));
     let probes = thread::scope(|scope| {
         let (over, longest_ms) = (&over, &longest_ms);
+        let ends = SetWhenDropped(over);
         let target = cluster.target();
         let probes: Vec<_> = (0..PROBES)
             .map(|number| {
@@ -49,7 +50,7 @@ fn from_one_process_to_three_and_back() {
         step("a third one", &mut |cluster| cluster.add_processors(2));
         step("two of three", &mut |cluster| cluster.retire_processors(2));
         step("one of two", &mut |cluster| cluster.retire_processors(1));
-        over.store(true, Ordering::Release);
+        drop(ends);
         probes.into_iter().flat_map(|probe| probe.join().expect("no probe fails")).collect::<Vec<Order>>()
     });
     let (mut orders, _, _) = load.finish();
@@ -61,6 +62,15 @@ fn from_one_process_to_three_and_back() {
     cluster.quiet("scaling");
     cluster.stop();
     audit(&cluster.topics(), &orders, "scaling");
+}
+
+/// Ends the probes also when the test fails, which would otherwise wait for them.
+struct SetWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// Sends one order after the other, each once the one before has its commission.
