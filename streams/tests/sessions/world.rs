@@ -146,6 +146,14 @@ impl World {
         Worker { stop, leave, progress, stats, thread }
     }
 
+    /// How many members the group of the workers has.
+    pub(crate) fn members(&self) -> usize {
+        let consumer: BaseConsumer = self.client().create().expect("a consumer");
+        let group = format!("{}{NAME}", self.prefix);
+        let groups = consumer.client().fetch_group_list(Some(&group), Duration::from_secs(10)).expect("an answer");
+        groups.groups().iter().map(|group| group.members().len()).sum()
+    }
+
     /// Sends scripts, each with its key.
     pub(crate) fn send(&self, scripts: impl IntoIterator<Item = (String, String)>) {
         self.write(IN.name, scripts.into_iter().map(|(key, script)| (None, key.into_bytes(), script.into_bytes())));
