@@ -23,14 +23,11 @@ fn behind_proxy() -> &'static (Kafka, Proxy) {
     BEHIND_PROXY.get_or_init(Kafka::start_behind_proxy)
 }
 
-/// Topics behind the proxy, and a session that soon loses its patience.
-fn world() -> World {
+/// Topics behind the proxy, and a session whose patience does not outlast a fault of this length.
+fn world(held_off: Duration) -> World {
     let mut world = World::on(&behind_proxy().0, 2);
-    world.options = SessionOptions {
-        transaction_timeout: Duration::from_secs(1),
-        commit_interval: Duration::ZERO,
-        ..world.options.clone()
-    };
+    let transaction_timeout = Duration::from_secs(if held_off.is_zero() { 20 } else { 1 });
+    world.options = SessionOptions { transaction_timeout, commit_interval: Duration::ZERO, ..world.options.clone() };
     world
 }
 
@@ -50,7 +47,7 @@ fn got(counter: &AtomicU64) -> u64 {
 /// session made of it is seen when all is counted, and the fault is over.
 #[track_caller]
 fn check_step(api: Api, fault: Fault, held_off: Duration, seen: impl Fn(&SessionStats)) {
-    let (world, proxy) = (world(), &behind_proxy().1);
+    let (world, proxy) = (world(held_off), &behind_proxy().1);
     let worker = world.start("one");
     worker.await_ready(2);
     let injected = proxy.inject(api, &world.prefix, fault, held_off);
@@ -125,7 +122,7 @@ fn what_is_lost_once_before_the_commit_is_asked_for_again() {
 /// Lets a fault happen to a worker that starts; it works in the end.
 #[track_caller]
 fn check_start(api: Api, fault: Fault, held_off: Duration) -> Worker {
-    let (world, proxy) = (world(), &behind_proxy().1);
+    let (world, proxy) = (world(held_off), &behind_proxy().1);
     let injected = proxy.inject(api, &world.prefix, fault, held_off);
     world.count(KEYS, 1);
     let worker = world.start("one");
