@@ -112,3 +112,21 @@ fn a_store_ahead_of_its_changelog_is_made_again() {
     worker.stop();
     assert!(position().is_some_and(|after| after > before && after < before + 1_000));
 }
+
+#[test]
+fn a_changelog_that_is_not_there_ends_the_worker() {
+    let world = World::new(1);
+    Kafka::shared().topics(&["--delete", "--topic", &format!("{}{CHANGELOG}", world.prefix)]);
+    let failure = world.start("one").failure().to_string();
+    assert!(failure.contains("changelog") && failure.contains("nknown"), "{failure}");
+}
+
+/// Tried again for ever, a record that no broker takes would stop its partition without a word.
+#[test]
+fn a_record_that_is_too_large_ends_the_worker() {
+    let world = World::new(1);
+    world.send([("k".to_owned(), "pad 1048577".to_owned())]);
+    let failure = world.start("one").failure();
+    let DriverError::Log(LogError::TooLarge { bytes, bytes_max }) = failure else { panic!("{failure}") };
+    assert_eq!((bytes, bytes_max), (1_048_578, 1 << 20));
+}
