@@ -35,6 +35,9 @@ pub(crate) struct World {
     pub(crate) options: SessionOptions,
 }
 
+/// A key and its value, if it has one.
+type Row = (Vec<u8>, Option<Vec<u8>>);
+
 /// A worker in a thread.
 pub(crate) struct Worker {
     stop: Arc<AtomicBool>,
@@ -200,7 +203,7 @@ impl World {
     }
 
     /// Everything that is committed in a topic, by partition.
-    pub(crate) fn read(&self, topic: &str) -> BTreeMap<i32, Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+    pub(crate) fn read(&self, topic: &str) -> BTreeMap<i32, Vec<Row>> {
         let mut config = self.client();
         config
             .set("group.id", "reader")
