@@ -12,7 +12,7 @@ use crate::world::{Worker, World};
 
 const KEYS: usize = 20;
 /// Longer than a session waits for a step to end.
-const LONG: Duration = Duration::from_secs(3);
+const LONG: Duration = Duration::from_secs(6);
 
 /// After a fault is over, whatever it had led to has happened within this time.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ fn behind_proxy() -> &'static (Kafka, Proxy) {
 /// Topics behind the proxy, and a session whose patience does not outlast a fault of this length.
 fn world(held_off: Duration) -> World {
     let mut world = World::on(&behind_proxy().0, 2);
-    let transaction_timeout = Duration::from_secs(if held_off.is_zero() { 20 } else { 1 });
+    let transaction_timeout = Duration::from_secs(if held_off.is_zero() { 30 } else { 2 });
     world.options = SessionOptions { transaction_timeout, commit_interval: Duration::ZERO, ..world.options.clone() };
     world
 }
@@ -102,7 +102,7 @@ fn a_commit_that_is_asked_for_twice() {
 #[test]
 fn what_is_lost_before_the_commit_is_aborted() {
     at_once(&[Api::Produce, Api::AddOffsetsToTxn, Api::TxnOffsetCommit], |api, fault| {
-        check_step(api, fault, Duration::from_secs(2), |stats| {
+        check_step(api, fault, LONG, |stats| {
             let commits = (got(&stats.commits), got(&stats.records));
             assert!(got(&stats.aborts) >= 1 && got(&stats.unknown) == 0 && commits == (1, 1), "{api:?}: {stats:?}");
         });

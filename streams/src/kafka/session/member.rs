@@ -177,7 +177,8 @@ impl Member {
                         | Code::RebalanceInProgress
                         | Code::UnknownMemberId
                 );
-                rejoins || transient(*code)
+                // A broker may not have heard yet of a topic that was just made. The watch tells of one that is missing.
+                rejoins || *code == Code::UnknownTopicOrPartition || transient(*code)
             }
             _ => false,
         };
