@@ -20,6 +20,10 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a registry file the registry on Kafka, for every edge and processor that runs on it.
+    Apply(crate::registry::apply::ApplyArgs),
+    /// Look at the records that could not be processed, and send them once more, as they were or mended.
+    DeadLetters(crate::dead_letters::DeadLettersArgs),
     /// Run everything in one process: the HTTP edge, the processors, the ledger and the read API.
     Up(crate::up::args::UpArgs),
     /// Sign and send one conversion, or a stream of them (one JSON object a line).
@@ -43,7 +47,13 @@ pub(crate) struct Logging {
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "CONVERSIONS_LOG_FORMAT")]
     pub(crate) log_format: LogFormat,
     /// What is logged, such as `info` or `warn,ingest=debug`.
-    #[arg(long, global = true, value_name = "FILTER", default_value = "info", env = "RUST_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        default_value = "info,fjall=warn,lsm_tree=warn",
+        env = "RUST_LOG"
+    )]
     pub(crate) log: String,
 }
 

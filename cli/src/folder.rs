@@ -18,7 +18,7 @@ pub(crate) fn lock(folder: &Path, setting: &str) -> Result<File, CliError> {
             let mut owner = String::new();
             let _ = file.read_to_string(&mut owner);
             return Err(CliError::Failed(format!(
-                "the data in {} is in use by another process of conversions ({}): stop it, or give this one a folder of \
+                "the data in {} is in use by another `conversions` (process {}): stop it, or give this one a folder of \
                  its own with {setting}",
                 folder.display(),
                 owner.trim()

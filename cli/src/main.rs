@@ -5,9 +5,11 @@
 
 mod args;
 mod client;
+mod dead_letters;
 mod error;
 mod folder;
 mod ingest;
+mod patience;
 mod processors;
 mod registry;
 mod send;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode, CliError> {
     start_logging(&cli.logging)?;
     match cli.command {
+        Command::Apply(args) => registry::apply::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args, &runtime()?),
         Command::Up(args) => up::run(&args, &runtime()?),
         Command::Send(args) => runtime()?.block_on(send::run(args)),
         Command::Ingest(args) => ingest::run(&args, &runtime()?),

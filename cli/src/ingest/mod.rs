@@ -3,10 +3,9 @@
 //! Claims and read model are this process's own, in a folder, fed from the topics. It listens once the registry is there
 //! and both have caught up: until it can answer, nobody is let in to wait.
 
+mod data;
 mod metrics;
 
-use std::fmt::Display;
-use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,26 +18,30 @@ use std::time::Duration;
 use clap::Args;
 use ingest::{Edge, Metrics, Parts, Readiness};
 use prometheus_client::registry::Registry as MetricsRegistry;
+use schemas::registry::Registry;
 use store::EmbeddedStore;
-use store::embedded::{Feeder, KafkaFeed, Loss};
+use store::embedded::{FeedError, Feeder, Loss};
 use streams::SystemClock;
-use streams::kafka::{Compression, Connection, KafkaPublisher, PublisherOptions, RecordReader};
-use streams::store::StateFolder;
+use streams::kafka::{Compression, Connection, KafkaPublisher, PublisherOptions};
+use tokio::sync::oneshot;
 
+use self::data::Data;
 use crate::error::CliError;
 use crate::registry::follower::{DemoKeys, RegistryFollower};
-use crate::serving::{self, End};
+use crate::serving::{self, End, Signals};
 use crate::settings::{ConfigArg, Settings};
 use crate::threads::Threads;
+use crate::topics;
 use crate::up::files;
-use crate::{folder, topics};
 
+/// The setting of the address.
+const LISTEN: &str = "ingest.listen";
 /// How long a shutdown waits for messages that the log has not acknowledged, after the requests that they are of.
 const PUBLISHER_CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the publisher still works.
 const PUBLISHER_CHECK_EVERY: Duration = Duration::from_millis(200);
-/// Memory for blocks of the claims and the read model.
-const STATE_CACHE_BYTES: u64 = 64 << 20;
+
+type KafkaEdge = Edge<Arc<KafkaPublisher>, EmbeddedStore, EmbeddedStore>;
 
 /// Run the HTTP edge on Kafka.
 #[derive(Args, Debug)]
@@ -54,65 +57,34 @@ pub(crate) struct IngestArgs {
 pub(crate) fn run(args: &IngestArgs, runtime: &tokio::runtime::Runtime) -> Result<ExitCode, CliError> {
     let settings = Settings::load(&args.config)?;
     let connection = settings.connection()?;
-    let mut config = settings.ingest();
-    config.connections_max = files::connections_max(config.connections_max)?;
-    let wanted = settings.get("ingest.listen");
+    let address = settings.get(LISTEN);
     let socket = {
         let _runtime = runtime.enter();
-        serving::bind(wanted)?
+        serving::bind(address, LISTEN)?
     };
-    let (admin, identity) = topics::open(&connection)?;
-    topics::check(&topics::survey(&admin, &settings)?)?;
-    drop(admin);
-
-    let mut threads = Threads::default();
-    let readiness = Readiness::new();
-    let mut exposition = MetricsRegistry::default();
-    let demo_keys = if wanted.ip().is_loopback() { DemoKeys::Accept } else { DemoKeys::Refuse };
-    let follower = RegistryFollower::start(&connection, demo_keys)?;
-    follower.register(&mut exposition);
-    let mut view = follower.view();
-    let early = runtime.block_on(async {
-        tokio::select! {
-            end = serving::end(&threads, &readiness) => end.map(Err),
-            registry = view.first() => registry.map(Ok),
-        }
-    })?;
-    let registry = match early {
-        Ok(registry) => registry,
-        Err(end) => return ended(end),
+    let identity = topics::reach(&connection, &settings)?;
+    let mut process = Process::new(address, &connection, runtime)?;
+    let mut view = process.follower.view();
+    let registry = match process.until(runtime, view.first()) {
+        Ok(registry) => registry?,
+        Err(end) => return process.ended(end),
     };
-
-    let data = Data::open(&settings.get::<PathBuf>("ingest.data"), &connection, identity, args.accept_loss)?;
-    let Data { store, mut feeder, state, folder: path, lock } = data;
-    let stop = threads.stop_flag();
-    feeder.catch_up(&stop).map_err(|error| failed(&path, &error))?;
-    threads.start("read-model", move |stop| feeder.run(stop))?;
-    let publisher = Arc::new(publisher(&settings, &connection)?);
-    threads.start("publisher", {
-        let publisher = Arc::clone(&publisher);
-        move |stop| watch(&publisher, stop)
-    })?;
-    let edge_metrics = Metrics::register(&mut exposition);
-    metrics::register(&mut exposition, &publisher, &store);
-    let parts = Parts {
-        registry,
-        publisher: Arc::clone(&publisher),
-        claims: store.clone(),
-        read_model: store.clone(),
-        clock: Arc::new(SystemClock),
-        readiness: readiness.clone(),
-        metrics: edge_metrics,
-        exposition: Arc::new(exposition),
-        config,
-    };
-    let edge = Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))?;
+    let loss = if args.accept_loss { Loss::Accept } else { Loss::Refuse };
+    let (data, feeder) = Data::open(&settings.get::<PathBuf>("ingest.data"), &connection, identity, loss)?;
+    let caught_up = feed(&mut process.threads, feeder)?;
+    if let Err(end) = process.until(runtime, caught_up) {
+        process.threads.stop();
+        data.close()?;
+        return ended(end);
+    }
+    let publisher = process.publisher(&settings, &connection)?;
+    let edge = process.edge(&settings, registry, &publisher, &data)?;
     let (listener, address) = {
         let _runtime = runtime.enter();
-        serving::listen(socket, wanted)?
+        serving::listen(socket, address, LISTEN)?
     };
-    readiness.caught_up();
-    announce(address, &path);
+    process.readiness.caught_up();
+    announce(address, &data.folder);
     let following = runtime.spawn({
         let edge = edge.clone();
         async move {
@@ -121,39 +93,110 @@ pub(crate) fn run(args: &IngestArgs, runtime: &tokio::runtime::Runtime) -> Resul
             }
         }
     });
-    let end = runtime.block_on(serving::serve(listener, edge, &threads, &readiness))?;
+    let Process { signals, threads, readiness, .. } = &mut process;
+    let end = runtime.block_on(serving::serve(listener, edge, signals, threads, readiness));
     following.abort();
+    // What still holds the edge's parts ends with the task.
+    let _ = runtime.block_on(following);
     publisher.close(PUBLISHER_CLOSE_WAIT);
-    threads.stop();
-    drop(follower);
-    drop(store);
-    let closed = state.close().map_err(|error| failed(&path, &error));
-    drop(lock);
-    let code = ended(end)?;
-    closed.map(|()| code)
+    let ended = process.ended(end);
+    data.close().and(ended)
 }
 
-/// The claims and the read model, in a folder that no other process uses.
-struct Data {
-    store: EmbeddedStore,
-    feeder: Feeder,
-    state: StateFolder,
-    folder: PathBuf,
-    lock: File,
+/// What the edge runs beside.
+struct Process {
+    signals: Signals,
+    threads: Threads,
+    readiness: Readiness,
+    exposition: MetricsRegistry,
+    follower: RegistryFollower,
 }
 
-impl Data {
-    fn open(path: &Path, connection: &Connection, identity: String, accept_loss: bool) -> Result<Data, CliError> {
-        std::fs::create_dir_all(path).map_err(|error| failed(path, &error))?;
-        let lock = folder::lock(path, "ingest.data")?;
-        let state = StateFolder::open(&path.join("state"), STATE_CACHE_BYTES).map_err(|error| failed(path, &error))?;
-        let reports = RecordReader::open(connection, "reports").map_err(|error| failed(path, &error))?;
-        let feed = KafkaFeed::new(connection, identity);
-        let loss = if accept_loss { Loss::Accept } else { Loss::Refuse };
-        let opened = EmbeddedStore::open_with(&state, &feed, Arc::new(reports), Arc::new(SystemClock), loss);
-        let (store, feeder) = opened.map_err(|error| failed(path, &error))?;
-        Ok(Data { store, feeder, state, folder: path.to_owned(), lock })
+impl Process {
+    fn new(
+        address: SocketAddr,
+        connection: &Connection,
+        runtime: &tokio::runtime::Runtime,
+    ) -> Result<Process, CliError> {
+        let mut exposition = MetricsRegistry::default();
+        let demo_keys = if address.ip().is_loopback() { DemoKeys::Accept } else { DemoKeys::Refuse };
+        let follower = RegistryFollower::start(connection, demo_keys)?;
+        follower.register(&mut exposition);
+        Ok(Process {
+            signals: Signals::listen(runtime)?,
+            threads: Threads::default(),
+            readiness: Readiness::new(),
+            exposition,
+            follower,
+        })
     }
+
+    /// Waits for something, or for the end of the process.
+    fn until<T>(&mut self, runtime: &tokio::runtime::Runtime, what: impl Future<Output = T>) -> Result<T, End> {
+        runtime.block_on(async {
+            tokio::select! {
+                end = self.signals.end(&self.threads, &self.readiness) => Err(end),
+                done = what => Ok(done),
+            }
+        })
+    }
+
+    fn publisher(&mut self, settings: &Settings, connection: &Connection) -> Result<Arc<KafkaPublisher>, CliError> {
+        let publisher = Arc::new(publisher(settings, connection)?);
+        let watched = Arc::clone(&publisher);
+        self.threads.start("publisher", move |stop| watch(&watched, stop))?;
+        Ok(publisher)
+    }
+
+    fn edge(
+        &mut self,
+        settings: &Settings,
+        registry: Arc<Registry>,
+        publisher: &Arc<KafkaPublisher>,
+        data: &Data,
+    ) -> Result<KafkaEdge, CliError> {
+        let metrics = Metrics::register(&mut self.exposition);
+        metrics::register(&mut self.exposition, publisher, &data.store);
+        let mut config = settings.ingest();
+        config.connections_max = files::connections_max(config.connections_max)?;
+        let parts = Parts {
+            registry,
+            publisher: Arc::clone(publisher),
+            claims: data.store.clone(),
+            read_model: data.store.clone(),
+            clock: Arc::new(SystemClock),
+            readiness: self.readiness.clone(),
+            metrics,
+            exposition: Arc::new(std::mem::take(&mut self.exposition)),
+            config,
+        };
+        Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))
+    }
+
+    /// Stops what is running, and says how it ended.
+    fn ended(self, end: End) -> Result<ExitCode, CliError> {
+        self.threads.stop();
+        drop(self.follower);
+        ended(end)
+    }
+}
+
+/// Keeps the read model up with the log, in a thread; what is returned resolves once it has caught up.
+fn feed(threads: &mut Threads, mut feeder: Feeder) -> Result<impl Future<Output = ()> + use<>, CliError> {
+    let (sender, caught_up) = oneshot::channel();
+    threads.start("read-model", move |stop| {
+        if feeder.catch_up(stop)? {
+            let _ = sender.send(());
+            feeder.run(stop)?;
+        }
+        Ok::<(), FeedError>(())
+    })?;
+    Ok(async {
+        // Without an answer the thread has failed, which is heard of otherwise.
+        if caught_up.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
 }
 
 fn publisher(settings: &Settings, connection: &Connection) -> Result<KafkaPublisher, CliError> {
@@ -201,8 +244,4 @@ fn ended(end: End) -> Result<ExitCode, CliError> {
         End::Failed(reason) => Err(CliError::Failed(format!("{reason}; start again to go on"))),
         End::Signalled | End::Retired => Ok(ExitCode::SUCCESS),
     }
-}
-
-fn failed(data: &Path, error: &dyn Display) -> CliError {
-    CliError::Failed(format!("the data in {}: {error}", data.display()))
 }

@@ -101,7 +101,7 @@ fn commits(views: &[View], encoder: &mut DescriptorEncoder<'_>) -> Result<(), st
     let help = "From the first record of a transaction to the end of its commit";
     let name = "processor_commit_duration";
     let mut family = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-    let bounds = COMMIT_BUCKETS_MS.iter().map(|bound_ms| *bound_ms as f64 / 1_000.0).chain([f64::MAX]);
+    let bounds = COMMIT_BUCKETS_MS.iter().map(|bound_ms| *bound_ms as f64 / 1_000.0).chain([f64::INFINITY]);
     for view in views {
         let counts = view.stats.commit_buckets.iter().map(|count| count.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.clone().zip(counts).collect();

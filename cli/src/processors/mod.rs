@@ -21,10 +21,13 @@ use self::status::Views;
 use self::workers::Workers;
 use crate::error::CliError;
 use crate::registry::follower::{DemoKeys, RegistryFollower};
-use crate::serving::{self, End};
+use crate::serving::{self, End, Signals};
 use crate::settings::{ConfigArg, Settings};
 use crate::threads::Threads;
 use crate::{folder, topics};
+
+/// The setting of the address.
+const LISTEN: &str = "processors.metrics_listen";
 
 /// Run the state machines on Kafka: orders, clicks and the ledger.
 ///
@@ -40,19 +43,18 @@ pub(crate) struct ProcessorsArgs {
 pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> Result<ExitCode, CliError> {
     let settings = Settings::load(&args.config)?;
     let connection = settings.connection()?;
-    let address = settings.get("processors.metrics_listen");
+    let address = settings.get(LISTEN);
     let (listener, address) = {
         let _runtime = runtime.enter();
-        serving::listen(serving::bind(address)?, address)?
+        serving::listen(serving::bind(address, LISTEN)?, address, LISTEN)?
     };
-    let (admin, identity) = topics::open(&connection)?;
-    topics::check(&topics::survey(&admin, &settings)?)?;
-    drop(admin);
+    let identity = topics::reach(&connection, &settings)?;
     let data: PathBuf = settings.get("processors.data");
     std::fs::create_dir_all(&data)
         .map_err(|error| CliError::Failed(format!("cannot make the folder {}: {error}", data.display())))?;
     let lock = folder::lock(&data, "processors.data")?;
 
+    let mut signals = Signals::listen(runtime)?;
     let mut threads = Threads::default();
     let views = Views::default();
     let readiness = Readiness::new();
@@ -74,10 +76,10 @@ pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> R
     let end = runtime.block_on(async {
         tokio::spawn(status::keep(readiness.clone(), views.clone()));
         tokio::select! {
-            end = serving::end(&threads, &readiness) => return end,
+            end = signals.end(&threads, &readiness) => return Ok(end),
             registry = view.first() => workers.start(&mut threads, &registry?, &view, &views)?,
         }
-        serving::end(&threads, &readiness).await
+        Ok::<End, CliError>(signals.end(&threads, &readiness).await)
     })?;
     readiness.draining();
     if matches!(end, End::Retired) {

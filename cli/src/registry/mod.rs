@@ -1,5 +1,7 @@
-//! The registry on Kafka: how it is read from its topic, and followed while a command runs.
+//! The registry on Kafka: how a file is applied, how the topic is read, and followed while a command runs.
 
+pub(crate) mod apply;
+pub(crate) mod file;
 pub(crate) mod follower;
 
 mod reading;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::records::RegistrySealed;
-use schemas::registry::{Fold, FoldError, Folded, Registry};
+use schemas::registry::{Entries, Fold, FoldError, Folded, Registry};
 use schemas::topics::REGISTRY;
 use streams::kafka::{Connection, KafkaReader};
 use streams::log::Limits;
@@ -79,6 +79,16 @@ impl Reading {
     /// As [`Fold::registry`].
     pub(super) fn registry(&self) -> Result<Arc<Registry>, FoldError> {
         self.as_sealed.as_ref().unwrap_or(&self.fold).registry()
+    }
+
+    /// The entries that stand, whether they are sealed or not: what the next change differs from.
+    pub(super) fn entries(&self) -> &Entries {
+        self.fold.entries()
+    }
+
+    /// Whether all entries that stand are sealed.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed
     }
 
     /// The last seal, if there is one.

@@ -61,16 +61,27 @@ pub(crate) fn run(args: &TopicsArgs) -> Result<ExitCode, CliError> {
 ///
 /// # Errors
 /// They do not answer, or do not let us in, with what to look at.
-pub(crate) fn open(connection: &Connection) -> Result<(Admin, String), CliError> {
+fn open(connection: &Connection) -> Result<(Admin, String), CliError> {
     let identity = connection.reach(WAIT).map_err(|error| CliError::Failed(unreachable(&error)))?;
     Ok((Admin::open(connection, "conversions-topics").map_err(failed)?, identity))
+}
+
+/// Waits for the brokers, refuses to run on topics that are not as they must be, and says what tells this installation
+/// from all others.
+///
+/// # Errors
+/// As [`open`], [`survey`] and [`check`].
+pub(crate) fn reach(connection: &Connection, settings: &Settings) -> Result<String, CliError> {
+    let (admin, identity) = open(connection)?;
+    check(&survey(&admin, settings)?)?;
+    Ok(identity)
 }
 
 /// What the cluster has of the catalogue.
 ///
 /// # Errors
 /// The brokers do not answer or refuse.
-pub(crate) fn survey(admin: &Admin, settings: &Settings) -> Result<Vec<Surveyed>, CliError> {
+fn survey(admin: &Admin, settings: &Settings) -> Result<Vec<Surveyed>, CliError> {
     let names: Vec<&str> = CATALOGUE.iter().map(|topic| topic.name).collect();
     let mut found = admin.describe(&names, WAIT).map_err(failed)?;
     let surveyed = CATALOGUE.iter().map(|spec| {
@@ -102,7 +113,7 @@ fn survey_made(admin: &Admin, settings: &Settings) -> Result<Vec<Surveyed>, CliE
 ///
 /// # Errors
 /// Every topic that is missing or contradicts the catalogue, a line each.
-pub(crate) fn check(topics: &[Surveyed]) -> Result<(), CliError> {
+fn check(topics: &[Surveyed]) -> Result<(), CliError> {
     let against: Vec<&str> = topics.iter().flat_map(|topic| &topic.against).map(String::as_str).collect();
     if against.is_empty() {
         return Ok(());

@@ -21,9 +21,7 @@ use std::sync::atomic::AtomicBool;
 
 use ingest::{Config, Edge, Metrics, Parts, Readiness};
 use prometheus_client::registry::Registry as MetricsRegistry;
-use schemas::records::ClickRecorded;
 use schemas::registry::Registry;
-use schemas::topics::CLICKS;
 use store::embedded::Loss;
 use streams::{Message, Publisher, SystemClock};
 
@@ -31,7 +29,8 @@ use self::args::UpArgs;
 use self::data::DataFolder;
 use self::workers::Workers;
 use crate::error::CliError;
-use crate::serving::{self, End};
+use crate::registry::file;
+use crate::serving::{self, End, Signals};
 
 /// Clicks of the registry recorded with one sync.
 const CLICKS_PER_SYNC: usize = 1_000;
@@ -44,7 +43,7 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
     let connections_max = files::connections_max(Config::default().connections_max)?;
     let socket = {
         let _runtime = runtime.enter();
-        serving::bind(args.listen)?
+        serving::bind(args.listen, "--listen")?
     };
     let loss = if args.accept_loss { Loss::Accept } else { Loss::Refuse };
     let mut data = DataFolder::open(&args.data, loss)?;
@@ -71,23 +70,20 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
     runtime.block_on(workers.ready()).map_err(|reason| data.failed(&reason))?;
     let (listener, address) = {
         let _runtime = runtime.enter();
-        serving::listen(socket, args.listen)?
+        serving::listen(socket, args.listen, "--listen")?
     };
+    let mut signals = Signals::listen(runtime)?;
     readiness.caught_up();
     announce(args, address);
-    let end = runtime.block_on(serving::serve(listener, edge, &workers.threads, &readiness))?;
+    let end = runtime.block_on(serving::serve(listener, edge, &mut signals, &workers.threads, &readiness));
     close(data, workers, end)
 }
 
 /// Records the registry's clicks; those that are known already change nothing.
 fn record_clicks(data: &DataFolder, registry: &Registry, runtime: &tokio::runtime::Runtime) -> Result<(), CliError> {
-    for clicks in registry.clicks().chunks(CLICKS_PER_SYNC) {
-        let message = |click: &ClickRecorded| Message {
-            topic: processors::topic(&CLICKS),
-            key: click.click_id.clone().into_bytes(),
-            value: schemas::encode(click),
-        };
-        let written = data.log.publish(clicks.iter().map(message).collect()).map(|pending| runtime.block_on(pending));
+    let clicks: Vec<Message> = file::clicks(registry).collect();
+    for clicks in clicks.chunks(CLICKS_PER_SYNC) {
+        let written = data.log.publish(clicks.to_vec()).map(|pending| runtime.block_on(pending));
         written
             .and_then(|ack| ack)
             .map_err(|error| CliError::Failed(format!("cannot record the registry's clicks: {error}")))?;

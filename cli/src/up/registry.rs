@@ -1,19 +1,15 @@
 //! The registry that `up` runs under.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-use schemas::registry::FILE_BYTES_MAX;
 use schemas::registry::Registry;
 
 use super::args::UpArgs;
 use crate::error::CliError;
+use crate::registry::file;
 
 /// The demo's registry, or the file's; one with the demo's keys, which everybody knows, only for a loopback address.
 pub(super) fn load(args: &UpArgs) -> Result<Registry, CliError> {
     let registry = match &args.registry {
-        Some(path) => read(path)?,
+        Some(path) => file::read(path, Registry::parse)?,
         None => Registry::demo(),
     };
     if registry.has_demo_key() && !args.listen.ip().is_loopback() {
@@ -24,14 +20,4 @@ pub(super) fn load(args: &UpArgs) -> Result<Registry, CliError> {
         )));
     }
     Ok(registry)
-}
-
-fn read(path: &Path) -> Result<Registry, CliError> {
-    let shown = path.display();
-    let cannot = |error: std::io::Error| CliError::Failed(format!("cannot read the registry {shown}: {error}"));
-    let mut text = String::new();
-    // One byte past the bound is enough for the parser to refuse the file by its size.
-    let file = File::open(path).map_err(cannot)?;
-    file.take(FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(cannot)?;
-    Registry::parse(&text).map_err(|faults| CliError::Failed(format!("the registry {shown} has faults:\n{faults}")))
 }

@@ -1,5 +1,9 @@
 //! The binary `conversions`, run as its users run it.
 
+mod apply;
+mod dead_letters;
+mod following;
+mod installation;
 mod send;
 mod settings;
 mod support;

@@ -1,6 +1,6 @@
 //! The registry to try the product with.
 
-use super::Registry;
+use super::{Entries, Registry};
 
 /// The file, which is also what to read to see what the demo knows.
 const DEMO: &str = include_str!("demo.toml");
@@ -25,5 +25,13 @@ impl Registry {
             let published = demo.keys().any(|known| known.id == key.id || known.secret == key.secret);
             published || placeholder.is_some_and(|rest| rest.starts_with(PLACEHOLDER))
         })
+    }
+}
+
+impl Entries {
+    /// The entries of [`Registry::demo`].
+    #[must_use]
+    pub fn demo() -> Entries {
+        Entries::parse(DEMO).expect("the committed demo parses, as a test shows")
     }
 }

@@ -107,8 +107,9 @@ impl EntryKey {
         }
     }
 
-    /// The key as an error shows it: without an id that may be a secret put into the wrong place.
-    pub(super) fn shown(&self) -> String {
+    /// The key as people are shown it: without an id that may be a secret put into the wrong place.
+    #[must_use]
+    pub fn shown(&self) -> String {
         match shown(&self.id) {
             hidden if hidden == HIDDEN => format!("{}/{HIDDEN}", self.kind.section()),
             _ => self.to_string(),

@@ -25,6 +25,9 @@ use crate::toy::{DEAD, IN, NAME, OUT, Toy};
 
 pub(crate) const CHANGELOG: &str = "toy-changelog";
 
+/// A key and a value, or a tombstone.
+pub(crate) type Row = (Vec<u8>, Option<Vec<u8>>);
+
 /// The topics of one test.
 pub(crate) struct World {
     pub(crate) bootstrap: String,

@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::up::client::{CONVERSIONS, Client, Merchant, ONE, TWO};
-use crate::up::cluster::{Cluster, Target};
+use crate::up::cluster::{Cluster, Target, on_both_logs};
 use crate::up::orders::{Click, Order};
 use crate::up::poll;
+
+on_both_logs!(a_click_just_made, clicks_that_do_not_count, rules_by_product_and_for_everybody);
 
 /// Follows a link and returns where it leads, split at the click id, and the click id.
 fn follow(target: &Target, link: &str) -> (String, String) {
@@ -40,9 +42,8 @@ fn assert_pays(conversion: &Value, amount: &str, level: &str, rule: &str, rate: 
     assert_eq!(conversion["commission"], commission, "{conversion}");
 }
 
-#[test]
-fn a_click_just_made() {
-    let cluster = Cluster::start();
+fn a_click_just_made<C: Cluster>() {
+    let cluster = C::start();
     let target = cluster.target();
     let (destination, click) = follow(&target, "demo");
     assert_eq!(destination, "https://shop-one.example/products/sku-red-42");
@@ -63,9 +64,8 @@ fn a_click_just_made() {
     assert_eq!((unknown.status, &unknown.json()["code"]), (404, &json!("NOT_FOUND")), "{unknown:?}");
 }
 
-#[test]
-fn clicks_that_do_not_count() {
-    let cluster = Cluster::start();
+fn clicks_that_do_not_count<C: Cluster>() {
+    let cluster = C::start();
     let cases = [
         ("LOW-FOREIGN", Click::Foreign, "click_unknown"),
         ("LOW-MISSING", Click::Missing, "no_click"),
@@ -95,9 +95,8 @@ fn clicks_that_do_not_count() {
     }
 }
 
-#[test]
-fn rules_by_product_and_for_everybody() {
-    let cluster = Cluster::start();
+fn rules_by_product_and_for_everybody<C: Cluster>() {
+    let cluster = C::start();
     let order = |merchant, id: &str, product| {
         let body = Order { product, ..Order::new(merchant, id, 12_345) }.body();
         judged(&cluster.target(), merchant, &serde_json::from_str(&body).expect("JSON"))

@@ -1,260 +1,176 @@
-//! The process under test: started, killed, started again on the same data.
+//! What tests run on: the processes of one installation, with data of their own.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::command;
-use crate::up::client::{Client, ONE};
-use crate::up::poll;
+use crate::up::random::Random;
 use crate::up::topics::Topics;
 
-const START_DEADLINE: Duration = Duration::from_secs(60);
-const STOP_DEADLINE: Duration = Duration::from_secs(40);
-const QUIET_DEADLINE: Duration = Duration::from_secs(60);
-const REFUSE_DEADLINE: Duration = Duration::from_secs(20);
+/// Lines of each process's log that a failed test shows.
+const LOG_LINES: usize = 30;
 
-/// Where clients find the process; nowhere while it is down, since its port may then be somebody else's.
+/// Everything from the edge to the ledger on one log, under the demo's registry: started, killed, started again on the
+/// same data.
+///
+/// A test is written once, for any cluster; [`on_both_logs`] makes one of it for each log.
+pub(crate) trait Cluster: Sized {
+    /// How often the kill test kills, if nobody says otherwise.
+    const ROUNDS: u64;
+    /// About how long a start takes, in milliseconds: one that is to be killed halfway is killed within it.
+    const START_MS: u64;
+
+    /// Nothing that runs, and no data.
+    fn stopped() -> Self;
+
+    /// Where clients find the edge.
+    fn target(&self) -> Target;
+
+    /// Starts what does not run, on the data there is, and waits until it listens and its state is restored.
+    fn restart(&mut self);
+
+    /// Starts what does not run and kills it so long after, wherever its start has come to.
+    fn start_and_kill(&mut self, after: Duration);
+
+    /// `kill -9` of all that runs.
+    fn kill(&mut self);
+
+    /// `kill -9` of a part that the seed chooses, at least one process.
+    fn kill_some(&mut self, random: &mut Random);
+
+    /// Asks all that runs to end, and leaves it running.
+    fn terminate(&self);
+
+    /// Waits for what was asked to end, which has to end in order.
+    fn wait(&mut self);
+
+    /// Waits until every processor has done what there was to do, and nothing more is written to the log.
+    fn quiet(&self, run: &str);
+
+    /// Deletes all that is derived from the log, where nothing runs.
+    fn delete_state(&self);
+
+    /// Everything that the log holds, where nothing runs.
+    fn topics(&self) -> Topics;
+
+    /// In how many parts the log is, as in `3 segments`.
+    fn parts(&self) -> String;
+
+    /// Starts with no data.
+    fn start() -> Self {
+        let mut cluster = Self::stopped();
+        cluster.restart();
+        cluster
+    }
+
+    /// The address, of a running edge.
+    fn address(&self) -> SocketAddr {
+        self.target().address().expect("it runs")
+    }
+
+    /// Ends it in order.
+    fn stop(&mut self) {
+        self.terminate();
+        self.wait();
+    }
+}
+
+/// Makes a test of each function, which takes the cluster as its type, on each log: `embedded::NAME` and `kafka::NAME`.
+macro_rules! on_both_logs {
+    ($($test:ident),+ $(,)?) => {
+        mod embedded {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test::<$crate::up::embedded::Embedded>();
+                }
+            )+
+        }
+        mod kafka {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test::<$crate::up::kafka::OnKafka>();
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both_logs;
+
+/// Where clients find the edge; nowhere while it is down, since its port may then be somebody else's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Target(Arc<Mutex<Option<SocketAddr>>>);
 
 impl Target {
+    /// A place that is known.
+    pub(crate) fn at(address: SocketAddr) -> Target {
+        Target(Arc::new(Mutex::new(Some(address))))
+    }
+
     /// The address, while there is one.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, address: Option<SocketAddr>) {
+    pub(crate) fn set(&self, address: Option<SocketAddr>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 }
 
-/// `conversions up --demo` and its data.
+/// The folder of a cluster: the data of its processes, and their logs, whose ends a failed test shows.
 #[derive(Debug)]
-pub(crate) struct Cluster {
-    folder: tempfile::TempDir,
-    target: Target,
-    process: Option<Process>,
-}
+pub(crate) struct Folder(tempfile::TempDir);
 
-/// Killed when it is dropped.
-#[derive(Debug)]
-struct Process(Child);
+impl Folder {
+    /// An empty one.
+    pub(crate) fn new() -> Folder {
+        Folder(tempfile::tempdir().expect("a folder"))
+    }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+    /// Where something is in it.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The file that a process's stderr goes to.
+    pub(crate) fn log(&self, process: &str) -> PathBuf {
+        self.join(&format!("{process}.log"))
+    }
+
+    fn log_ends(&self) -> String {
+        let entries = fs::read_dir(self.0.path()).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut logs: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|it| it == "log")).collect();
+        logs.sort();
+        logs.iter().map(|log| format!("{} ends:\n{}\n", name(log), end(log))).collect()
     }
 }
 
-impl Cluster {
-    /// Starts on an empty data folder.
-    pub(crate) fn start() -> Cluster {
-        let mut cluster = Cluster::stopped();
-        cluster.restart();
-        cluster
-    }
-
-    /// An empty data folder and no process.
-    pub(crate) fn stopped() -> Cluster {
-        let folder = tempfile::tempdir().expect("a folder");
-        Cluster { folder, target: Target::default(), process: None }
-    }
-
-    /// Where clients find it.
-    pub(crate) fn target(&self) -> Target {
-        self.target.clone()
-    }
-
-    /// The address, of a running process.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.target.address().expect("it runs")
-    }
-
-    /// The process id, of a running process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.as_ref().expect("it runs").0.id()
-    }
-
-    /// The data folder.
-    pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    /// Starts on the data there is, and waits until it listens.
-    pub(crate) fn restart(&mut self) {
-        self.restart_with(&["--demo"]);
-    }
-
-    /// Starts with these arguments besides those that name data and address.
-    pub(crate) fn restart_with(&mut self, args: &[&str]) {
-        let mut process = self.spawn(args);
-        let mut stdout = BufReader::new(process.0.stdout.take().expect("a pipe"));
-        let (sender, announced) = sync_channel(1);
-        thread::spawn(move || {
-            let mut line = String::new();
-            let _ = stdout.read_line(&mut line);
-            let _ = sender.send(line);
-            // A pipe that nobody reads could stop the process.
-            let _ = io::copy(&mut stdout, &mut io::sink());
-        });
-        let line = announced.recv_timeout(START_DEADLINE).expect("it says in time where it listens");
-        let address = line.trim().strip_prefix("listening on http://").and_then(|address| address.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("it announced {line:?}; its log:\n{}", self.log_tail()));
-        self.process = Some(process);
-        self.target.set(Some(address));
-    }
-
-    /// Starts it and kills it so long after, wherever its start has come to.
-    pub(crate) fn start_and_kill(&mut self, after: Duration) {
-        let process = self.spawn(&["--demo"]);
-        thread::sleep(after);
-        drop(process);
-    }
-
-    fn spawn(&self, args: &[&str]) -> Process {
-        let log = OpenOptions::new().create(true).append(true).open(self.log()).expect("a file");
-        let data = self.data();
-        let mut all = vec!["up", "--data", data.to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"];
-        all.extend(args);
-        let mut up = up_command(&all);
-        Process(up.stdin(Stdio::null()).stderr(log).spawn().expect("the binary starts"))
-    }
-
-    /// `kill -9`.
-    pub(crate) fn kill(&mut self) {
-        let mut process = self.process.take().expect("it runs");
-        process.0.kill().expect("it can be killed");
-        self.target.set(None);
-        process.0.wait().expect("it is gone");
-    }
-
-    /// Asks it to end, and leaves it running.
-    pub(crate) fn terminate(&self) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        assert!(sent.success(), "SIGTERM to {pid}: {sent}");
-    }
-
-    /// Waits for the end of a process that was asked to end.
-    pub(crate) fn wait(&mut self) -> ExitStatus {
-        let mut process = self.process.take().expect("it runs");
-        let ended = poll(STOP_DEADLINE, || process.0.try_wait().expect("a child").ok_or("it still runs"));
-        self.target.set(None);
-        ended
-    }
-
-    /// Ends it in order.
-    pub(crate) fn stop(&mut self) {
-        self.terminate();
-        let ended = self.wait();
-        assert_eq!(ended.code(), Some(0), "it ended with {ended}; its log:\n{}", self.log_tail());
-    }
-
-    /// Waits until nothing more is written to the log: every processor has done what there was to do.
-    pub(crate) fn quiet(&self, run: &str) {
-        const STILL: Duration = Duration::from_millis(400);
-        let mut client = Client::new(&self.target, &ONE);
-        let (mut end, mut since) = (String::new(), Instant::now());
-        poll(QUIET_DEADLINE, || {
-            let metrics = client.get("/metrics").expect("metrics are there").body;
-            let line = metrics.lines().find(|line| line.starts_with("log_end_bytes ")).expect("the log's end is there");
-            if line != end {
-                (end, since) = (line.to_owned(), Instant::now());
-            }
-            if since.elapsed() >= STILL { Ok(()) } else { Err(format!("{run}: the log still grows: {end}")) }
-        });
-    }
-
-    /// Deletes what is derived from the log, of a stopped process.
-    pub(crate) fn delete_state(&self) {
-        assert!(self.process.is_none(), "it has to be stopped");
-        fs::remove_dir_all(self.data().join("state")).expect("the state folder can be deleted");
-    }
-
-    /// Everything that the log of a stopped process holds.
-    pub(crate) fn topics(&self) -> Topics {
-        assert!(self.process.is_none(), "it has to be stopped");
-        Topics::read(&self.data().join("log"))
-    }
-
-    fn log(&self) -> PathBuf {
-        self.folder.path().join("stderr.log")
-    }
-
-    fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(30)..].join("\n")
-    }
-}
-
-impl Drop for Cluster {
-    #[expect(clippy::print_stderr, reason = "a failed test shows what the process said")]
+impl Drop for Folder {
+    #[expect(clippy::print_stderr, reason = "a failed test shows what the processes said")]
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("the process's log ends:\n{}", self.log_tail());
+            eprintln!("{}", self.log_ends());
         }
     }
 }
 
-/// Runs `conversions up` where it has to refuse, and returns what it said.
-pub(crate) fn refused(args: &[&str]) -> Output {
-    let mut child = up_command(args).stdin(Stdio::null()).spawn().expect("the binary starts");
-    let begun = Instant::now();
-    while child.try_wait().expect("a child").is_none() {
-        if begun.elapsed() > REFUSE_DEADLINE {
-            let _ = child.kill();
-            panic!("it was to refuse {args:?}: {:?}", child.wait_with_output());
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    child.wait_with_output().expect("it ended")
+fn name(log: &Path) -> String {
+    log.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The binary with an environment that nobody's shell has a part in.
-fn up_command(args: &[&str]) -> Command {
-    let mut up = command(args);
-    for variable in ["DATA", "LISTEN", "REGISTRY", "DEMO", "LOG_RETENTION", "LOG_FORMAT"] {
-        up.env_remove(format!("CONVERSIONS_{variable}"));
-    }
-    up
+fn end(log: &Path) -> String {
+    let log = fs::read(log).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
 /// Taken by tests that load both cores and by those that measure time, so that they do not meet.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The files below a folder with their contents, by path.
-pub(crate) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            let contents = fs::read(&path).expect("a file");
-            found.push((path, contents));
-        }
-    }
-    found.sort();
-    found
-}
-
-/// Changes one byte of a file; done twice, it is as before.
-pub(crate) fn flip(path: &Path, byte: u64) {
-    use std::os::unix::fs::FileExt;
-    let file: File = OpenOptions::new().read(true).write(true).open(path).expect("a file");
-    let mut at = [0];
-    file.read_exact_at(&mut at, byte).expect("the byte is there");
-    file.write_all_at(&[!at[0]], byte).expect("written");
 }

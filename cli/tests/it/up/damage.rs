@@ -4,12 +4,13 @@ use std::fs;
 
 use crate::support::text;
 use crate::up::client::{CONVERSIONS, Client, ONE};
-use crate::up::cluster::{Cluster, files, flip, refused};
+use crate::up::cluster::Cluster;
+use crate::up::embedded::{Embedded, files, flip, refused};
 use crate::up::orders::Order;
 
 #[test]
 fn damage_is_told_and_nothing_is_touched() {
-    let mut cluster = Cluster::start();
+    let mut cluster = Embedded::start();
     let orders: Vec<Order> = (0..100).map(|number| Order::new(&ONE, format!("DAMAGE-{number}"), number)).collect();
     let mut client = Client::new(&cluster.target(), &ONE);
     for order in &orders {

@@ -9,9 +9,11 @@ use serde_json::Value;
 
 use crate::up::audit::audit;
 use crate::up::client::{Answer, CONVERSIONS, Client, ONE, ORDER_STATUS};
-use crate::up::cluster::{Cluster, Target};
+use crate::up::cluster::{Cluster, Target, on_both_logs};
 use crate::up::orders::Order;
 use crate::up::poll;
+
+on_both_logs!(one_is_the_first);
 
 const AT_ONCE: usize = 64;
 
@@ -51,9 +53,8 @@ fn counts(first: &str) -> BTreeMap<String, usize> {
     [(first.to_owned(), 1), ("DUPLICATE".to_owned(), AT_ONCE - 1)].into()
 }
 
-#[test]
-fn one_is_the_first() {
-    let mut cluster = Cluster::start();
+fn one_is_the_first<C: Cluster>() {
+    let mut cluster = C::start();
     let mut client = Client::new(&cluster.target(), &ONE);
     let mut order = Order { product: Some("SKU-RED-42"), ..Order::new(&ONE, "SAME-1", 100_050) };
 

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::up::audit::audit;
 use crate::up::client::{Client, ONE, TWO};
-use crate::up::cluster::{Cluster, Target, alone, files};
+use crate::up::cluster::{Cluster, Target, alone, on_both_logs};
 use crate::up::load::Load;
 use crate::up::orders::Order;
 use crate::up::poll;
 use crate::up::random::Random;
+
+on_both_logs!(kills_lose_nothing);
 
 const CLIENTS: u64 = 6;
 const NEW_ORDERS_A_ROUND: i64 = 250;
@@ -20,22 +22,23 @@ const SAMPLE: usize = 10;
 /// Longer than the demo's click wait and settlement window together, on a machine that has other work.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
 
-#[test]
-fn fifty_kills_lose_nothing() {
+fn kills_lose_nothing<C: Cluster>() {
     let _alone = alone();
     let seed = number("CONVERSIONS_SEED").unwrap_or_else(fresh_seed);
-    let rounds = number("CONVERSIONS_ROUNDS").unwrap_or(50).max(2);
+    let rounds = number("CONVERSIONS_ROUNDS").unwrap_or(C::ROUNDS).max(2);
     let run = format!("CONVERSIONS_SEED={seed} CONVERSIONS_ROUNDS={rounds}");
     say(&run);
     let mut random = Random::new(seed, 0);
-    let mut cluster = Cluster::start();
+    let mut cluster = C::start();
     let load = Load::start(&cluster.target(), seed, CLIENTS);
     for round in 1..=rounds {
         load.allow(NEW_ORDERS_A_ROUND);
         thread::sleep(Duration::from_millis(20 + random.below(381)));
-        cluster.kill();
         if round == rounds / 2 {
+            cluster.kill();
             cluster.delete_state();
+        } else {
+            cluster.kill_some(&mut random);
         }
         revive(&mut cluster, &mut random);
         assert!(!load.is_broken(), "{run}: round {round}: a client got a wrong answer");
@@ -54,10 +57,10 @@ fn fifty_kills_lose_nothing() {
     let topics = cluster.topics();
     audit(&topics, &orders, &run);
     say(&format!(
-        "{run}: {} orders, {requests} requests answered, {failures} attempts failed; in {} segments {} reports, {} \
+        "{run}: {} orders, {requests} requests answered, {failures} attempts failed; in {} {} reports, {} \
          transitions, {} ledger entries",
         orders.len(),
-        files(&cluster.data().join("log")).len(),
+        cluster.parts(),
         topics.reports.len(),
         topics.transitions.len(),
         topics.entries.len(),
@@ -65,13 +68,13 @@ fn fifty_kills_lose_nothing() {
 }
 
 /// Starts it again; now and then it is first killed while it starts, or as soon as it listens.
-fn revive(cluster: &mut Cluster, random: &mut Random) {
+fn revive<C: Cluster>(cluster: &mut C, random: &mut Random) {
     match random.below(4) {
-        0 => cluster.start_and_kill(Duration::from_millis(random.below(200))),
+        0 => cluster.start_and_kill(Duration::from_millis(random.below(C::START_MS))),
         1 => {
             cluster.restart();
             thread::sleep(Duration::from_millis(random.below(20)));
-            cluster.kill();
+            cluster.kill_some(random);
         }
         _ => {}
     }

@@ -1,21 +1,30 @@
-//! `conversions up` from end to end: the real process, over HTTP, on a data folder of its own.
+//! From the HTTP request to the ledger, with real processes, on each of the two logs: `conversions up` on the embedded
+//! one, and `conversions ingest` and `conversions processors` on Kafka.
 //!
 //! A test speaks to a [`cluster::Cluster`], which gives an address, is killed and started again; what the log holds it
-//! reads through [`topics::Topics`]. Nothing else here knows which log that is.
+//! reads through [`topics::Topics`]. Nothing else in a test of both knows which log that is. What is about one command
+//! or one log names it: [`embedded::Embedded`].
 
 mod attribution;
 mod audit;
 mod client;
 mod cluster;
 mod damage;
+mod edges;
+mod embedded;
+mod ending;
 mod files;
 mod identical;
+mod kafka;
+mod kafka_log;
 mod kill_rounds;
 mod load;
 mod orders;
+mod process;
 mod published_script;
 mod random;
 mod reads;
+mod scaling;
 mod starting;
 mod stopping;
 mod tampering;
@@ -27,7 +36,7 @@ use std::time::{Duration, Instant};
 
 /// Asks until the answer is right, and fails with the last wrong one once the deadline has passed.
 #[track_caller]
-fn poll<T, E: Display>(deadline: Duration, mut ask: impl FnMut() -> Result<T, E>) -> T {
+pub(crate) fn poll<T, E: Display>(deadline: Duration, mut ask: impl FnMut() -> Result<T, E>) -> T {
     let begun = Instant::now();
     loop {
         match ask() {

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::up::client::{CONVERSIONS, Client, ONE, ORDER_STATUS, unix_seconds};
-use crate::up::cluster::{Cluster, alone};
+use crate::up::cluster::{Cluster, alone, on_both_logs};
 use crate::up::orders::Order;
 use crate::up::poll;
+
+on_both_logs!(from_the_script_to_payable, a_cancelled_order_is_reversed);
 
 const ORDER: &str = "SHOP-100245";
 
@@ -20,7 +22,7 @@ fn script() -> PathBuf {
 }
 
 /// Runs the script and returns the body that it printed.
-fn run_script(cluster: &Cluster) -> Value {
+fn run_script(cluster: &impl Cluster) -> Value {
     let mut bash = Command::new("bash");
     bash.arg(script()).env("API_BASE", format!("http://{}", cluster.address()));
     for variable in ["PUBLIC_KEY", "SIGNING_SECRET", "http_proxy", "https_proxy", "all_proxy", "ALL_PROXY"] {
@@ -54,10 +56,9 @@ fn reach(client: &mut Client, order: &str, deadline: Duration, wanted: &[&str]) 
     })
 }
 
-#[test]
-fn from_the_script_to_payable() {
+fn from_the_script_to_payable<C: Cluster>() {
     let _alone = alone();
-    let cluster = Cluster::start();
+    let cluster = C::start();
     let mut client = Client::new(&cluster.target(), &ONE);
     let first = run_script(&cluster);
     let reported = Instant::now();
@@ -94,9 +95,8 @@ fn from_the_script_to_payable() {
     assert_eq!(payable["conflicts"], 0, "{payable}");
 }
 
-#[test]
-fn a_cancelled_order_is_reversed() {
-    let cluster = Cluster::start();
+fn a_cancelled_order_is_reversed<C: Cluster>() {
+    let cluster = C::start();
     let mut client = Client::new(&cluster.target(), &ONE);
     let order = Order { product: Some("SKU-RED-42"), ..Order::new(&ONE, "SHOP-100246", 299_900) };
     let answer = client.settle(CONVERSIONS, &order.body(), None);

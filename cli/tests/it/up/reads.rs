@@ -1,12 +1,13 @@
 //! What was answered can be read at once.
 
 use crate::up::client::{CONVERSIONS, Client, ONE};
-use crate::up::cluster::Cluster;
+use crate::up::cluster::{Cluster, on_both_logs};
 use crate::up::orders::Order;
 
-#[test]
-fn an_answered_order_is_never_unknown() {
-    let cluster = Cluster::start();
+on_both_logs!(an_answered_order_is_never_unknown);
+
+fn an_answered_order_is_never_unknown<C: Cluster>() {
+    let cluster = C::start();
     let (mut sender, mut reader) = (Client::new(&cluster.target(), &ONE), Client::new(&cluster.target(), &ONE));
     for number in 0..500 {
         let order = Order::new(&ONE, format!("READ-{number}"), 1_000 + number);

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::support::text;
 use crate::up::client::{CONVERSIONS, Client, Merchant};
-use crate::up::cluster::{Cluster, refused};
+use crate::up::cluster::Cluster;
+use crate::up::embedded::{Embedded, refused};
 
 /// Checks a refusal: its exit code, and that its message says all of this.
 #[track_caller]
@@ -22,7 +23,7 @@ fn assert_refusal(output: &Output, code: i32, says: &[&str]) {
 
 #[test]
 fn a_folder_has_one_process() {
-    let mut cluster = Cluster::start();
+    let mut cluster = Embedded::start();
     let (data, owner) = (cluster.data(), format!("(process {})", cluster.pid()));
     let data = data.to_str().expect("UTF-8");
     let args = ["up", "--demo", "--data", data, "--listen", "127.0.0.1:0"];
@@ -38,7 +39,7 @@ fn a_folder_has_one_process() {
 fn a_port_has_one_process() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
-    let cluster = Cluster::stopped();
+    let cluster = Embedded::stopped();
     let data = cluster.data();
     let args = ["up", "--demo", "--data", data.to_str().expect("UTF-8"), "--listen", &address];
     assert_refusal(&refused(&args), 1, &[&format!("cannot listen on {address}"), "--listen"]);
@@ -47,7 +48,7 @@ fn a_port_has_one_process() {
 
 #[test]
 fn published_keys_stay_on_this_machine() {
-    let cluster = Cluster::stopped();
+    let cluster = Embedded::stopped();
     let data = cluster.data();
     let data = data.to_str().expect("UTF-8");
     for address in ["0.0.0.0:0", "[::]:0"] {
@@ -81,7 +82,7 @@ colour = "red"
 
 #[test]
 fn every_fault_of_a_registry_is_told() {
-    let cluster = Cluster::stopped();
+    let cluster = Embedded::stopped();
     let folder = tempfile::tempdir().expect("a folder");
     let (data, file) = (cluster.data(), folder.path().join("registry.toml"));
     fs::write(&file, FAULTY).expect("written");
@@ -114,7 +115,7 @@ fn example() -> String {
 
 #[test]
 fn the_example_starts() {
-    let mut cluster = Cluster::stopped();
+    let mut cluster = Embedded::stopped();
     cluster.restart_with(&["--registry", &example()]);
     let mut client = Client::new(&cluster.target(), &HIMAL);
     let body = json!({"externalOrderId": "EXAMPLE-1", "orderAmount": "4500.00"});

@@ -7,10 +7,12 @@ use schemas::records::Account;
 
 use crate::up::audit::audit;
 use crate::up::client::{CONVERSIONS, Client, ONE, ORDER_STATUS};
-use crate::up::cluster::Cluster;
+use crate::up::cluster::{Cluster, on_both_logs};
 use crate::up::orders::{Click, Order};
 use crate::up::poll;
 use crate::up::topics::Topics;
+
+on_both_logs!(the_audit_finds_each);
 
 type Tamper = fn(&mut Topics);
 
@@ -36,9 +38,8 @@ const TAMPERINGS: [(&str, Tamper); 16] = [
     ("a balance is told twice", |topics| topics.balances.push(topics.balances[0].clone())),
 ];
 
-#[test]
-fn the_audit_finds_each() {
-    let mut cluster = Cluster::start();
+fn the_audit_finds_each<C: Cluster>() {
+    let mut cluster = C::start();
     let mut client = Client::new(&cluster.target(), &ONE);
     let mut orders: Vec<Order> = (0..3).map(|number| Order::new(&ONE, format!("AUDIT-{number}"), 10_000)).collect();
     orders[1].click = Click::Missing;

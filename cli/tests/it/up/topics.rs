@@ -14,7 +14,20 @@ use streams::embedded::{EmbeddedLog, Options};
 use streams::log::Limits;
 use streams::{Record, Topic};
 
-/// The records of every topic, each in the order of the log.
+/// The topics whose records a test reads. The others are how the service keeps its registry and its state in Kafka.
+pub(crate) const AUDITED: [TopicSpec; 9] = [
+    catalogue::CONVERSIONS,
+    catalogue::CLICKS,
+    catalogue::CLICK_LOOKUPS,
+    catalogue::CLICK_VERDICTS,
+    catalogue::TRANSITIONS,
+    catalogue::COMMISSIONS,
+    catalogue::LEDGER_ENTRIES,
+    catalogue::BALANCES,
+    catalogue::DEAD_LETTERS,
+];
+
+/// The records of these topics, each in the order of the log.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
     pub(crate) reports: Vec<ConversionReported>,
@@ -30,11 +43,10 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    /// Reads a log that nobody else has open.
+    /// Reads an embedded log that nobody else has open.
     pub(crate) fn read(folder: &Path) -> Topics {
         let log = EmbeddedLog::open(folder, Options::default()).expect("the log opens");
-        let topics: Vec<Topic> =
-            catalogue::CATALOGUE.iter().map(|spec| Topic { id: spec.number, name: spec.name }).collect();
+        let topics: Vec<Topic> = catalogue::CATALOGUE.iter().map(processors::topic).collect();
         let mut reader = log.reader(&topics, None);
         let mut found = Topics::default();
         loop {
@@ -49,7 +61,8 @@ impl Topics {
         found
     }
 
-    fn take(&mut self, record: &Record) {
+    /// Takes one record over.
+    pub(crate) fn take(&mut self, record: &Record) {
         const CONVERSIONS: u16 = catalogue::CONVERSIONS.number;
         const CLICKS: u16 = catalogue::CLICKS.number;
         const CLICK_LOOKUPS: u16 = catalogue::CLICK_LOOKUPS.number;
@@ -70,7 +83,7 @@ impl Topics {
             LEDGER_ENTRIES => self.entries.push(value(record)),
             BALANCES => self.balances.push(value(record)),
             DEAD_LETTERS => self.dead_letters.push(value(record)),
-            other => panic!("a record of topic {other}, which is not in the catalogue"),
+            other => panic!("a record of topic {other}, which is not among those that are read"),
         }
     }
 }

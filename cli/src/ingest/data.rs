@@ -1,0 +1,55 @@
+//! The folder of an edge: its claims and its read model, fed from the topics.
+
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use store::EmbeddedStore;
+use store::embedded::{Feeder, KafkaFeed, Loss};
+use streams::SystemClock;
+use streams::kafka::{Connection, RecordReader};
+use streams::store::StateFolder;
+
+use crate::error::CliError;
+use crate::folder;
+
+/// Memory for blocks of the claims and the read model.
+const STATE_CACHE_BYTES: u64 = 64 << 20;
+
+/// The claims and the read model, in a folder that no other process uses.
+pub(super) struct Data {
+    pub(super) folder: PathBuf,
+    pub(super) store: EmbeddedStore,
+    state: StateFolder,
+    _lock: File,
+}
+
+impl Data {
+    /// Opens it, or begins one, and the feeder that keeps it up with the log.
+    pub(super) fn open(
+        path: &Path,
+        connection: &Connection,
+        identity: String,
+        loss: Loss,
+    ) -> Result<(Data, Feeder), CliError> {
+        fs::create_dir_all(path).map_err(|error| failed(path, &error))?;
+        let lock = folder::lock(path, "ingest.data")?;
+        let state = StateFolder::open(&path.join("state"), STATE_CACHE_BYTES).map_err(|error| failed(path, &error))?;
+        let reports = RecordReader::open(connection, "reports").map_err(|error| failed(path, &error))?;
+        let feed = KafkaFeed::new(connection, identity);
+        let opened = EmbeddedStore::open_with(&state, &feed, Arc::new(reports), Arc::new(SystemClock), loss);
+        let (store, feeder) = opened.map_err(|error| failed(path, &error))?;
+        Ok((Data { folder: path.to_owned(), store, state, _lock: lock }, feeder))
+    }
+
+    /// Closes it in order. Everything that uses it has stopped.
+    pub(super) fn close(self) -> Result<(), CliError> {
+        drop(self.store);
+        self.state.close().map_err(|error| failed(&self.folder, &error))
+    }
+}
+
+fn failed(data: &Path, error: &dyn Display) -> CliError {
+    CliError::Failed(format!("the data in {}: {error}", data.display()))
+}

@@ -1,0 +1,164 @@
+//! `conversions up`: one process on the embedded log.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::command;
+use crate::up::client::{Client, ONE};
+use crate::up::cluster::{Cluster, Folder, Target};
+use crate::up::poll;
+use crate::up::process::Process;
+use crate::up::random::Random;
+use crate::up::topics::Topics;
+
+const QUIET_DEADLINE: Duration = Duration::from_secs(60);
+const REFUSE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// `conversions up --demo` and its data.
+#[derive(Debug)]
+pub(crate) struct Embedded {
+    target: Target,
+    process: Option<Process>,
+    // Last, so that it is there until the process is gone.
+    folder: Folder,
+}
+
+impl Embedded {
+    /// The process id, of a running process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").pid()
+    }
+
+    /// The data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Starts with these arguments besides those that name data and address.
+    pub(crate) fn restart_with(&mut self, args: &[&str]) {
+        let process = self.spawn(args);
+        let address = process.announced("listening on http://");
+        self.process = Some(process);
+        self.target.set(Some(address));
+    }
+
+    fn spawn(&self, args: &[&str]) -> Process {
+        let data = self.data();
+        let mut all = vec!["up", "--data", data.to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"];
+        all.extend(args);
+        Process::spawn(&mut command(&all), &self.folder.log("up"))
+    }
+}
+
+impl Cluster for Embedded {
+    const ROUNDS: u64 = 50;
+    const START_MS: u64 = 200;
+
+    fn stopped() -> Embedded {
+        Embedded { target: Target::default(), process: None, folder: Folder::new() }
+    }
+
+    fn target(&self) -> Target {
+        self.target.clone()
+    }
+
+    fn restart(&mut self) {
+        self.restart_with(&["--demo"]);
+    }
+
+    fn start_and_kill(&mut self, after: Duration) {
+        let process = self.spawn(&["--demo"]);
+        thread::sleep(after);
+        drop(process);
+    }
+
+    fn kill(&mut self) {
+        self.process.as_mut().expect("it runs").kill();
+        self.target.set(None);
+        self.process = None;
+    }
+
+    fn kill_some(&mut self, _: &mut Random) {
+        self.kill();
+    }
+
+    fn terminate(&self) {
+        self.process.as_ref().expect("it runs").terminate();
+    }
+
+    fn wait(&mut self) {
+        self.process.take().expect("it runs").wait();
+        self.target.set(None);
+    }
+
+    fn quiet(&self, run: &str) {
+        const STILL: Duration = Duration::from_millis(400);
+        let mut client = Client::new(&self.target, &ONE);
+        let (mut end, mut since) = (String::new(), Instant::now());
+        poll(QUIET_DEADLINE, || {
+            let metrics = client.get("/metrics").expect("metrics are there").body;
+            let line = metrics.lines().find(|line| line.starts_with("log_end_bytes ")).expect("the log's end is there");
+            if line != end {
+                (end, since) = (line.to_owned(), Instant::now());
+            }
+            if since.elapsed() >= STILL { Ok(()) } else { Err(format!("{run}: the log still grows: {end}")) }
+        });
+    }
+
+    fn delete_state(&self) {
+        assert!(self.process.is_none(), "it has to be stopped");
+        fs::remove_dir_all(self.data().join("state")).expect("the state folder can be deleted");
+    }
+
+    fn topics(&self) -> Topics {
+        assert!(self.process.is_none(), "it has to be stopped");
+        Topics::read(&self.data().join("log"))
+    }
+
+    fn parts(&self) -> String {
+        format!("{} segments", files(&self.data().join("log")).len())
+    }
+}
+
+/// Runs `conversions up` where it has to refuse, and returns what it said.
+pub(crate) fn refused(args: &[&str]) -> Output {
+    let mut up: Command = command(args);
+    let mut child = up.stdin(Stdio::null()).spawn().expect("the binary starts");
+    let begun = Instant::now();
+    while child.try_wait().expect("a child").is_none() {
+        if begun.elapsed() > REFUSE_DEADLINE {
+            let _ = child.kill();
+            panic!("it was to refuse {args:?}: {:?}", child.wait_with_output());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().expect("it ended")
+}
+
+/// The files below a folder with their contents, by path.
+pub(crate) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let contents = fs::read(&path).expect("a file");
+            found.push((path, contents));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Changes one byte of a file; done twice, it is as before.
+pub(crate) fn flip(path: &Path, byte: u64) {
+    use std::os::unix::fs::FileExt;
+    let file: File = OpenOptions::new().read(true).write(true).open(path).expect("a file");
+    let mut at = [0];
+    file.read_exact_at(&mut at, byte).expect("the byte is there");
+    file.write_all_at(&[!at[0]], byte).expect("written");
+}
