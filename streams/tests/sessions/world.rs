@@ -38,9 +38,6 @@ pub(crate) struct World {
     pub(crate) options: SessionOptions,
 }
 
-/// A key and its value, if it has one.
-type Row = (Vec<u8>, Option<Vec<u8>>);
-
 /// A worker in a thread.
 pub(crate) struct Worker {
     stop: Arc<AtomicBool>,
