@@ -134,6 +134,8 @@ impl Member {
             .set("auto.offset.reset", "error")
             .set("queued.max.messages.kbytes", (options.fetch_bytes_max >> 10).to_string())
             .set("fetch.wait.max.ms", "100")
+            // After its queue was full the client fetches nothing for a second, which is longer than it lasts.
+            .set("fetch.queue.backoff.ms", "10")
             .set("fetch.error.backoff.ms", "50");
         watch.listen(&mut config);
         let context = MemberContext { watch: Arc::clone(watch), events: Mutex::default() };

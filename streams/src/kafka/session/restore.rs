@@ -77,7 +77,9 @@ impl Restorer {
                 .set("queued.max.messages.kbytes", "32768")
                 // A changelog that is not there is told of after this.
                 .set("topic.metadata.propagation.max.ms", "5000")
-                .set("fetch.wait.max.ms", "20");
+                .set("fetch.wait.max.ms", "20")
+                // After its queue was full the client fetches nothing for a second, which is longer than it lasts.
+                .set("fetch.queue.backoff.ms", "10");
             let context = Watched(Watch::new(worker, &mut config));
             BaseConsumer::from_config_and_context(&config, context)
                 .map_err(failed("making the consumer of the changelog"))
