@@ -243,8 +243,8 @@ pub enum LogError {
     /// Applying restored changes failed.
     #[error("applying restored state failed: {0}")]
     Store(#[from] StoreError),
-    /// A step or a group of messages is larger than one frame may be.
-    #[error("a frame of {bytes} bytes is over the limit of {bytes_max}")]
+    /// A step, a group of messages or a record is larger than the log takes at once.
+    #[error("{bytes} bytes to be written at once are over the limit of {bytes_max}")]
     TooLarge {
         /// What it would take.
         bytes: usize,

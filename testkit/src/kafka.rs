@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use crate::ports::Slot;
+use crate::proxy::Proxy;
 use crate::script;
 
 const SESSION: &str = "KAFKA_LOCAL_SESSION_MS";
@@ -35,6 +36,8 @@ pub struct Kafka {
     folder: PathBuf,
     brokers: Brokers,
     bootstrap: String,
+    /// Where clients are sent, if not to the broker itself.
+    advertised_port: Option<u16>,
 }
 
 impl Kafka {
@@ -44,10 +47,27 @@ impl Kafka {
     /// If it does not start; the message has the script's output, the ends of the nodes' logs included.
     #[must_use]
     pub fn start(brokers: Brokers) -> Kafka {
+        Kafka::start_on(Slot::take(), brokers, None)
+    }
+
+    /// Starts one broker, to which clients come through a proxy: it tells them the proxy's port. The tools that are run
+    /// here come through it too.
+    ///
+    /// # Panics
+    /// As [`Kafka::start`].
+    #[must_use]
+    pub fn start_behind_proxy() -> (Kafka, Proxy) {
+        let slot = Slot::take();
+        let proxy = Proxy::start(slot.proxy(), slot.nodes());
+        let port = slot.proxy();
+        (Kafka::start_on(slot, Brokers::One, Some(port)), proxy)
+    }
+
+    fn start_on(slot: Slot, brokers: Brokers, advertised_port: Option<u16>) -> Kafka {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let name = format!("kafka-{}-{}", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let folder = script::root().join("target/testkit").join(name);
-        let mut kafka = Kafka { slot: Slot::take(), folder, brokers, bootstrap: String::new() };
+        let mut kafka = Kafka { slot, folder, brokers, bootstrap: String::new(), advertised_port };
         let count = match brokers {
             Brokers::One => "1",
             Brokers::Three => "3",
@@ -176,6 +196,9 @@ impl Kafka {
         command.env("KAFKA_LOCAL_DIR", &self.folder);
         command.env("KAFKA_LOCAL_PORT", self.slot.nodes().to_string());
         command.env("KAFKA_LOCAL_CONTROLLER_PORT", self.slot.controllers().to_string());
+        if let Some(port) = self.advertised_port {
+            command.env("KAFKA_LOCAL_ADVERTISED_PORT", port.to_string());
+        }
         // Three brokers on few cores miss heartbeats while other things are built, and would be fenced alive.
         let cores = thread::available_parallelism().map_or(1, usize::from);
         if self.brokers == Brokers::Three && cores < 4 && env::var_os(SESSION).is_none() {

@@ -8,8 +8,10 @@
 
 mod kafka;
 mod ports;
+mod proxy;
 mod python;
 mod script;
 
 pub use kafka::{Brokers, Kafka};
+pub use proxy::{Api, Fault, Proxy};
 pub use python::python;

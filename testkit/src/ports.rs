@@ -6,7 +6,7 @@ use std::process;
 /// The first port of the range: above what services have, below what the kernel gives to outgoing connections (from
 /// 32,768 on), which would take the port of a node that is down.
 const FIRST: u16 = 20_000;
-/// Ports a slot: three nodes, three controllers, some room, and the guard.
+/// Ports a slot: three nodes, three controllers, a proxy, some room, and the guard.
 const SLOT: u16 = 10;
 /// How many slots there are.
 const SLOTS: u16 = 1_200;
@@ -14,6 +14,8 @@ const SLOTS: u16 = 1_200;
 const GUARD: u16 = 9;
 /// Where the controllers' ports begin in a slot.
 const CONTROLLERS: u16 = 3;
+/// The proxy's place in its slot.
+const PROXY: u16 = 6;
 
 /// Ports that are this process's until it is dropped, also while no node listens on them.
 ///
@@ -50,6 +52,11 @@ impl Slot {
     /// The same for the controllers.
     pub(crate) fn controllers(&self) -> u16 {
         self.first + CONTROLLERS
+    }
+
+    /// The port of a proxy before node 1.
+    pub(crate) fn proxy(&self) -> u16 {
+        self.first + PROXY
     }
 }
 

@@ -70,7 +70,20 @@ pub(crate) fn transient(code: RDKafkaErrorCode) -> bool {
             | Code::PreferredLeaderNotAvailable
             | Code::EligibleLeadersNotAvailable
             | Code::ThrottlingQuotaExceeded
+            | Code::UnstableOffsetCommit
     )
+}
+
+/// The answer to a question that is asked again as long as there is none, since the trouble is one that passes.
+pub(super) fn answer<T>(context: &str, answer: Result<T, KafkaError>) -> Result<Option<T>, LogError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.rdkafka_error_code().is_some_and(transient) => {
+            tracing::debug!(%error, "{context}: not answered yet");
+            Ok(None)
+        }
+        Err(error) => Err(failed(context)(error)),
+    }
 }
 
 /// Asks until an answer comes, as long as the trouble is one that passes and there is time.

@@ -3,6 +3,7 @@
 #[path = "../it/toy.rs"]
 mod toy;
 
+mod client;
 mod doubt;
 mod rebalances;
 mod restoring;

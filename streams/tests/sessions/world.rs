@@ -89,7 +89,7 @@ impl World {
         }
     }
 
-    fn client(&self) -> ClientConfig {
+    pub(crate) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap).set("broker.address.family", "v4");
         config
@@ -147,6 +147,14 @@ impl World {
             Ok(())
         });
         Worker { stop, leave, progress, stats, thread }
+    }
+
+    /// How many members the group of the workers has.
+    pub(crate) fn members(&self) -> usize {
+        let consumer: BaseConsumer = self.client().create().expect("a consumer");
+        let group = format!("{}{NAME}", self.prefix);
+        let groups = consumer.client().fetch_group_list(Some(&group), Duration::from_secs(10)).expect("an answer");
+        groups.groups().iter().map(|group| group.members().len()).sum()
     }
 
     /// Sends scripts, each with its key.

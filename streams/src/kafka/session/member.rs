@@ -17,15 +17,17 @@ use super::Identity;
 use super::options::SessionOptions;
 use super::partitions::number;
 use super::stats::SessionStats;
-use crate::kafka::errors::failed;
+use crate::kafka::errors::{answer, failed, transient};
 use crate::kafka::{Connection, Watch};
 use crate::log::LogError;
 
 /// A heartbeat at least this often, so that a rebalance is heard of at once.
 const HEARTBEAT_MS_MAX: u128 = 500;
 
-/// A worker that does not ask for records for as long has hung: its partitions go to others.
-const POLL_INTERVAL_MS_MAX: u128 = 120_000;
+/// A worker that does not ask for records for as long has hung: its partitions go to others. It is at least so many
+/// times the transaction's time-out, since a step may take two and a half of them.
+const POLL_INTERVAL_MS_MIN: u128 = 120_000;
+const POLL_INTERVAL_TRANSACTIONS: u128 = 4;
 
 /// The length of the random part of a member's id, a UUID.
 const RANDOM_ID_LENGTH: usize = 36;
@@ -115,6 +117,7 @@ impl Member {
         stats: Arc<SessionStats>,
     ) -> Result<Member, LogError> {
         let session_ms = options.session_timeout.as_millis();
+        let step_ms = options.transaction_timeout.as_millis() * POLL_INTERVAL_TRANSACTIONS;
         let mut config = connection.client(&identity.worker);
         config
             .set("group.id", &identity.group)
@@ -123,7 +126,7 @@ impl Member {
             .set("partition.assignment.strategy", "range")
             .set("session.timeout.ms", session_ms.to_string())
             .set("heartbeat.interval.ms", (session_ms / 4).min(HEARTBEAT_MS_MAX).to_string())
-            .set("max.poll.interval.ms", session_ms.max(POLL_INTERVAL_MS_MAX).to_string())
+            .set("max.poll.interval.ms", session_ms.max(step_ms).max(POLL_INTERVAL_MS_MIN).to_string())
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -131,6 +134,8 @@ impl Member {
             .set("auto.offset.reset", "error")
             .set("queued.max.messages.kbytes", (options.fetch_bytes_max >> 10).to_string())
             .set("fetch.wait.max.ms", "100")
+            // After its queue was full the client fetches nothing for a second, which is longer than it lasts.
+            .set("fetch.queue.backoff.ms", "10")
             .set("fetch.error.backoff.ms", "50");
         watch.listen(&mut config);
         let context = MemberContext { watch: Arc::clone(watch), events: Mutex::default() };
@@ -157,20 +162,29 @@ impl Member {
         }
     }
 
-    /// Errors that pass by themselves are logged; the others end the worker.
+    /// Errors that are known to pass are logged. Any other ends the worker: after a batch that it cannot read, the client
+    /// goes on behind the batch, and its records would be lost.
     fn tolerate(&self, error: KafkaError) -> Result<(), LogError> {
         use RDKafkaErrorCode as Code;
-        let lasting = matches!(
-            &error,
-            KafkaError::MessageConsumption(
-                // Records that had still to be read are gone, or are not for this user: waiting brings nothing back.
-                Code::AutoOffsetReset
-                    | Code::OffsetOutOfRange
-                    | Code::TopicAuthorizationFailed
-                    | Code::GroupAuthorizationFailed
-            )
-        );
-        if lasting {
+        let passes = match &error {
+            // What it means is for `end` to say.
+            KafkaError::MessageConsumptionFatal(_) => true,
+            KafkaError::MessageConsumption(code) => {
+                // Out of the group, the client joins again by itself.
+                let rejoins = matches!(
+                    code,
+                    Code::IllegalGeneration
+                        | Code::MemberIdRequired
+                        | Code::PollExceeded
+                        | Code::RebalanceInProgress
+                        | Code::UnknownMemberId
+                );
+                // A broker may not have heard yet of a topic that was just made. The watch tells of one that is missing.
+                rejoins || *code == Code::UnknownTopicOrPartition || transient(*code)
+            }
+            _ => false,
+        };
+        if !passes {
             return Err(failed("consuming")(error));
         }
         SessionStats::count(&self.stats.transient_errors);
@@ -187,11 +201,11 @@ impl Member {
         Some(End::Failed(failed("being a member of the group")(KafkaError::MessageConsumptionFatal(code))))
     }
 
-    /// The id of the group's member of this name, if it has one; `Err` if the brokers do not say.
-    pub(super) fn namesake(&self, identity: &Identity, wait: Duration) -> Result<Option<String>, KafkaError> {
-        let groups = self.consumer.client().fetch_group_list(Some(&identity.group), wait)?;
+    /// The id of a group's member of this name, if it has one; `Err` if the brokers do not say.
+    pub(super) fn namesake(&self, group: &str, worker: &str, wait: Duration) -> Result<Option<String>, KafkaError> {
+        let groups = self.consumer.client().fetch_group_list(Some(group), wait)?;
         // The id that a static member is given is its name and something random.
-        let prefix = format!("{}-", identity.worker);
+        let prefix = format!("{worker}-");
         let is_ours = |id: &str| id.strip_prefix(&prefix).is_some_and(|rest| rest.len() == RANDOM_ID_LENGTH);
         let mut ids = groups.groups().iter().flat_map(|group| group.members()).map(|member| member.id().to_owned());
         Ok(ids.find(|id| is_ours(id)))
@@ -209,15 +223,24 @@ impl Member {
 
     /// The committed offsets of these partitions, once no transaction over them is undecided; `None` if that takes
     /// longer than `wait`.
-    pub(super) fn committed(&self, partitions: TopicPartitionList, wait: Duration) -> Option<TopicPartitionList> {
+    pub(super) fn committed(
+        &self,
+        partitions: TopicPartitionList,
+        wait: Duration,
+    ) -> Result<Option<TopicPartitionList>, LogError> {
         let asked = self.consumer.committed_offsets(partitions, wait);
-        asked.inspect_err(|error| tracing::debug!(%error, "committed offsets are not known yet")).ok()
+        let asked = asked.and_then(|offsets| match offsets.elements().iter().find_map(|one| one.error().err()) {
+            Some(error) => Err(error),
+            None => Ok(offsets),
+        });
+        answer("asking for committed offsets", asked)
     }
 
     /// The first offset that a partition still has; `None` if the brokers do not say.
-    pub(super) fn first(&self, topic: &str, partition: u32, wait: Duration) -> Option<u64> {
-        let marks = self.consumer.fetch_watermarks(topic, number(partition), wait);
-        marks.ok().and_then(|(low, _)| u64::try_from(low).ok())
+    pub(super) fn first(&self, topic: &str, partition: u32, wait: Duration) -> Result<Option<u64>, LogError> {
+        let marks =
+            answer("asking where an input begins", self.consumer.fetch_watermarks(topic, number(partition), wait))?;
+        Ok(marks.and_then(|(low, _)| u64::try_from(low).ok()))
     }
 
     /// Leaves the group, so that others take the partitions at once instead of waiting for a restart.

@@ -38,6 +38,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
+use self::fenced::{Fenced, Verdict};
 use self::member::{End, Event, Member, Seen};
 use self::partitions::Partitions;
 use self::restore::Restorer;
@@ -45,6 +46,7 @@ use self::transaction::{Ended, Names, Transactor};
 use super::{Connection, Watch};
 use crate::log::{ApplyChanges, Commit, Limits, LogError, Polled, Restored, Session, Step, Topic};
 
+mod fenced;
 mod member;
 mod options;
 mod partitions;
@@ -57,14 +59,14 @@ pub use self::stats::{COMMIT_BUCKETS_MS, SessionStats};
 
 /// How long one question that a restore waits for may take, before others have their turn.
 const ASK_WAIT: Duration = Duration::from_millis(500);
+/// Between two such questions.
+const ASK_PAUSE: Duration = Duration::from_millis(10);
 /// The first pause after a step that was not committed; each further one is twice as long.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// The longest.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often a pause looks whether it is to stop.
 const STOP_CHECK_EVERY: Duration = Duration::from_millis(50);
-/// How much later than its time-out a session may be found to have ended.
-const SESSION_SLACK: Duration = Duration::from_secs(2);
 /// How long leaving a group may take.
 const LEAVE_WAIT: Duration = Duration::from_secs(5);
 
@@ -111,21 +113,6 @@ pub struct KafkaSession {
     stop: Arc<AtomicBool>,
     stats: Arc<SessionStats>,
     watch: Arc<Watch>,
-}
-
-/// What is known of the member that has this one's name.
-#[derive(Debug)]
-struct Fenced {
-    /// Its id, and since when it has been seen without a break.
-    other: Option<(String, Instant)>,
-    /// When the group was last asked.
-    asked: Instant,
-}
-
-impl Default for Fenced {
-    fn default() -> Self {
-        Fenced { other: None, asked: Instant::now() }
-    }
 }
 
 impl KafkaSession {
@@ -209,48 +196,30 @@ impl KafkaSession {
         let numbers = self.partitions.revoke();
         tracing::warn!(worker = self.identity.worker, partitions = ?numbers, "another member has joined by this name");
         SessionStats::count(&self.stats.fencings);
-        self.fenced = Some(Fenced::default());
+        self.fenced = Some(Fenced::new());
         (self.group, self.restorer) = (None, None);
         Polled::Revoked(numbers)
     }
 
-    /// Joins again, if the other member of this name was itself: when the answer to a joining is lost in a broker's
-    /// crash, the group has a member that nobody is. Such a one is gone after its session time-out, which begins anew
-    /// with a new coordinator; a process stays.
+    /// Joins again once its name is free.
     fn rejoin(&mut self, mut fenced: Fenced, wait: Duration) -> Result<Polled, LogError> {
         thread::sleep(wait.min(STOP_CHECK_EVERY));
-        if fenced.asked.elapsed() < ASK_WAIT {
-            self.fenced = Some(fenced);
-            return Ok(Polled::Nothing);
-        }
-        fenced.asked = Instant::now();
-        match self.member.namesake(&self.identity, ASK_WAIT) {
-            Err(error) => {
-                tracing::debug!(%error, "the members of the group are not known yet");
-                fenced.other = None;
-            }
-            Ok(None) => {
+        let name = (self.identity.group.as_str(), self.identity.worker.as_str());
+        match fenced.ask(&self.member, name, self.options.session_timeout) {
+            Verdict::Wait => self.fenced = Some(fenced),
+            Verdict::Join => {
                 let (topics, stats) = (self.partitions.topics(), Arc::clone(&self.stats));
                 self.member =
                     Member::join(&self.connection, &self.identity, &topics, &self.options, &self.watch, stats)?;
-                return Ok(Polled::Nothing);
             }
-            Ok(Some(id)) => match &fenced.other {
-                Some((known, since)) if *known == id => {
-                    if since.elapsed() > self.options.session_timeout + SESSION_SLACK {
-                        return Err(LogError::Replaced { worker: self.identity.worker.clone() });
-                    }
-                }
-                Some(_) | None => fenced.other = Some((id, Instant::now())),
-            },
+            Verdict::Replaced => return Err(LogError::Replaced { worker: self.identity.worker.clone() }),
         }
-        self.fenced = Some(fenced);
         Ok(Polled::Nothing)
     }
 
     /// Asks once where a partition's reading goes on; `false` if the brokers have not answered yet.
     fn locate(&mut self, partition: u32) -> Result<bool, LogError> {
-        let answer = self.member.committed(self.partitions.to_ask(partition), ASK_WAIT);
+        let answer = self.member.committed(self.partitions.to_ask(partition), ASK_WAIT)?;
         let Some(committed) = answer.and_then(|answer| self.partitions.read_answer(partition, &answer)) else {
             return Ok(false);
         };
@@ -265,9 +234,11 @@ impl KafkaSession {
         for (topic, offset) in committed {
             let name = self.partitions.name(topic).expect("only inputs were asked for");
             // A topic that was never consumed is read from its first record, whichever that is by now.
-            let Some(position) = offset.or_else(|| self.member.first(name, partition, ASK_WAIT)) else {
-                return Ok(false);
+            let position = match offset {
+                Some(offset) => Some(offset),
+                None => self.member.first(name, partition, ASK_WAIT)?,
             };
+            let Some(position) = position else { return Ok(false) };
             positions.insert(topic, position);
         }
         self.partitions.locate(partition, positions);
@@ -324,7 +295,8 @@ impl KafkaSession {
             }
             Ended::Aborted(error) => {
                 SessionStats::count(&self.stats.aborts);
-                self.failures += 1;
+                // A smaller step helps against one that is too large, and waiting does not.
+                self.failures = if matches!(error, LogError::TooLarge { .. }) { 0 } else { self.failures + 1 };
                 Commit::Aborted(error)
             }
             Ended::Unknown(error) => {
@@ -407,12 +379,13 @@ impl Session for KafkaSession {
     }
 
     fn restore(&mut self, partition: u32, after: Option<u64>, apply: ApplyChanges<'_>) -> Result<Restored, LogError> {
-        let waiting = Restored::Partly(after.unwrap_or(0));
-        if !self.partitions.is_assigned(partition)
-            || !self.take_over()?
-            || !(self.partitions.is_located(partition) || self.locate(partition)?)
-        {
-            return Ok(waiting);
+        let is_known = self.partitions.is_assigned(partition)
+            && self.take_over()?
+            && (self.partitions.is_located(partition) || self.locate(partition)?);
+        if !is_known {
+            // An answer that says nothing may come at once.
+            thread::sleep(ASK_PAUSE);
+            return Ok(Restored::Partly(after.unwrap_or(0)));
         }
         let restored = self.restorer()?.part(partition, after, apply)?;
         if let Restored::Complete(_) = restored {

@@ -85,7 +85,6 @@ impl Partitions {
         let mut committed = Committed::new();
         for (topic, name) in &self.inputs {
             let found = answer.find_partition(name, number(partition))?;
-            found.error().ok()?;
             let offset = match found.offset() {
                 Offset::Offset(offset) => Some(u64::try_from(offset).ok()?),
                 Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,

@@ -2,7 +2,9 @@
 //!
 //! What counts as its end: another producer's transaction over the partition may be decided and its markers still be
 //! on their way, offsets first. So the end is the high watermark, open transactions included, as of a moment after the
-//! committed offsets were known, and reading begins once the last stable offset has reached it.
+//! committed offsets were known, and reading begins once the last stable offset has reached it. It ends when the
+//! consumer's position has passed it, markers included: that there is no more to read is no proof, since a replica that has
+//! just become the leader may know less of what is committed than the one before it.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,12 +12,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::partitions::number;
-use crate::kafka::errors::failed;
+use crate::kafka::errors::{answer, failed, transient};
 use crate::kafka::watch::Watched;
 use crate::kafka::{Connection, Watch};
 use crate::log::{ApplyChanges, LogError, Restored};
@@ -29,6 +31,11 @@ const PART_MAX: Duration = Duration::from_millis(50);
 const ASK_WAIT: Duration = Duration::from_secs(1);
 /// How long to wait for records, or between two looks at an open transaction.
 const PAUSE: Duration = Duration::from_millis(10);
+/// How often a restore that waits for an open transaction says so.
+const WARN_EVERY: Duration = Duration::from_secs(30);
+/// So often there has to be no more to read, the last stable offset looked at anew each time, for a restore to end before
+/// its position is at the end: then nothing is left there that could be read.
+const ENDS_WITHOUT_POSITION: u32 = 3;
 
 /// Reads the changelog partitions of a worker, one at a time.
 pub(super) struct Restorer {
@@ -48,6 +55,10 @@ struct Current {
     /// The position to reach.
     end: u64,
     reading: bool,
+    /// How often there was no more to read, at a position before the end.
+    short_ends: u32,
+    /// When it was last said that it waits for an open transaction.
+    warned: Instant,
 }
 
 impl Restorer {
@@ -64,7 +75,11 @@ impl Restorer {
                 .set("enable.partition.eof", "true")
                 .set("max.partition.fetch.bytes", "8388608")
                 .set("queued.max.messages.kbytes", "32768")
-                .set("fetch.wait.max.ms", "20");
+                // A changelog that is not there is told of after this.
+                .set("topic.metadata.propagation.max.ms", "5000")
+                .set("fetch.wait.max.ms", "20")
+                // After its queue was full the client fetches nothing for a second, which is longer than it lasts.
+                .set("fetch.queue.backoff.ms", "10");
             let context = Watched(Watch::new(worker, &mut config));
             BaseConsumer::from_config_and_context(&config, context)
                 .map_err(failed("making the consumer of the changelog"))
@@ -87,7 +102,7 @@ impl Restorer {
             match self.stable.poll(PAUSE) {
                 Some(Ok(_)) => return Ok(Some(true)),
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Some(false)),
-                Some(Err(error)) => tracing::debug!(%error, "reading a changelog goes on by itself"),
+                Some(Err(error)) => tolerate(error)?,
                 None => {}
             }
         }
@@ -106,11 +121,15 @@ impl Restorer {
             match self.begin(partition, next)? {
                 Some(current) if after == Some(current.end) => return Ok(Restored::Complete(current.end)),
                 Some(current) => self.current = Some(current),
-                None => return Ok(Restored::Partly(next)),
+                None => {
+                    // An answer that says nothing may come at once.
+                    thread::sleep(PAUSE);
+                    return Ok(Restored::Partly(next));
+                }
             }
         }
         let mut current = self.current.take().expect("it has just begun");
-        if !current.reading && !self.is_stable(&current)? {
+        if !current.reading && !self.is_stable(&mut current)? {
             thread::sleep(PAUSE);
             let end = current.end;
             self.current = Some(current);
@@ -130,20 +149,36 @@ impl Restorer {
 
     /// Finds out where the changelog ends; `None` if the brokers do not say.
     fn begin(&self, partition: u32, next: u64) -> Result<Option<Current>, LogError> {
-        let Some((low, end)) = watermarks(&self.high, &self.changelog, partition) else { return Ok(None) };
+        let Some((low, end)) = watermarks(&self.high, &self.changelog, partition)? else { return Ok(None) };
         if next > end {
             return Err(LogError::Ahead { asked: next, end });
         }
         if next < low {
             return Err(LogError::Gone { asked: next, first: low });
         }
-        Ok(Some(Current { partition, next, end, reading: false }))
+        Ok(Some(Current { partition, next, end, reading: false, short_ends: 0, warned: Instant::now() }))
     }
 
     /// Whether every transaction before the end is decided.
-    fn is_stable(&self, current: &Current) -> Result<bool, LogError> {
-        let marks = watermarks(&self.stable, &self.changelog, current.partition);
-        Ok(marks.is_some_and(|(_, stable)| stable >= current.end))
+    fn is_stable(&self, current: &mut Current) -> Result<bool, LogError> {
+        let marks = watermarks(&self.stable, &self.changelog, current.partition)?;
+        let Some((_, stable)) = marks.filter(|(_, stable)| *stable < current.end) else { return Ok(marks.is_some()) };
+        if current.warned.elapsed() >= WARN_EVERY {
+            current.warned = Instant::now();
+            let (changelog, partition, end) = (&self.changelog, current.partition, current.end);
+            tracing::warn!(changelog, partition, stable, end, "a restore waits for a transaction that is still open");
+        }
+        Ok(false)
+    }
+
+    /// The position that was read to, what cannot be seen included; `None` before anything was.
+    fn position(&self, partition: u32) -> Result<Option<u64>, LogError> {
+        let positions = self.stable.position().map_err(failed("reading the changelog"))?;
+        let position = positions.find_partition(&self.changelog, number(partition)).map(|found| found.offset());
+        Ok(match position {
+            Some(Offset::Offset(offset)) => u64::try_from(offset).ok(),
+            _ => None,
+        })
     }
 
     fn read_from(&self, partition: u32, offset: Offset) -> Result<(), LogError> {
@@ -160,6 +195,7 @@ impl Restorer {
         let mut ended = false;
         while !ended && Instant::now() < until {
             match self.stable.poll(PAUSE) {
+                Some(Ok(record)) if record.partition() != number(current.partition) => {}
                 Some(Ok(record)) => {
                     next = u64::try_from(record.offset()).map_or(next, |offset| offset + 1);
                     match record.key() {
@@ -174,13 +210,18 @@ impl Restorer {
                         changes.clear();
                     }
                 }
-                // Everything up to the last stable offset was read, which had reached the end before reading began.
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    ended = true;
+                Some(Err(KafkaError::PartitionEOF(of))) if of == number(current.partition) => {
+                    let position = self.position(current.partition)?.unwrap_or(next);
+                    current.short_ends += u32::from(position < current.end);
+                    ended = position >= current.end || current.short_ends == ENDS_WITHOUT_POSITION;
+                    if !ended {
+                        current.reading = false;
+                        break;
+                    }
                     next = next.max(current.end);
                 }
-                Some(Err(error)) => tracing::debug!(%error, "reading a changelog goes on by itself"),
-                None => {}
+                Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+                Some(Err(error)) => tolerate(error)?,
             }
         }
         if !changes.is_empty() {
@@ -191,13 +232,22 @@ impl Restorer {
     }
 }
 
-/// The first position of a partition and the one after its last, as this consumer sees it.
-fn watermarks(consumer: &BaseConsumer<Watched>, topic: &str, partition: u32) -> Option<(u64, u64)> {
-    match consumer.fetch_watermarks(topic, number(partition), ASK_WAIT) {
-        Ok((low, high)) => Some((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0))),
-        Err(error) => {
-            tracing::debug!(%error, topic, partition, "the end of a changelog is not known yet");
-            None
-        }
+/// The first position of a partition and the one after its last, as this consumer sees it; `None` if the brokers do not
+/// say.
+fn watermarks(consumer: &BaseConsumer<Watched>, topic: &str, partition: u32) -> Result<Option<(u64, u64)>, LogError> {
+    let asked = consumer.fetch_watermarks(topic, number(partition), ASK_WAIT);
+    let Some((low, high)) = answer("asking where a changelog ends", asked)? else { return Ok(None) };
+    Ok(u64::try_from(low).ok().zip(u64::try_from(high).ok()))
+}
+
+/// Errors that are known to pass are logged. After others, such as a batch that does not decompress, the client goes on
+/// behind what it could not read, and the state would lack it.
+fn tolerate(error: KafkaError) -> Result<(), LogError> {
+    match error.rdkafka_error_code() {
+        Some(code) if transient(code) => tracing::debug!(%error, "reading a changelog goes on by itself"),
+        // Nobody joins the group: who may not use it may still read.
+        Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {}
+        _ => return Err(failed("reading a changelog")(error)),
     }
+    Ok(())
 }

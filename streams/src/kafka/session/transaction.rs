@@ -28,6 +28,8 @@ use crate::log::{LogError, Step};
 const DRAIN_EVERY: Duration = Duration::from_micros(100);
 /// How long an abort may take. It only spares others the wait for the transaction's time-out.
 const ABORT_WAIT: Duration = Duration::from_secs(1);
+/// Most bytes of a record, which are what the catalogue's topics take in a batch.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// The opaque of a record whose place is of no interest; other records have their changelog partition plus one.
 const OUTPUT: usize = 0;
 
@@ -121,6 +123,7 @@ impl Transactor {
             .set("message.timeout.ms", options.delivery_timeout().as_millis().to_string())
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "1")
+            .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string())
             .set("queue.buffering.max.messages", "1000000")
             .set("queue.buffering.max.kbytes", "262144")
             // After a commit the markers are still being written: 100 ms, the default, would be a commit's whole time.
@@ -172,10 +175,12 @@ impl Transactor {
     ) -> Ended {
         *self.producer.context().delivered() = Delivered::default();
         if let Err(error) = self.producer.begin_transaction() {
-            return self.abort("beginning a transaction", error);
+            self.note(&error);
+            return self.abort(failed("beginning a transaction")(error));
         }
         if let Err((context, error)) = self.write(step, names, offsets, group) {
-            return self.abort(context, error);
+            self.note(&error);
+            return self.abort(if is_too_large(&error) { too_large(step) } else { failed(context)(error) });
         }
         self.commit()
     }
@@ -253,28 +258,19 @@ impl Transactor {
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
                     tracing::debug!(%error, "the commit is resumed");
                 }
+                // It may have been done before whatever failed. An abort would not tell: the client may take another
+                // epoch of its id for one, which the brokers give after a commit too.
                 Err(error) => {
                     self.note(&error);
-                    return self.uncommitted(error);
+                    self.spent.set(true);
+                    return Ended::Unknown(failed("committing")(error));
                 }
             }
         }
     }
 
-    /// After a commit that was asked for and failed: aborted exactly if the broker takes an abort, which it does not of a
-    /// transaction that it has committed.
-    fn uncommitted(&self, error: KafkaError) -> Ended {
-        let abortable = matches!(&error, KafkaError::Transaction(error) if error.txn_requires_abort());
-        if abortable && self.producer.abort_transaction(ABORT_WAIT).is_ok() {
-            return Ended::Aborted(failed("committing")(error));
-        }
-        self.spent.set(true);
-        Ended::Unknown(failed("committing")(error))
-    }
-
     /// Ends a transaction whose commit was never asked for: whatever becomes of the abort, nobody ever sees it.
-    fn abort(&self, context: &'static str, error: KafkaError) -> Ended {
-        self.note(&error);
+    fn abort(&self, reason: LogError) -> Ended {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let deadline = Instant::now() + ABORT_WAIT;
         while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
@@ -286,7 +282,7 @@ impl Transactor {
             self.note(&abort);
             self.spent.set(true);
         }
-        Ended::Aborted(failed(context)(error))
+        Ended::Aborted(reason)
     }
 
     fn note(&self, error: &KafkaError) {
@@ -299,4 +295,19 @@ impl Transactor {
         self.fenced.set(self.fenced.get() || fenced);
         self.spent.set(self.spent.get() || self.producer.client().fatal_error().is_some());
     }
+}
+
+/// Whether a record, or the batch that it is in, is more than the client or the brokers take.
+fn is_too_large(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize))
+}
+
+/// Tells of a step's largest record.
+fn too_large(step: &Step) -> LogError {
+    let outputs = step.outputs.iter().map(|message| message.key.len() + message.value.len());
+    let changes = step.changes.iter().flat_map(|(_, changes)| changes);
+    let changes = changes.map(|change| change.key.len() + change.value.as_ref().map_or(0, |value| value.len()));
+    LogError::TooLarge { bytes: outputs.chain(changes).max().unwrap_or(0), bytes_max: MESSAGE_BYTES_MAX }
 }
