@@ -213,7 +213,6 @@ impl Transactor {
     }
 
     /// Enqueues a record, waiting for room.
-    #[allow(clippy::result_large_err)]
     fn send(&self, record: BaseRecord<'_, [u8], [u8], usize>, deadline: Instant) -> Result<(), KafkaError> {
         let mut record = record;
         loop {
