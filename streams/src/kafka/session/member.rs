@@ -162,6 +162,16 @@ impl Member {
         }
     }
 
+    /// Listens to the group while nothing is read, for no longer than `wait`; whether it has something to tell.
+    pub(super) fn listen(&self, wait: Duration) -> Result<bool, LogError> {
+        if self.consumer.context().events().is_empty()
+            && let Some(Err(error)) = self.consumer.poll(wait)
+        {
+            self.tolerate(error)?;
+        }
+        Ok(!self.consumer.context().events().is_empty())
+    }
+
     /// Errors that are known to pass are logged. Any other ends the worker: after a batch that it cannot read, the client
     /// goes on behind the batch, and its records would be lost.
     fn tolerate(&self, error: KafkaError) -> Result<(), LogError> {

@@ -61,6 +61,9 @@ pub use self::stats::{COMMIT_BUCKETS_MS, SessionStats};
 const ASK_WAIT: Duration = Duration::from_millis(500);
 /// Between two such questions.
 const ASK_PAUSE: Duration = Duration::from_millis(10);
+/// How long a poll waits at least. One that waits for nothing takes no more than one of the client's own events, such as a
+/// line of its log: during an outage there are more of them than polls, and a rebalance behind them would not be heard of.
+const LISTEN_MIN: Duration = Duration::from_millis(2);
 /// The first pause after a step that was not committed; each further one is twice as long.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// The longest.
@@ -276,14 +279,18 @@ impl KafkaSession {
         taken
     }
 
-    /// Waits, longer after each failure, and not at all once it is to stop.
-    fn pause(&self) {
-        let mut left = PAUSE_FIRST.saturating_mul(1 << self.failures.saturating_sub(1).min(16)).min(PAUSE_MAX);
-        while !left.is_zero() && !self.stop.load(Ordering::Acquire) {
-            let some = left.min(STOP_CHECK_EVERY);
-            thread::sleep(some);
-            left -= some;
+    /// Waits, longer after each failure, and not at all once it is to stop. The group is listened to meanwhile: a step may
+    /// have failed because it has given this member up, and then every further one fails until that is heard.
+    fn pause(&self) -> Result<(), LogError> {
+        let most = PAUSE_FIRST.saturating_mul(1 << self.failures.saturating_sub(1).min(16)).min(PAUSE_MAX);
+        let until = Instant::now() + most;
+        while !self.stop.load(Ordering::Acquire) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.member.listen(left.min(STOP_CHECK_EVERY))? {
+                break;
+            }
         }
+        Ok(())
     }
 
     fn end(&mut self, ended: Ended, began: Instant) -> Commit {
@@ -319,7 +326,7 @@ impl Session for KafkaSession {
             Some(End::Failed(error)) => return Err(error),
         }
         let now = Instant::now();
-        let (until, commit_due) = (now + wait, self.last_commit + self.options.commit_interval);
+        let (until, commit_due) = (now + wait.max(LISTEN_MIN), self.last_commit + self.options.commit_interval);
         let mut records = Vec::new();
         let mut bytes = 0;
         while records.len() < limits.records_max && bytes < limits.bytes_max {
@@ -369,13 +376,13 @@ impl Session for KafkaSession {
     }
 
     fn reset(&mut self) -> Result<(), LogError> {
-        self.pause();
         if self.transactor.as_ref().is_some_and(Transactor::is_spent) {
             self.transactor = None;
         }
         self.partitions.forget();
         self.restorer = None;
-        self.member.assign(&TopicPartitionList::new())
+        self.member.assign(&TopicPartitionList::new())?;
+        self.pause()
     }
 
     fn restore(&mut self, partition: u32, after: Option<u64>, apply: ApplyChanges<'_>) -> Result<Restored, LogError> {
