@@ -39,6 +39,7 @@ use self::member::{End, Member, Seen};
 use self::partitions::Partitions;
 use self::restore::Restorer;
 use self::transaction::{Ended, Names, Transactor};
+use self::waiting::{REMEDY, Waiting};
 use super::client::{Clients, Event, Identity, Librdkafka, Time};
 use super::{Connection, Watch};
 use crate::log::{ApplyChanges, Commit, Limits, LogError, Polled, Restored, Session, Step, Topic};
@@ -50,6 +51,7 @@ mod partitions;
 mod restore;
 mod stats;
 mod transaction;
+mod waiting;
 
 pub use self::options::SessionOptions;
 pub use self::stats::{COMMIT_BUCKETS_MS, SessionStats};
@@ -100,6 +102,8 @@ pub struct KafkaSession<C: Clients = Librdkafka> {
     fenced: Option<Fenced>,
     /// The generation of the partitions assigned.
     group: Option<C::Group>,
+    /// There while it is asked where a partition goes on.
+    waiting: Option<Waiting>,
     last_commit: Instant,
     /// Steps that failed, one after the other.
     failures: u32,
@@ -162,6 +166,7 @@ impl<C: Clients> KafkaSession<C> {
             restorer: None,
             fenced: None,
             group: None,
+            waiting: None,
             failures: 0,
             stop,
             stats,
@@ -265,6 +270,16 @@ impl<C: Clients> KafkaSession<C> {
             self.restorer = Some(Restorer::new(&self.clients, &self.identity.worker, &self.changelog)?);
         }
         Ok(self.restorer.as_mut().expect("just made"))
+    }
+
+    /// Lets a moment pass, since an answer that says nothing may come at once; says so if nothing comes for long.
+    fn wait_on(&mut self, partition: u32) {
+        let now = self.time.now();
+        if let Some(seconds) = self.waiting.get_or_insert(Waiting::new(now)).is_to_be_said(now) {
+            let worker = &self.identity.worker;
+            tracing::warn!(worker, partition, seconds, "the brokers do not say where a partition goes on: {REMEDY}");
+        }
+        self.time.sleep(ASK_PAUSE);
     }
 
     /// Takes the transactional id over; `false` if the brokers have not agreed yet.
@@ -396,10 +411,10 @@ impl<C: Clients> Session for KafkaSession<C> {
             && self.take_over()?
             && (self.partitions.is_located(partition) || self.locate(partition)?);
         if !is_known {
-            // An answer that says nothing may come at once.
-            self.time.sleep(ASK_PAUSE);
+            self.wait_on(partition);
             return Ok(Restored::Partly(after.unwrap_or(0)));
         }
+        self.waiting = None;
         let restored = self.restorer()?.part(partition, after, apply)?;
         if let Restored::Complete(_) = restored {
             self.partitions.set_ready(partition);

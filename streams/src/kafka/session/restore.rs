@@ -6,12 +6,13 @@
 //! consumer's position has passed it, markers included: that there is no more to read is no proof, since a replica that has
 //! just become the leader may know less of what is committed than the one before it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 
+use super::waiting::{REMEDY, Waiting};
 use crate::kafka::client::{Clients, ReaderClient, Time, number};
 use crate::kafka::errors::{answer, failed, transient};
 use crate::log::{ApplyChanges, LogError, Restored};
@@ -25,8 +26,6 @@ const PART_MAX: Duration = Duration::from_millis(50);
 const ASK_WAIT: Duration = Duration::from_secs(1);
 /// How long to wait for records, or between two looks at an open transaction.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How often a restore that waits for an open transaction says so.
-const WARN_EVERY: Duration = Duration::from_secs(30);
 /// So often there has to be no more to read, the last stable offset looked at anew each time, for a restore to end before
 /// its position is at the end: then nothing is left there that could be read.
 const ENDS_WITHOUT_POSITION: u32 = 3;
@@ -49,8 +48,8 @@ struct Current {
     reading: bool,
     /// How often there was no more to read, at a position before the end.
     short_ends: u32,
-    /// When it was last said that it waits for an open transaction.
-    warned: Instant,
+    /// Until no transaction before the end is open.
+    waiting: Waiting,
 }
 
 impl<C: Clients> Restorer<C> {
@@ -127,18 +126,23 @@ impl<C: Clients> Restorer<C> {
         if next < low {
             return Err(LogError::Gone { asked: next, first: low });
         }
-        Ok(Some(Current { partition, next, end, reading: false, short_ends: 0, warned: self.time.now() }))
+        Ok(Some(Current {
+            partition,
+            next,
+            end,
+            reading: false,
+            short_ends: 0,
+            waiting: Waiting::new(self.time.now()),
+        }))
     }
 
     /// Whether every transaction before the end is decided.
     fn is_stable(&self, current: &mut Current) -> Result<bool, LogError> {
         let marks = watermarks(self.reader.stable(current.partition, ASK_WAIT))?;
         let Some((_, stable)) = marks.filter(|(_, stable)| *stable < current.end) else { return Ok(marks.is_some()) };
-        let now = self.time.now();
-        if now.saturating_duration_since(current.warned) >= WARN_EVERY {
-            current.warned = now;
+        if let Some(seconds) = current.waiting.is_to_be_said(self.time.now()) {
             let (changelog, partition, end) = (&self.changelog, current.partition, current.end);
-            tracing::warn!(changelog, partition, stable, end, "a restore waits for a transaction that is still open");
+            tracing::warn!(changelog, partition, stable, end, seconds, "a transaction is still open: {REMEDY}");
         }
         Ok(false)
     }
