@@ -103,6 +103,16 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     millis.map(Duration::from_millis).ok_or_else(|| "must be more than nothing and at most a day".to_owned())
 }
 
+/// Divides `90m`, `36h` or `30d` into what stands for the number, and how many minutes each of them has.
+pub(crate) fn in_minutes<N: From<u16>>(text: &str) -> Option<(&str, N)> {
+    match text.split_at_checked(text.len().saturating_sub(1))? {
+        (number, "m") => Some((number, N::from(1))),
+        (number, "h") => Some((number, N::from(60))),
+        (number, "d") => Some((number, N::from(24 * 60))),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

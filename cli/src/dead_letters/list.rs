@@ -14,6 +14,7 @@ use streams::log::Limits;
 use streams::{Clock, LogError, SystemClock};
 
 use super::plain;
+use crate::args::in_minutes;
 use crate::error::CliError;
 use crate::patience::{Patience, STEP};
 use crate::settings::ConfigArg;
@@ -137,12 +138,7 @@ fn parse_since(text: &str) -> Result<Since, String> {
     if let Ok(at) = Timestamp::parse(text) {
         return Ok(Since::Instant(at));
     }
-    let (number, minutes_each) = match text.split_at_checked(text.len().saturating_sub(1)) {
-        Some((number, "m")) => (number, 1),
-        Some((number, "h")) => (number, 60),
-        Some((number, "d")) => (number, 24 * 60),
-        Some(_) | None => return Err(unusable()),
-    };
+    let (number, minutes_each) = in_minutes::<i64>(text).ok_or_else(unusable)?;
     let number: u32 = number.parse().map_err(|_| unusable())?;
     Ok(Since::AgoMs(i64::from(number) * minutes_each * 60_000))
 }

@@ -58,6 +58,8 @@ pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> R
     let mut threads = Threads::default();
     let views = Views::default();
     let readiness = Readiness::new();
+    // Before anybody can ask: what is waited for is known only once the workers are there.
+    readiness.waiting_for(vec!["starting".to_owned()]);
     readiness.caught_up();
     let mut exposition = MetricsRegistry::default();
     metrics::register(&mut exposition, &views);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 
+use crate::args::in_minutes;
+
 /// Run everything in one process: the HTTP edge, the processors, the ledger and the read API.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("who").required(true).args(["registry", "demo"]))]
@@ -35,12 +37,7 @@ pub(crate) struct UpArgs {
 fn parse_retention(text: &str) -> Result<Duration, String> {
     const YEARS_10_MINUTES: u64 = 10 * 365 * 24 * 60;
     let unusable = || "must be a whole number with a unit, such as 90m, 36h or 30d, from 1m to 3650d".to_owned();
-    let (number, minutes_each) = match text.split_at_checked(text.len().saturating_sub(1)) {
-        Some((number, "m")) => (number, 1),
-        Some((number, "h")) => (number, 60),
-        Some((number, "d")) => (number, 24 * 60),
-        Some(_) | None => return Err(unusable()),
-    };
+    let (number, minutes_each) = in_minutes::<u64>(text).ok_or_else(unusable)?;
     let minutes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(minutes_each));
     let minutes = minutes.filter(|minutes| (1..=YEARS_10_MINUTES).contains(minutes)).ok_or_else(unusable)?;
     Ok(Duration::from_secs(60 * minutes))

@@ -17,8 +17,8 @@ use schemas::{AvroRecord, Currency, Timestamp, decode, encode};
 use streams::log::{ApplyChanges, Limits, Restored};
 use streams::store::MemoryStore;
 use streams::{
-    Change, Clock, Commit, Context, Driver, Failure, Input, LogError, Message, Polled, Processor, Record, Session,
-    StateStore, Step, StoreError, Stores, Topic,
+    Change, Clock, Commit, Driver, LogError, Message, Polled, Processor, Record, Session, StateStore, Step, StoreError,
+    Stores,
 };
 
 /// 2026-06-14T09:30:00Z.
@@ -26,11 +26,10 @@ pub(crate) const T0: i64 = 1_781_429_400_000;
 pub(crate) const SECOND: i64 = 1_000;
 pub(crate) const DAY: i64 = 86_400_000;
 
-pub(crate) const REGISTRY: &str = r#"
-[policies]
-click_wait = "60s"
-
-[[merchants]]
+/// Whom the registries have in common.
+macro_rules! entries {
+    () => {
+        r#"[[merchants]]
 id = "m1"
 name = "One"
 
@@ -56,7 +55,18 @@ campaign = "c1"
 affiliate = "a1"
 destination = "https://shop.example/"
 
-[[rules]]
+"#
+    };
+}
+
+pub(crate) const REGISTRY: &str = concat!(
+    r#"
+[policies]
+click_wait = "60s"
+
+"#,
+    entries!(),
+    r#"[[rules]]
 id = "r-product"
 level = "product"
 merchant = "m1"
@@ -73,42 +83,20 @@ percent = "10"
 id = "r-platform"
 level = "platform"
 percent = "5"
-"#;
+"#
+);
 
 /// [`REGISTRY`] with other windows and other rates.
-pub(crate) const CHANGED: &str = r#"
+pub(crate) const CHANGED: &str = concat!(
+    r#"
 [policies]
 click_wait = "600s"
 settlement_window = "10d"
 return_window = "5d"
 
-[[merchants]]
-id = "m1"
-name = "One"
-
-[[merchants]]
-id = "m2"
-name = "Two"
-
-[[affiliates]]
-id = "a1"
-name = "A"
-
-[[campaigns]]
-id = "c1"
-merchant = "m1"
-
-[[campaigns]]
-id = "c2"
-merchant = "m2"
-
-[[links]]
-id = "l1"
-campaign = "c1"
-affiliate = "a1"
-destination = "https://shop.example/"
-
-[[rules]]
+"#,
+    entries!(),
+    r#"[[rules]]
 id = "r-product"
 level = "product"
 merchant = "m1"
@@ -125,7 +113,8 @@ percent = "1"
 id = "r-platform"
 level = "platform"
 percent = "0"
-"#;
+"#
+);
 
 type Records = Arc<Mutex<Vec<Message>>>;
 
@@ -218,51 +207,11 @@ impl Clock for TestClock {
     }
 }
 
-/// A processor in whose place a test puts another, as a changed registry does.
-#[derive(Clone)]
-struct Replaceable<P>(Arc<Mutex<P>>);
-
-impl<P: Clone> Replaceable<P> {
-    fn new(processor: P) -> Replaceable<P> {
-        Replaceable(Arc::new(Mutex::new(processor)))
-    }
-
-    fn replace(&self, processor: P) {
-        *self.0.lock().expect("no test panics with the lock") = processor;
-    }
-
-    fn present(&self) -> P {
-        self.0.lock().expect("no test panics with the lock").clone()
-    }
-}
-
-impl<P: Processor + Clone> Processor for Replaceable<P> {
-    fn name(&self) -> &'static str {
-        self.present().name()
-    }
-    fn inputs(&self) -> Vec<Topic> {
-        self.present().inputs()
-    }
-    fn state_version(&self) -> u32 {
-        self.present().state_version()
-    }
-    fn apply(&self, context: &mut Context<'_>, input: Input<'_>) -> Result<(), Failure> {
-        self.present().apply(context, input)
-    }
-    fn timer(&self, context: &mut Context<'_>, key: &[u8]) -> Result<(), Failure> {
-        self.present().timer(context, key)
-    }
-    fn dead_letter(&self, letter: streams::DeadLetter<'_>) -> Message {
-        self.present().dead_letter(letter)
-    }
-}
-
 pub(crate) struct World {
     records: Records,
     clock: Arc<TestClock>,
-    processors: (Replaceable<Orders>, Replaceable<Clicks>),
-    orders: Driver<Replaceable<Orders>, MemorySession>,
-    clicks: Driver<Replaceable<Clicks>, MemorySession>,
+    orders: Driver<Orders, MemorySession>,
+    clicks: Driver<Clicks, MemorySession>,
     ledger: Driver<Ledger, MemorySession>,
     checked: usize,
 }
@@ -274,13 +223,11 @@ impl World {
 
     pub(crate) fn with(registry: &str, limits: Limits) -> World {
         let (orders, clicks) = processors_of(registry);
-        let processors = (Replaceable::new(orders), Replaceable::new(clicks));
         let records = Records::default();
         let clock = Arc::new(TestClock(AtomicI64::new(T0)));
         World {
-            orders: driver(processors.0.clone(), &records, &clock, limits),
-            clicks: driver(processors.1.clone(), &records, &clock, limits),
-            processors,
+            orders: driver(orders, &records, &clock, limits),
+            clicks: driver(clicks, &records, &clock, limits),
             ledger: driver(Ledger, &records, &clock, limits),
             records,
             clock,
@@ -291,8 +238,8 @@ impl World {
     /// From now on under another registry, with the state as it is.
     pub(crate) fn set_registry(&mut self, registry: &str) -> &mut World {
         let (orders, clicks) = processors_of(registry);
-        self.processors.0.replace(orders);
-        self.processors.1.replace(clicks);
+        self.orders.set_processor(orders);
+        self.clicks.set_processor(clicks);
         self
     }
 

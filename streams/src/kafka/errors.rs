@@ -74,6 +74,12 @@ pub(crate) fn transient(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// Whether another producer has taken the transactional id over, or the coordinator has given this one up.
+pub(super) fn fences(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced)
+}
+
 /// The answer to a question that is asked again as long as there is none, since the trouble is one that passes.
 pub(super) fn answer<T>(context: &str, answer: Result<T, KafkaError>) -> Result<Option<T>, LogError> {
     match answer {

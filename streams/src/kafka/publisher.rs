@@ -12,14 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::Message as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
-use rdkafka::{ClientContext, Message as _, Statistics};
 
 use super::Connection;
 use super::errors::failed;
-use super::watch::{Watch, Watched};
+use super::watch::{Watch, watched_by};
 use crate::log::{Ack, Message, Pending, PublishError, Publisher};
 use group::Group;
 pub(crate) use options::range;
@@ -67,23 +66,11 @@ struct Delivery {
 
 /// Hears of deliveries, on the producer's polling thread.
 struct Reports {
-    watched: Watched,
+    watch: Arc<Watch>,
     held: Arc<Held>,
 }
 
-impl ClientContext for Reports {
-    fn stats(&self, statistics: Statistics) {
-        self.watched.stats(statistics);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.watched.error(error, reason);
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.watched.log(level, facility, line);
-    }
-}
+watched_by!(Reports, watch);
 
 impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Delivery>;
@@ -154,7 +141,7 @@ impl KafkaPublisher {
             // No bound of the client's: ours is met first, before anything of a group is enqueued.
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", "2147483647");
-        let reports = Reports { watched: Watched(Arc::clone(&watch)), held: Arc::clone(&held) };
+        let reports = Reports { watch: Arc::clone(&watch), held: Arc::clone(&held) };
         let producer =
             config.create_with_context(reports).map_err(failed(format!("making the producer {client_id}")))?;
         let connection = connection.clone();

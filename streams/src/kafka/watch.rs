@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::Statistics;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{ClientContext, Statistics};
 
 use super::stats::KafkaStats;
 
@@ -106,19 +106,27 @@ impl Watch {
 #[derive(Clone, Debug)]
 pub(crate) struct Watched(pub(crate) Arc<Watch>);
 
-impl ClientContext for Watched {
-    fn stats(&self, statistics: Statistics) {
-        self.0.take_stats(&statistics);
-    }
+/// Makes a context hand on to the [`Watch`] in one of its fields.
+macro_rules! watched_by {
+    ($context:ty, $watch:tt) => {
+        impl rdkafka::ClientContext for $context {
+            fn stats(&self, statistics: rdkafka::Statistics) {
+                self.$watch.take_stats(&statistics);
+            }
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.take_error(&error, reason);
-    }
+            fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+                self.$watch.take_error(&error, reason);
+            }
 
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.0.take_line(level, facility, line);
-    }
+            fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, line: &str) {
+                self.$watch.take_line(level, facility, line);
+            }
+        }
+    };
 }
+pub(super) use watched_by;
+
+watched_by!(Watched, 0);
 
 impl ConsumerContext for Watched {}
 

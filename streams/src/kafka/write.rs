@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
 use super::Connection;
-use super::errors::{ask, failed};
+use super::errors::{ask, failed, fences};
 use super::watch::{Watch, Watched};
 use crate::log::{LogError, Topic};
 
@@ -88,9 +88,7 @@ impl AtomicWriter {
     }
 
     fn is_fenced(&self) -> bool {
-        use RDKafkaErrorCode as Code;
-        let fatal = self.producer.client().fatal_error();
-        matches!(fatal, Some((Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced, _)))
+        self.producer.client().fatal_error().is_some_and(|(code, _)| fences(code))
     }
 }
 

@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::Statistics;
-use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
@@ -18,6 +16,7 @@ use super::options::SessionOptions;
 use super::partitions::number;
 use super::stats::SessionStats;
 use crate::kafka::errors::{answer, failed, transient};
+use crate::kafka::watch::watched_by;
 use crate::kafka::{Connection, Watch};
 use crate::log::LogError;
 
@@ -52,19 +51,7 @@ impl MemberContext {
     }
 }
 
-impl ClientContext for MemberContext {
-    fn stats(&self, statistics: Statistics) {
-        self.watch.take_stats(&statistics);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.watch.take_error(&error, reason);
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.watch.take_line(level, facility, line);
-    }
-}
+watched_by!(MemberContext, watch);
 
 impl ConsumerContext for MemberContext {
     /// Acknowledges the rebalance at once, also the last one, while the consumer is being dropped.

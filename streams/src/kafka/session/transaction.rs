@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::Statistics;
-use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message as _};
@@ -20,7 +18,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::options::SessionOptions;
 use super::partitions::number;
-use crate::kafka::errors::failed;
+use crate::kafka::errors::{failed, fences};
+use crate::kafka::watch::watched_by;
 use crate::kafka::{Connection, Watch};
 use crate::log::{LogError, Step};
 
@@ -53,19 +52,7 @@ impl TransactionContext {
     }
 }
 
-impl ClientContext for TransactionContext {
-    fn stats(&self, statistics: Statistics) {
-        self.watch.take_stats(&statistics);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.watch.take_error(&error, reason);
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.watch.take_line(level, facility, line);
-    }
-}
+watched_by!(TransactionContext, watch);
 
 impl ProducerContext for TransactionContext {
     type DeliveryOpaque = usize;
@@ -285,12 +272,7 @@ impl Transactor {
     }
 
     fn note(&self, error: &KafkaError) {
-        use RDKafkaErrorCode as Code;
-        let code = match error {
-            KafkaError::Transaction(error) => Some(error.code()),
-            other => other.rdkafka_error_code(),
-        };
-        let fenced = matches!(code, Some(Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced));
+        let fenced = error.rdkafka_error_code().is_some_and(fences);
         self.fenced.set(self.fenced.get() || fenced);
         self.spent.set(self.spent.get() || self.producer.client().fatal_error().is_some());
     }
