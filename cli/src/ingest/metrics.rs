@@ -40,6 +40,7 @@ impl Collector for Behind {
             gauge.encode(encoder.encode_descriptor(name, help, None::<&Unit>, gauge.metric_type())?)?;
         }
         for (name, help, value) in [
+            ("log_publisher_renewals", "Clients replaced as a partition stayed silent", self.publisher.renewals()),
             ("read_model_records", "Records applied to the read model", store.records),
             ("read_model_skipped", "Records that the read model could not apply", store.skipped),
         ] {

@@ -227,6 +227,7 @@ fn watch(publisher: &KafkaPublisher, stop: &AtomicBool) -> Result<(), String> {
         if let Some(reason) = publisher.failure() {
             return Err(reason);
         }
+        publisher.renew_if_silent().map_err(|error| error.to_string())?;
         thread::sleep(PUBLISHER_CHECK_EVERY);
     }
     Ok(())

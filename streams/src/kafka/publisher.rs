@@ -2,30 +2,32 @@
 //!
 //! **Architecture Invariant:** what is enqueued counts against the bounds until its delivery is reported. The client's
 //! own queue has no bound that could be met first, so a group of messages is enqueued whole or not at all.
+//!
+//! # A partition that stays silent
+//!
+//! After a broker was away, librdkafka may lose track of a partition's leader and time out every message to it for as
+//! long as the client lives, while the brokers are there and other partitions are served (its issue 5430). So
+//! [`KafkaPublisher::renew_if_silent`], which whoever runs a publisher calls now and then, puts a new client in the old
+//! one's place. A crash of this process would have done no more: what the old client had under way has failed, and
+//! may be there or not.
 
+mod client;
 mod group;
 mod options;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use rdkafka::Message as _;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::Connection;
-use super::errors::failed;
-use super::watch::{Watch, watched_by};
-use crate::log::{Ack, Message, Pending, PublishError, Publisher};
+use super::watch::Watch;
+use crate::log::{Ack, LogError, Message, Pending, PublishError, Publisher};
+use client::{Client, Delivery, reason};
 use group::Group;
 pub(crate) use options::range;
 pub use options::{Compression, OpenError, OptionError, PublisherOptions};
-
-/// What the client's bound on a message, which is one on its request, leaves for all but key and value.
-const MESSAGE_OVERHEAD: usize = 512;
 
 /// How long dropping a publisher waits for what is under way.
 const DROP_WAIT: Duration = Duration::from_secs(5);
@@ -33,7 +35,13 @@ const DROP_WAIT: Duration = Duration::from_secs(5);
 /// How long the client may take to give back what it is told to forget.
 const PURGE_WAIT: Duration = Duration::from_secs(2);
 
-/// Messages and bytes whose delivery has not been reported.
+/// For how long a partition's messages have to time out, one after another, before the client is replaced.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a client that is replaced may take for what it delivers to other partitions: many times a round trip.
+const RETIRE_WAIT: Duration = Duration::from_secs(1);
+
+/// Messages and bytes whose delivery has not been reported, by whichever client.
 #[derive(Debug, Default)]
 struct Held {
     messages: AtomicUsize,
@@ -56,64 +64,24 @@ impl Held {
     }
 }
 
-/// What the client gives back with a message's delivery report.
-struct Delivery {
-    group: Arc<Group>,
-    /// Whether it is the first of its group, whose place is the acknowledgement.
-    first: bool,
-    bytes: usize,
-}
-
-/// Hears of deliveries, on the producer's polling thread.
-struct Reports {
-    watch: Arc<Watch>,
-    held: Arc<Held>,
-}
-
-watched_by!(Reports, watch);
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = Box<Delivery>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
-        // Before the waiter hears of it, so that one who publishes upon that finds the room.
-        self.held.release(1, delivery.bytes);
-        match result {
-            Ok(message) => {
-                let place = (u32::try_from(message.partition()), u64::try_from(message.offset()));
-                match place {
-                    (Ok(partition), Ok(offset)) => {
-                        delivery.group.delivered(delivery.first.then_some(Ack { partition, offset }));
-                    }
-                    _ => delivery.group.failed("the brokers acknowledged it and told no offset"),
-                }
-            }
-            Err((error, _)) => delivery.group.failed(&reason(error)),
-        }
-    }
-}
-
-/// Why a delivery failed, without librdkafka's names for it where they say little.
-fn reason(error: &KafkaError) -> String {
-    match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::MessageTimedOut) => "the brokers did not acknowledge it in time".to_owned(),
-        Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
-            "the publisher was closed before the brokers acknowledged it".to_owned()
-        }
-        _ => error.to_string(),
-    }
-}
-
 /// A [`Publisher`] over Kafka. A group of messages goes out in its order with nothing of another group in between,
 /// keys choose partitions as Java's clients do, and what is acknowledged is on every in-sync replica, once.
 pub struct KafkaPublisher {
     connection: Connection,
-    producer: ThreadedProducer<Reports>,
+    client_id: String,
     options: PublisherOptions,
     held: Arc<Held>,
     watch: Arc<Watch>,
     /// Held while a group is enqueued: this is what keeps groups apart.
-    open: Mutex<bool>,
+    open: Mutex<Open>,
+    renewals: AtomicU64,
+}
+
+struct Open {
+    /// `None` once it is closed.
+    client: Option<Client>,
+    /// Names of topics in the cluster, by their numbers.
+    names: BTreeMap<u16, String>,
 }
 
 impl KafkaPublisher {
@@ -127,25 +95,21 @@ impl KafkaPublisher {
         options: PublisherOptions,
     ) -> Result<KafkaPublisher, OpenError> {
         options.check()?;
-        let held = Arc::new(Held::default());
-        let mut config = connection.client(client_id);
-        let watch = Watch::new(client_id, &mut config);
-        config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("partitioner", "murmur2_random")
-            .set("compression.type", options.compression.name())
-            .set("linger.ms", options.linger.as_millis().to_string())
-            .set("message.timeout.ms", options.delivery_timeout.as_millis().to_string())
-            .set("message.max.bytes", (options.message_bytes_max + MESSAGE_OVERHEAD).to_string())
-            // No bound of the client's: ours is met first, before anything of a group is enqueued.
-            .set("queue.buffering.max.messages", "0")
-            .set("queue.buffering.max.kbytes", "2147483647");
-        let reports = Reports { watch: Arc::clone(&watch), held: Arc::clone(&held) };
-        let producer =
-            config.create_with_context(reports).map_err(failed(format!("making the producer {client_id}")))?;
-        let connection = connection.clone();
-        Ok(KafkaPublisher { connection, producer, options, held, watch, open: Mutex::new(true) })
+        let (held, watch) = (Arc::new(Held::default()), Arc::new(Watch::idle(client_id)));
+        let client = Client::new(connection, client_id, &options, &held, &watch)?;
+        Ok(KafkaPublisher {
+            connection: connection.clone(),
+            client_id: client_id.to_owned(),
+            options,
+            held,
+            watch,
+            open: Mutex::new(Open { client: Some(client), names: BTreeMap::new() }),
+            renewals: AtomicU64::new(0),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Messages and bytes of keys and values that are enqueued and not yet reported as delivered or failed.
@@ -167,26 +131,52 @@ impl KafkaPublisher {
         self.watch.fatal().map(str::to_owned)
     }
 
+    /// Puts a new client in the place of one to which a partition has been silent, although a broker is connected: for
+    /// 10 s and longer, every message to it timed out. What the old one cannot deliver within a second fails with
+    /// [`PublishError::Failed`]. To be called now and then, by one thread; blocks for some seconds if there is reason to.
+    ///
+    /// # Errors
+    /// The new client could not be made; the old one stays.
+    pub fn renew_if_silent(&self) -> Result<bool, LogError> {
+        let silent = match &self.state().client {
+            Some(client) => client.silent(SILENCE_MAX),
+            None => None,
+        };
+        let Some(partition) = silent.filter(|_| self.watch.stats().brokers.values().any(|broker| broker.up)) else {
+            return Ok(false);
+        };
+        tracing::warn!(
+            partition,
+            "kafka: every message to it timed out, and brokers are there: another client is made"
+        );
+        let client = Client::new(&self.connection, &self.client_id, &self.options, &self.held, &self.watch)?;
+        let old = {
+            let mut open = self.state();
+            // Closed meanwhile: then nothing takes its place.
+            if open.client.is_none() {
+                return Ok(false);
+            }
+            open.client.replace(client)
+        };
+        self.renewals.fetch_add(1, Ordering::Relaxed);
+        if let Some(old) = old {
+            old.end(RETIRE_WAIT, PURGE_WAIT);
+        }
+        Ok(true)
+    }
+
+    /// How often a client was replaced.
+    #[must_use]
+    pub fn renewals(&self) -> u64 {
+        self.renewals.load(Ordering::Relaxed)
+    }
+
     /// Takes no more, waits up to `wait` for what is under way, then gives the rest up: it fails with
     /// [`PublishError::Failed`], since it may be at a broker already. Blocks, so not on a runtime's thread.
     pub fn close(&self, wait: Duration) {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        self.drain(wait);
-        if self.held.get().0 > 0 {
-            self.producer.purge(PurgeConfig::default().queue().inflight());
-            self.drain(PURGE_WAIT);
-        }
-        let (messages, _) = self.held.get();
-        if messages > 0 {
-            tracing::error!(messages, "kafka: the producer did not give back messages that it was to forget");
-        }
-    }
-
-    /// Waits until nothing is held. Not with the client's `flush`, which waits in steps of 100 ms.
-    fn drain(&self, wait: Duration) {
-        let deadline = Instant::now() + wait;
-        while self.held.get().0 > 0 && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(1));
+        let client = self.state().client.take();
+        if let Some(client) = client {
+            client.end(wait, PURGE_WAIT);
         }
     }
 
@@ -215,13 +205,6 @@ impl KafkaPublisher {
         self.held.add(messages, bytes);
         Ok(())
     }
-
-    /// Hands one message to the client.
-    fn send(&self, message: &Message, delivery: Delivery) -> Result<(), KafkaError> {
-        let topic = self.connection.topic(message.topic);
-        let record = BaseRecord::with_opaque_to(&topic, Box::new(delivery)).key(&message.key).payload(&message.value);
-        self.producer.send(record).map_err(|(error, _)| error)
-    }
 }
 
 impl Publisher for KafkaPublisher {
@@ -235,10 +218,11 @@ impl Publisher for KafkaPublisher {
             let _ = waiter.send(Ok(Ack { partition: 0, offset: 0 }));
             return Ok(pending);
         }
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*open {
+        let mut open = self.state();
+        let Open { client, names } = &mut *open;
+        let Some(client) = client else {
             return Err(PublishError::Closed);
-        }
+        };
         if let Some(reason) = self.failure() {
             return Err(PublishError::Failed(reason));
         }
@@ -248,7 +232,8 @@ impl Publisher for KafkaPublisher {
         for (index, message) in messages.iter().enumerate() {
             let bytes = message.key.len() + message.value.len();
             let delivery = Delivery { group: Arc::clone(&group), first: index == 0, bytes };
-            if let Err(error) = self.send(message, delivery) {
+            let name = names.entry(message.topic.id).or_insert_with(|| self.connection.topic(message.topic));
+            if let Err(error) = client.send(name, message, delivery) {
                 let unsent = messages.len() - index;
                 self.held.release(unsent, unsent_bytes);
                 if index == 0 {

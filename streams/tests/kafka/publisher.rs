@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use streams::kafka::{Compression, KafkaPublisher, KafkaReader, PublisherOptions};
 use streams::log::Limits;
 use streams::{Ack, Message, PublishError, Publisher};
+use testkit::{Api, Fault};
 
 use crate::support::{A, B, Outage, WAIT, World, connection, create, distinct, drain, world};
 
@@ -194,6 +195,41 @@ async fn a_broker_that_hangs_fills_the_queue_and_loses_nothing() {
     let mut reader = KafkaReader::open(&connection, "reader", &[A], &BTreeMap::new()).unwrap();
     let records = drain(&mut reader);
     assert_eq!((records.len(), distinct(&records).len()), (5_002, 5_002));
+}
+
+/// Brokers are there and answer everything but what is written: after a while another client is tried, and not one that
+/// has reason to wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_delivers_nothing_is_replaced_while_brokers_are_there() {
+    let (kafka, proxy) = testkit::Kafka::start_behind_proxy();
+    let connection = streams::kafka::Connection::new(kafka.bootstrap(), "silence-");
+    create(&connection, &[A], 1, &[]);
+    let options = PublisherOptions { delivery_timeout: Duration::from_secs(2), ..PublisherOptions::default() };
+    let publisher = KafkaPublisher::open(&connection, "silent-edge", options).unwrap();
+    publisher.publish(vec![message("k", "before")]).unwrap().await.unwrap();
+    assert!(!publisher.renew_if_silent().unwrap(), "it delivers");
+    let fault = proxy.inject(Api::Produce, "silent-edge", Fault::LoseRequest, Duration::from_secs(16));
+    let begun = Instant::now();
+    while !publisher.renew_if_silent().unwrap() {
+        assert!(begun.elapsed() < Duration::from_secs(16), "it was not replaced");
+        // Whoever waits for it hears within its time-out.
+        let lost = tokio::time::timeout(Duration::from_secs(5), publisher.publish(vec![message("k", "lost")]).unwrap());
+        assert!(matches!(lost.await.unwrap(), Err(PublishError::Failed(_))));
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(10), "it was replaced after {:?}", begun.elapsed());
+    assert!(proxy.hits(fault) > 1, "no request was lost, so nothing was shown");
+    assert_eq!(publisher.renewals(), 1);
+    while publisher.publish(vec![message("k", "after")]).unwrap().await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(40), "the new client does not deliver");
+    }
+    assert!(!publisher.renew_if_silent().unwrap(), "the new client delivers");
+    // Without any broker there is nothing that another client would find.
+    drop(kafka);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(14) {
+        let _ = publisher.publish(vec![message("k", "nowhere")]).unwrap().await;
+        assert!(!publisher.renew_if_silent().unwrap(), "it was replaced though no broker is there");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
