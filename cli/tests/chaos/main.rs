@@ -17,6 +17,7 @@ mod process;
 mod random;
 mod sender;
 mod stack;
+mod state;
 mod storm;
 mod tampering;
 mod zombie;

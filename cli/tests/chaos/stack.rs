@@ -182,7 +182,7 @@ pub(crate) struct Stack {
 
 impl Stack {
     /// Brokers with topics and a registry, and no process of the product yet, under these settings besides our own.
-    fn new(brokers: Brokers, more: &[(&str, &str)]) -> Stack {
+    pub(crate) fn new(brokers: Brokers, more: &[(&str, &str)]) -> Stack {
         let (kafka, folder) = (Kafka::start(brokers), tempfile::tempdir().expect("a folder"));
         let (replication, in_sync) = match brokers {
             Brokers::One => ("1", "1"),
