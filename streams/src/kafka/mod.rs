@@ -4,6 +4,7 @@
 //! transaction. No setting that this rests on can be changed from outside: see [`Connection::set`].
 
 mod admin;
+pub mod client;
 mod errors;
 mod partition;
 mod publisher;

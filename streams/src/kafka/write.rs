@@ -125,8 +125,8 @@ fn commit(producer: &ThreadedProducer<Watched>, records: usize) -> Result<(), Lo
             Err(error) => error,
         };
         if let KafkaError::Transaction(cause) = &error {
-            if cause.txn_requires_abort() {
-                abort(producer);
+            // What could be aborted was not committed. Otherwise the brokers have been asked to commit it, and nobody knows.
+            if cause.txn_requires_abort() && abort(producer) {
                 return Err(failed(format!("committing {records} records: nothing was written"))(error));
             }
             if cause.is_retriable() && Instant::now() < deadline {
@@ -139,9 +139,12 @@ fn commit(producer: &ThreadedProducer<Watched>, records: usize) -> Result<(), Lo
     }
 }
 
-/// Ends the transaction. If this fails the coordinator ends it, when its time is over: it is never committed.
-fn abort(producer: &ThreadedProducer<Watched>) {
-    if let Err(error) = producer.abort_transaction(Duration::from_secs(10)) {
+/// Ends the transaction; whether it could. If not, and nobody asked to commit it, the coordinator aborts it when its time
+/// is over.
+fn abort(producer: &ThreadedProducer<Watched>) -> bool {
+    let aborted = producer.abort_transaction(Duration::from_secs(10));
+    if let Err(error) = &aborted {
         tracing::warn!("kafka: a transaction is left to its time-out: {error}");
     }
+    aborted.is_ok()
 }
