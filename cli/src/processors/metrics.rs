@@ -53,7 +53,8 @@ const GAUGES: [Field; 4] = [
     }),
 ];
 
-const COUNTERS: [Field; 11] = [
+const COUNTERS: [Field; 12] = [
+    ("processor_restored", "Changelog positions passed by restores", |view| &progress(view).restored),
     ("processor_steps", "Steps committed", |view| &progress(view).steps),
     ("processor_records", "Records processed in them", |view| &progress(view).records),
     ("processor_timers", "Timers fired in them", |view| &progress(view).timers),

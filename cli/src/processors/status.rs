@@ -69,7 +69,7 @@ struct Restore {
 impl Restore {
     fn add(&mut self, view: &View) {
         let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Acquire);
-        self.unjoined += usize::from(read(&view.stats.rebalances) == 0);
+        self.unjoined += usize::from(read(&view.progress.assignments) == 0);
         self.ready += read(&view.progress.partitions_ready);
         self.assigned += read(&view.progress.partitions_assigned);
         self.done += read(&view.progress.restore_done);

@@ -109,6 +109,10 @@ impl<P: Processor, S: Session> Driver<P, S> {
         let limits = Limits { records_max: self.halved(self.limits.records_max), ..self.limits };
         match self.session.poll(&limits, self.wait())? {
             Polled::Assigned(partitions) => {
+                // Before the stores are opened, which takes a while: until then it must not seem to have nothing to do.
+                let assigned = (self.partitions.len() + partitions.len()) as u64;
+                self.progress.partitions_assigned.store(assigned, Ordering::Relaxed);
+                self.progress.assignments.fetch_add(1, Ordering::Release);
                 for number in partitions {
                     self.partitions.insert(number, Partition::new(self.stores.open(number)?));
                 }
@@ -143,7 +147,10 @@ impl<P: Processor, S: Session> Driver<P, S> {
         }
         for number in unready {
             let partition = self.partitions.get_mut(&number).expect("the numbers are those of the partitions");
+            let before = partition.store.position().unwrap_or(0);
             partition.restore(self.processor.name(), number, &mut self.session, &mut *self.stores)?;
+            let passed = partition.store.position().unwrap_or(0).saturating_sub(before);
+            self.progress.restored.fetch_add(passed, Ordering::Relaxed);
             if !partition.is_ready() {
                 break;
             }

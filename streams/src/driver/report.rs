@@ -8,6 +8,8 @@ use crate::store::StoreError;
 /// What a worker has done, for metrics and readiness. All counts are since the start.
 #[derive(Debug, Default)]
 pub struct Progress {
+    /// Times that partitions came, or it was said that there are none: before the first nothing is known of what is to do.
+    pub assignments: AtomicU64,
     /// Partitions that are this worker's.
     pub partitions_assigned: AtomicU64,
     /// Those of them that are restored and being processed.
@@ -16,6 +18,8 @@ pub struct Progress {
     pub restore_done: AtomicU64,
     /// Changelog positions that the restores under way have to pass, those done included.
     pub restore_total: AtomicU64,
+    /// Changelog positions passed by restores in all.
+    pub restored: AtomicU64,
     /// Steps committed.
     pub steps: AtomicU64,
     /// Records processed in them.

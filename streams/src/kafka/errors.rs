@@ -80,11 +80,17 @@ pub(super) fn fences(code: RDKafkaErrorCode) -> bool {
     matches!(code, Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced)
 }
 
+/// Whether it is a partition of which the client has no metadata: also of one that is there, if a broker was asked that has
+/// just started and has none either.
+fn unknown_yet(code: RDKafkaErrorCode) -> bool {
+    code == RDKafkaErrorCode::UnknownPartition
+}
+
 /// The answer to a question that is asked again as long as there is none, since the trouble is one that passes.
 pub(super) fn answer<T>(context: &str, answer: Result<T, KafkaError>) -> Result<Option<T>, LogError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.rdkafka_error_code().is_some_and(transient) => {
+        Err(error) if error.rdkafka_error_code().is_some_and(|code| transient(code) || unknown_yet(code)) => {
             tracing::debug!(%error, "{context}: not answered yet");
             Ok(None)
         }

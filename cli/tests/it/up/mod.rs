@@ -14,6 +14,7 @@ mod edges;
 mod embedded;
 mod ending;
 mod files;
+mod http;
 mod identical;
 mod kafka;
 mod kafka_log;

@@ -1,0 +1,48 @@
+//! The commands on Kafka while brokers, edges and processors are killed, frozen and restarted: every report that was
+//! answered 202 is in the log, and what follows from it is there exactly once.
+//!
+//! A test target of its own: cargo runs it after the others, and its tests take turns, since each needs both cores.
+//! What is right is not decided here but by `../check/check.py`, which shares no code with the product.
+
+mod broker_away;
+mod check;
+mod facts;
+mod faults;
+#[path = "../it/up/http.rs"]
+mod http;
+mod merchant;
+mod orders;
+mod process;
+#[path = "../it/up/random.rs"]
+mod random;
+mod sender;
+mod stack;
+mod state;
+mod storm;
+mod tampering;
+mod zombie;
+
+use std::env;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Taken by every test here.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number from the environment.
+pub(crate) fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, not {text:?}")))
+}
+
+/// The seed of a run: `CONVERSIONS_SEED`, or a fresh one.
+pub(crate) fn seed() -> u64 {
+    number("CONVERSIONS_SEED").unwrap_or_else(|| http::unix_seconds() ^ (u64::from(std::process::id()) << 32))
+}
+
+#[expect(clippy::print_stderr, reason = "a run that fails is done again with the seed printed here")]
+pub(crate) fn say(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,173 @@
+"""What must become of an order, from API.md and a registry alone; nothing here knows how the product works it out.
+
+Times are milliseconds since 1970, amounts minor units.
+"""
+
+import datetime
+import itertools
+from fractions import Fraction
+
+REVERSALS = {"cancelled", "returned", "refunded", "commission_rejected"}
+DECISIONS = {"commission_approved", "commission_rejected"}
+DECIMALS = {"NPR": 2, "USD": 2, "JPY": 0}
+UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+def instant(text):
+    """ISO 8601 with an offset."""
+    at = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (at - EPOCH) // datetime.timedelta(milliseconds=1)
+
+
+def minor(text, currency):
+    """A decimal amount; one that has no whole number of minor units is an error."""
+    amount = Fraction(text) * 10 ** DECIMALS[currency]
+    if amount.denominator != 1:
+        raise ValueError(f"{text} {currency} is no whole number of minor units")
+    return int(amount)
+
+
+class Registry:
+    """A registry file as JSON."""
+
+    def __init__(self, file):
+        self.policies = {name: self.duration(text) for name, text in file["policies"].items()}
+        self.currencies = {it["id"]: it.get("currency", "NPR") for it in file["merchants"]}
+        self.campaigns = {it["id"]: it for it in file["campaigns"]}
+        self.links = {it["id"]: it for it in file["links"]}
+        self.rules = file["rules"]
+        self.clicks = {it["id"]: it for it in file.get("clicks", [])}
+
+    @staticmethod
+    def duration(text):
+        return int(text[:-1]) * UNITS_MS[text[-1]]
+
+    def lookback(self, campaign):
+        own = self.campaigns[campaign].get("lookback")
+        return self.policies["lookback"] if own is None else self.duration(own)
+
+    def click(self, link):
+        """What a click on a link is, but for its id and time."""
+        link = self.links[link]
+        merchant = self.campaigns[link["campaign"]]["merchant"]
+        return {
+            "merchantId": merchant,
+            "campaignId": link["campaign"],
+            "affiliateId": link["affiliate"],
+            "linkId": link["id"],
+        }
+
+    def commission(self, merchant, product, campaign, ordered_at, amount, currency):
+        """Level, rule, rate and amount by the first rule that matches; None without one."""
+        levels = [
+            ("product", {"merchant": merchant, "product": product}),
+            ("campaign", {"campaign": campaign}),
+            ("merchant", {"merchant": merchant}),
+            ("platform", {}),
+        ]
+        for level, scope in levels:
+            matching = [
+                rule for rule in self.rules
+                if rule["level"] == level
+                and all(rule.get(name) == value for name, value in scope.items())
+                and ("effective_from" not in rule or instant(rule["effective_from"]) <= ordered_at)
+                and ("effective_until" not in rule or ordered_at < instant(rule["effective_until"]))
+                and rule.get("currency", currency) == currency
+            ]
+            if matching:
+                latest = max(matching, key=lambda rule: instant(rule.get("effective_from", "0001-01-01T00:00:00Z")))
+                return self.paid(level, latest, amount, currency)
+        return None
+
+    @staticmethod
+    def paid(level, rule, amount, currency):
+        if "fixed" in rule:
+            paid = minor(rule["fixed"], currency)
+        else:
+            # Python rounds a Fraction half to even.
+            paid = round(Fraction(amount) * Fraction(rule["percent"]) / 100)
+            paid = max(paid, minor(rule.get("minimum", "0"), currency))
+            if "cap" in rule:
+                paid = min(paid, minor(rule["cap"], currency))
+        rate = rule.get("percent")
+        return {"amountMinor": paid, "currency": currency, "level": level, "ruleId": rule["id"], "rate": rate}
+
+
+def courses(report, updates):
+    """Where the statuses bring an order, for each order in which those of one instant may count: status, the hold's
+    beginnings, approved, reversed."""
+    groups = {}
+    for update in updates:
+        at = update["statusUpdatedAt"] if update["statusUpdatedAt"] is not None else update["receivedAt"]
+        groups.setdefault((at, update["status"] in REVERSALS), []).append(update["status"])
+    keys = sorted(groups)
+    for chosen in itertools.product(*(itertools.permutations(groups[key]) for key in keys)):
+        ordered = [(status, key[0]) for key, statuses in zip(keys, chosen) for status in statuses]
+        yield course(report, [(report["orderStatus"], report["receivedAt"])] + ordered)
+
+
+def course(report, statuses):
+    status_now, settled, delivered, approved, is_reversed = report["orderStatus"], None, None, False, False
+    for status, at in statuses:
+        if is_reversed:
+            break
+        if status in ("confirmed", "paid") and settled is None:
+            settled = at
+        if status == "delivered" and delivered is None:
+            delivered = at
+        approved = approved or status == "commission_approved"
+        is_reversed = status in REVERSALS
+        if status not in DECISIONS:
+            status_now = status
+    return status_now, settled, delivered, approved, is_reversed
+
+
+def attribution(report, click, registry):
+    """Confidence and its reason, once nothing more is awaited."""
+    if report["clickId"] is None:
+        return "LOW", "no_click"
+    if click is None:
+        return "LOW", "click_unknown"
+    if click["merchantId"] != report["merchantId"]:
+        # The API tells it as click_unknown; the topic is for us, and says what it is.
+        return "LOW", "click_not_yours"
+    ordered_at = report["receivedAt"] if report["orderedAt"] is None else report["orderedAt"]
+    if click["clickedAt"] > ordered_at:
+        return "LOW", "click_after_order"
+    if ordered_at - click["clickedAt"] > registry.lookback(click["campaignId"]):
+        return "LOW", "click_outside_window"
+    return "HIGH", None
+
+
+def ends(report, updates, click, registry):
+    """Every end that an order may come to, once all windows have passed: mostly one. Fields as in `transitions`."""
+    confidence, reason = attribution(report, click, registry)
+    high = confidence == "HIGH"
+    ordered_at = report["receivedAt"] if report["orderedAt"] is None else report["orderedAt"]
+    commission = high and registry.commission(
+        report["merchantId"], report["externalProductId"], click["campaignId"], ordered_at,
+        report["amountMinor"], report["currency"],
+    ) or None
+    for status, settled, delivered, approved, is_reversed in courses(report, updates):
+        hold = None
+        if high and delivered is not None:
+            hold = delivered + registry.policies["return_window"]
+        elif high and settled is not None:
+            hold = settled + registry.policies["settlement_window"]
+        if is_reversed:
+            state = "reversed"
+        elif not high:
+            state = "received"
+        elif commission is None:
+            state = "attributed"
+        elif approved or hold is not None:
+            state = "payable"
+        else:
+            state = "commission_created"
+        yield {
+            "state": state, "confidence": confidence, "confidenceReason": reason, "orderStatus": status,
+            "commission": commission, "holdUntil": hold, "orderedAt": ordered_at,
+            "affiliateId": click["affiliateId"] if high else None,
+            "campaignId": click["campaignId"] if high else None,
+        }
