@@ -1,0 +1,21 @@
+//! What the product's parts cost, measured against the same part without what is asked about, in one run.
+//!
+//! **Architecture Invariant:** nothing here is a test, and no other crate depends on it. A figure is a ratio of medians of
+//! interleaved runs on one machine; absolute ones are shown so that the ratio can be judged.
+
+mod plain;
+mod reports;
+
+pub use plain::PlainSession;
+pub use reports::{publish, report};
+
+/// The median; of an even number the lower one of the middle.
+///
+/// # Panics
+/// If there are none.
+#[must_use]
+pub fn median<T: PartialOrd + Copy>(values: &[T]) -> T {
+    let mut values = values.to_vec();
+    values.sort_by(|a, b| a.partial_cmp(b).expect("figures are ordered"));
+    values[(values.len() - 1) / 2]
+}
