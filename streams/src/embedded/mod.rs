@@ -89,6 +89,7 @@ mod fields;
 mod frame;
 mod handle;
 mod options;
+mod pump;
 mod queue;
 mod reader;
 mod recover;
