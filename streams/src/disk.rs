@@ -113,6 +113,22 @@ pub trait DiskFile: Debug + Send + Sync {
     fn sync_all(&self) -> io::Result<()>;
 }
 
+/// Makes the names of a folder, and of all folders above it, durable.
+///
+/// # Errors
+/// The system's. A folder that may not be read ends the way up: whoever made what is in it was somebody else.
+pub fn sync_folders_above(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+    for above in folder.ancestors().skip(1) {
+        // What is above a relative path's first folder is where the process is.
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match disk.sync_folder(above) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
 /// The file system of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;

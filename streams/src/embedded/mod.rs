@@ -61,6 +61,9 @@
 //! whole batch, and those who were not answered find it done. A write or sync that fails is never tried again: the log
 //! takes no more and everybody gets the error, because after a failed sync nobody knows which pages are on the disk.
 //!
+//! *Beginning a log:* (1) the folder is made; (2) the names of all folders above it are synced, whoever made them; (3) its
+//! first segment is begun. So a log with a segment is one whose folder a crash leaves where it is.
+//!
 //! *Beginning a segment*, when the last has reached its size and all of it is synced: (1) the header is written to
 //! `….seg.new` and synced; (2) the file is renamed; (3) the folder is synced; (4) the next batch goes to it.
 //! A crash leaves no file, a `.new` file, which opening removes, or a whole and empty segment. So a header is never

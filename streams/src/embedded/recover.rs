@@ -24,6 +24,7 @@ pub(super) fn recover(disk: &dyn Disk, folder: &Path, read_bytes: usize) -> Resu
     segment::make_folder(disk, folder)?;
     let starts = segment::list(disk, folder)?;
     let Some((&last, sealed)) = starts.split_last() else {
+        segment::sync_above(disk, folder)?;
         let (file, segment) = segment::create(disk, folder, 0, Vec::new())?;
         let known = Known { segments: VecDeque::from([segment]), consumers: Consumers::default() };
         return Ok(Recovered { known, file });

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::fields::Fields;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, sync_folders_above};
 use crate::log::LogError;
 
 /// What begins every segment file.
@@ -65,18 +65,19 @@ pub(super) fn path(folder: &Path, start: u64) -> PathBuf {
     folder.join(format!("{start:020}.seg"))
 }
 
-/// Makes the folder, durably.
+/// Makes the folder.
 pub(super) fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<(), LogError> {
-    disk.make_folder(folder).map_err(io_error(format!("creating {}", folder.display())))?;
-    match folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => sync_folder(disk, parent),
-        None => Ok(()),
-    }
+    disk.make_folder(folder).map_err(io_error(format!("creating {}", folder.display())))
 }
 
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(disk: &dyn Disk, folder: &Path) -> Result<(), LogError> {
     disk.sync_folder(folder).map_err(io_error(format!("syncing {}", folder.display())))
+}
+
+/// Makes the folder's own name durable, and those of the folders it is in, whoever made them.
+pub(super) fn sync_above(disk: &dyn Disk, folder: &Path) -> Result<(), LogError> {
+    sync_folders_above(disk, folder).map_err(io_error(format!("syncing the folders above {}", folder.display())))
 }
 
 /// The start positions of the segments in the folder, ascending; removes a segment whose creation was cut short.
