@@ -13,8 +13,9 @@
 //! what follows it, or its absence, is damage. An empty block alone would be what a run of zeros reads as.
 //!
 //! # Order of operations
-//! Write `NAME.snapshot.tmp`, sync it, rename it over `NAME.snapshot`, sync the folder. Only then may the log drop
-//! segments that end at or before the snapshot's position.
+//! Write `NAME.snapshot.tmp`, sync it, rename it over `NAME.snapshot`, sync the folder and those above it. Only then may the
+//! log drop segments that end at or before the snapshot's position. Whoever finds a snapshot and relies on it syncs the
+//! folders again: a crash, or a failed sync, may have come between the renaming and the syncing.
 
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use crate::disk::{Access, Disk, RealDisk, Stream};
+use crate::disk::{Access, Disk, RealDisk, Stream, sync_folders_above};
 use crate::store::{Change, FjallStore, StateStore, StoreError};
 
 mod stores;
@@ -59,13 +60,18 @@ impl Snapshot {
         Snapshot { disk, path: folder.join(format!("{name}.snapshot")), version }
     }
 
-    /// The position that the snapshot stands for; `None` if there is none of this version. The file is read to its end,
-    /// since what it stands for may be dropped on its word.
+    /// The position that the snapshot stands for; `None` if there is none of this version. The file is read to its end, and
+    /// its name synced, since what it stands for may be dropped on its word.
     ///
     /// # Errors
     /// The file cannot be read, or is damaged.
     pub fn position(&self) -> Result<Option<u64>, StoreError> {
-        self.read(&mut |_| Ok(()))
+        let position = self.read(&mut |_| Ok(()))?;
+        // Whoever wrote it may have died, or failed, before its name was durable.
+        if position.is_some() {
+            self.sync_name()?;
+        }
+        Ok(position)
     }
 
     /// Writes the store as of now, and returns the position that this is; `None` for an empty store, which needs no file.
@@ -97,7 +103,14 @@ impl Snapshot {
         let written = rows.writer.into_inner().map_err(|error| self.failed("writing", &error))?;
         written.file().sync_all().map_err(io)?;
         self.disk.rename(&temporary, &self.path).map_err(io)?;
-        self.disk.sync_folder(self.path.parent().expect("a snapshot is in a folder")).map_err(io)
+        self.sync_name()
+    }
+
+    /// Makes the file's name durable, and those of the folders it is in.
+    fn sync_name(&self) -> Result<(), StoreError> {
+        let folder = self.path.parent().expect("a snapshot is in a folder");
+        let synced = self.disk.sync_folder(folder).and_then(|()| sync_folders_above(&*self.disk, folder));
+        synced.map_err(|error| self.failed("syncing the name of", &error))
     }
 
     /// Fills an empty store; without a snapshot of this version the store stays empty.
