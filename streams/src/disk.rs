@@ -1,6 +1,6 @@
 //! The file system as the log and its snapshots use it: so little that a model can stand in for it.
 //!
-//! A *process* that dies takes
+//! What a crash leaves is the same for [`RealDisk`] and for [`crate::sim::disk::SimDisk`]. A *process* that dies takes
 //! nothing with it that it had written: the system has it. A *machine* that dies may take everything that was not
 //! synced, in parts and in any combination: the bytes of a file by [`DiskFile::sync_data`], its name by
 //! [`Disk::sync_folder`]. After a sync that failed nobody knows, and a later one that succeeds says nothing of what the
