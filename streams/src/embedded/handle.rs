@@ -45,8 +45,9 @@ struct Inner {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     writing: Writing,
-    /// Held while segments are dropped, so that only one drops at a time.
-    dropping: Mutex<()>,
+    /// Held while segments are dropped, so that only one drops at a time. Whether the name of the last may come back,
+    /// since the folder did not sync.
+    dropping: Mutex<bool>,
 }
 
 /// Who writes what waits.
@@ -109,7 +110,7 @@ impl EmbeddedLog {
     }
 
     fn new(shared: Arc<Shared>, queue: Arc<Queue>, writing: Writing) -> EmbeddedLog {
-        EmbeddedLog { inner: Arc::new(Inner { shared, queue, writing, dropping: Mutex::new(()) }) }
+        EmbeddedLog { inner: Arc::new(Inner { shared, queue, writing, dropping: Mutex::new(false) }) }
     }
 
     /// Writes, syncs and answers one batch of what waits; `false` if nothing does, or if the log has a thread for it.
@@ -211,20 +212,25 @@ impl EmbeddedLog {
     /// # Errors
     /// [`LogError::Io`] if a file could not be removed; those before it are gone, and the log goes on.
     pub fn drop_before(&self, position: u64) -> Result<u64, LogError> {
-        let _alone = self.inner.dropping.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsynced = self.inner.dropping.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = &self.inner.shared;
         let mut freed_bytes = 0;
         while let Some(oldest) = shared.droppable(position) {
+            if *unsynced {
+                segment::sync_folder(&*shared.disk, &shared.folder)?;
+            }
             let path = segment::path(&shared.folder, oldest.start);
             match shared.disk.remove(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(segment::io_error(format!("removing {}", path.display()))(error)),
             }
+            *unsynced = true;
             shared.forget_oldest();
             freed_bytes += oldest.end - oldest.start;
             // One at a time, so that no crash leaves an older segment there and a newer one gone.
             segment::sync_folder(&*shared.disk, &shared.folder)?;
+            *unsynced = false;
         }
         Ok(freed_bytes)
     }

@@ -69,8 +69,8 @@
 //! A crash leaves no file, a `.new` file, which opening removes, or a whole and empty segment. So a header is never
 //! torn, and every segment but the last is known to be durable to its end.
 //!
-//! *Dropping segments:* the oldest is removed and the folder synced, then the next. A crash leaves fewer segments, with
-//! no hole. The consumers' positions are in the header of the first that is left.
+//! *Dropping segments:* the oldest is removed and the folder synced, then the next; one whose folder did not sync is synced
+//! before the next is removed. A crash leaves fewer segments, with no hole. The consumers' positions are in the header of the first that is left.
 //!
 //! *Opening:* every frame of every segment is read and checked.
 //!

@@ -5,6 +5,7 @@
 mod campaign;
 mod faults;
 mod model;
+mod names;
 mod process;
 mod workers;
 mod world;
