@@ -3,6 +3,7 @@
 //! One seed decides everything, on one thread. `CONVERSIONS_SEED` runs a single one, `CONVERSIONS_SEEDS` says how many.
 
 mod campaign;
+mod claims;
 mod faults;
 mod model;
 mod names;
