@@ -13,12 +13,14 @@
 //!
 //! **Architecture Invariant:** nothing here waits without a bound or holds a queue without one.
 
+pub mod disk;
 pub mod driver;
 pub mod embedded;
 pub mod kafka;
 pub mod log;
 pub mod processor;
 pub mod retention;
+pub mod sim;
 pub mod snapshot;
 pub mod store;
 

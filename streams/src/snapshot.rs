@@ -13,15 +13,17 @@
 //! what follows it, or its absence, is damage. An empty block alone would be what a run of zeros reads as.
 //!
 //! # Order of operations
-//! Write `NAME.snapshot.tmp`, sync it, rename it over `NAME.snapshot`, sync the folder. Only then may the log drop
-//! segments that end at or before the snapshot's position.
+//! Write `NAME.snapshot.tmp`, sync it, rename it over `NAME.snapshot`, sync the folder and those above it. Only then may the
+//! log drop segments that end at or before the snapshot's position. Whoever finds a snapshot and relies on it syncs the
+//! folders again: a crash, or a failed sync, may have come between the renaming and the syncing.
 
-use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
+use crate::disk::{Access, Disk, RealDisk, Stream, sync_folders_above};
 use crate::store::{Change, FjallStore, StateStore, StoreError};
 
 mod stores;
@@ -34,9 +36,13 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// A frame of the log, and so a row, is half of this at most: a longer block is damage, not something to make room for.
 const BLOCK_BYTES_MAX: usize = 128 << 20;
 
+/// Takes one row of a store: its key and its value.
+pub type AddRow<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>;
+
 /// Where one store's snapshot is kept.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     version: u32,
 }
@@ -45,16 +51,27 @@ impl Snapshot {
     /// The snapshot of the store `name` with rows of `version` in `folder`, there or not.
     #[must_use]
     pub fn new(folder: &Path, name: &str, version: u32) -> Snapshot {
-        Snapshot { path: folder.join(format!("{name}.snapshot")), version }
+        Snapshot::on(Arc::new(RealDisk), folder, name, version)
     }
 
-    /// The position that the snapshot stands for; `None` if there is none of this version. The file is read to its end,
-    /// since what it stands for may be dropped on its word.
+    /// [`Snapshot::new`] on this file system.
+    #[must_use]
+    pub fn on(disk: Arc<dyn Disk>, folder: &Path, name: &str, version: u32) -> Snapshot {
+        Snapshot { disk, path: folder.join(format!("{name}.snapshot")), version }
+    }
+
+    /// The position that the snapshot stands for; `None` if there is none of this version. The file is read to its end, and
+    /// its name synced, since what it stands for may be dropped on its word.
     ///
     /// # Errors
     /// The file cannot be read, or is damaged.
     pub fn position(&self) -> Result<Option<u64>, StoreError> {
-        self.read(&mut |_| Ok(()))
+        let position = self.read(&mut |_| Ok(()))?;
+        // Whoever wrote it may have died, or failed, before its name was durable.
+        if position.is_some() {
+            self.sync_name()?;
+        }
+        Ok(position)
     }
 
     /// Writes the store as of now, and returns the position that this is; `None` for an empty store, which needs no file.
@@ -63,18 +80,37 @@ impl Snapshot {
     /// The disk or the store failed; the snapshot before, if any, is still there.
     pub fn write(&self, store: &FjallStore) -> Result<Option<u64>, StoreError> {
         let Some(frozen) = store.freeze()? else { return Ok(None) };
+        self.write_rows(frozen.position(), |add| frozen.rows(add))?;
+        Ok(Some(frozen.position()))
+    }
+
+    /// Writes the rows that `each` hands over as the snapshot that stands for `position`.
+    ///
+    /// # Errors
+    /// The disk failed or `each` did; the snapshot before, if any, is still there.
+    pub fn write_rows(
+        &self,
+        position: u64,
+        each: impl FnOnce(AddRow<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let temporary = self.path.with_extension("snapshot.tmp");
         let io = |error: std::io::Error| self.failed("writing", &error);
-        let writer = BufWriter::new(File::create(&temporary).map_err(io)?);
+        let writer = BufWriter::new(Stream::new(self.disk.create(&temporary).map_err(io)?));
         let mut rows = Rows { writer, block: Vec::new(), count: 0 };
-        rows.header(self.version, frozen.position()).map_err(io)?;
-        frozen.rows(|key, value| rows.add(key, value).map_err(io))?;
+        rows.header(self.version, position).map_err(io)?;
+        each(&mut |key, value| rows.add(key, value).map_err(io))?;
         rows.finish().map_err(io)?;
-        rows.writer.into_inner().map_err(|error| self.failed("writing", &error))?.sync_all().map_err(io)?;
-        fs::rename(&temporary, &self.path).map_err(io)?;
+        let written = rows.writer.into_inner().map_err(|error| self.failed("writing", &error))?;
+        written.file().sync_all().map_err(io)?;
+        self.disk.rename(&temporary, &self.path).map_err(io)?;
+        self.sync_name()
+    }
+
+    /// Makes the file's name durable, and those of the folders it is in.
+    fn sync_name(&self) -> Result<(), StoreError> {
         let folder = self.path.parent().expect("a snapshot is in a folder");
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
-        Ok(Some(frozen.position()))
+        let synced = self.disk.sync_folder(folder).and_then(|()| sync_folders_above(&*self.disk, folder));
+        synced.map_err(|error| self.failed("syncing the name of", &error))
     }
 
     /// Fills an empty store; without a snapshot of this version the store stays empty.
@@ -126,9 +162,9 @@ impl Snapshot {
         }
     }
 
-    fn reader(&self) -> Result<Option<BufReader<File>>, StoreError> {
-        match File::open(&self.path) {
-            Ok(file) => Ok(Some(BufReader::new(file))),
+    fn reader(&self) -> Result<Option<BufReader<Stream>>, StoreError> {
+        match self.disk.open(&self.path, Access::Read) {
+            Ok(file) => Ok(Some(BufReader::new(Stream::new(file)))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed("opening", &error)),
         }

@@ -1,12 +1,11 @@
 //! A run of bytes of the log in memory, in which frames are found.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
 use super::frame::{self, Fault, Frame, HEADER_BYTES, Header};
+use crate::disk::DiskFile;
 
 /// Bytes of the log from a position on, out of one segment.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +23,7 @@ impl Buffer {
     }
 
     /// Reads `length` bytes from `position` on, out of the file of the segment that starts at `segment_start`.
-    pub(super) fn read(file: &File, segment_start: u64, position: u64, length: usize) -> io::Result<Buffer> {
+    pub(super) fn read(file: &dyn DiskFile, segment_start: u64, position: u64, length: usize) -> io::Result<Buffer> {
         let mut bytes = vec![0; length];
         file.read_exact_at(&mut bytes, position - segment_start)?;
         Ok(Buffer { start: position, bytes: Bytes::from(bytes), trusted: false })

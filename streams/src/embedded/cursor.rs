@@ -1,6 +1,5 @@
 //! Going through the durable frames, in memory or in files.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use super::draft::TopicSet;
 use super::frame::{Fault, Frame, HEADER_BYTES, Header};
 use super::segment::{self, Segment};
 use super::shared::{Located, Shared, damage};
+use crate::disk::{Access, DiskFile};
 use crate::log::{Limits, LogError, Record};
 
 /// Bytes first read for a single frame: most fit.
@@ -21,7 +21,7 @@ pub(super) struct Cursor {
     position: u64,
     buffer: Buffer,
     /// The file that was last read from, with the start of its segment.
-    file: Option<(u64, File)>,
+    file: Option<(u64, Box<dyn DiskFile>)>,
     /// Bytes read from a file at a time.
     read_bytes: usize,
 }
@@ -138,7 +138,7 @@ impl Cursor {
         let path = segment::path(&self.shared.folder, segment.start);
         let file = match self.file.take() {
             Some((start, file)) if start == segment.start => file,
-            Some(_) | None => match File::open(&path) {
+            Some(_) | None => match self.shared.disk.open(&path, Access::Read) {
                 Ok(file) => file,
                 // Retention removes the file before it says so.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -150,7 +150,7 @@ impl Cursor {
         let left = segment.end - self.position;
         let length = needed.max(self.read_bytes).min(usize::try_from(left).unwrap_or(usize::MAX));
         let byte = self.position - segment.start;
-        let buffer = Buffer::read(&file, segment.start, self.position, length).map_err(segment::io_error(format!(
+        let buffer = Buffer::read(&*file, segment.start, self.position, length).map_err(segment::io_error(format!(
             "reading {length} durable bytes at byte {byte} of {}",
             path.display()
         )))?;

@@ -1,6 +1,6 @@
 //! The handle of an open log.
 
-use std::fs;
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +11,16 @@ use super::consumers::ConsumerInfo;
 use super::cursor::Cursor;
 use super::draft::Draft;
 use super::options::Options;
+use super::pump::Pump;
 use super::queue::{Origin, Queue, Request};
 use super::reader::Reader;
-use super::recover::recover;
+use super::recover::{Recovered, recover};
 use super::segment;
 use super::session::EmbeddedSession;
 use super::shared::{Failure, Shared, damage};
 use super::stats::Stats;
-use super::writer::{Disk, RealDisk, Writer};
+use super::writer::Writer;
+use crate::disk::{Disk, RealDisk};
 use crate::log::{Ack, LogError, Message, Pending, PublishError, Publisher, Record, Topic};
 
 /// A segment of the log, for whoever decides on retention.
@@ -42,9 +44,27 @@ pub struct EmbeddedLog {
 struct Inner {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-    /// Held while segments are dropped, so that only one drops at a time.
-    dropping: Mutex<()>,
+    writing: Writing,
+    /// Held while segments are dropped, so that only one drops at a time. Whether the name of the last may come back,
+    /// since the folder did not sync.
+    dropping: Mutex<bool>,
+}
+
+/// Who writes what waits.
+enum Writing {
+    /// A thread, until it is joined.
+    Thread(Mutex<Option<JoinHandle<()>>>),
+    /// Whoever waits for it.
+    Driven(Arc<Pump>),
+}
+
+impl fmt::Debug for Writing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Writing::Thread(_) => "Thread",
+            Writing::Driven(_) => "Driven",
+        })
+    }
 }
 
 impl EmbeddedLog {
@@ -55,31 +75,50 @@ impl EmbeddedLog {
     /// [`LogError::Damaged`] if bytes that were durable are not there any more, or the format is of another version;
     /// it names the file, the byte and what to do. [`LogError::Io`] if the folder cannot be read or written.
     pub fn open(folder: impl AsRef<Path>, options: Options) -> Result<EmbeddedLog, LogError> {
-        EmbeddedLog::open_on(folder.as_ref(), options, Box::new(RealDisk))
+        EmbeddedLog::open_on(Arc::new(RealDisk), folder.as_ref(), options)
     }
 
-    /// Opens a log whose batches go through `disk`.
-    pub(super) fn open_on(folder: &Path, options: Options, disk: Box<dyn Disk>) -> Result<EmbeddedLog, LogError> {
-        let options = options.bounded();
-        let recovered = recover(folder, options.read_bytes)?;
-        let queue = Arc::new(Queue::new(options.queue_messages_max, options.queue_bytes_max));
-        let (start, data_start) = recovered.segments.back().map_or((0, 0), |last| (last.start, last.data_start));
-        let shared = Arc::new(Shared::new(folder.to_owned(), options, recovered.segments, recovered.consumers));
-        let writer = Writer {
-            shared: Arc::clone(&shared),
-            queue: Arc::clone(&queue),
-            disk,
-            file: recovered.file,
-            start,
-            data_start,
-            end: shared.durable(),
-        };
+    /// [`EmbeddedLog::open`] on this file system.
+    ///
+    /// # Errors
+    /// As for [`EmbeddedLog::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, folder: &Path, options: Options) -> Result<EmbeddedLog, LogError> {
+        let writer = prepare(disk, folder, options, false)?;
+        let (shared, queue) = (Arc::clone(&writer.shared), Arc::clone(&writer.queue));
         let writer = thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(segment::io_error("starting the log's writer"))?;
-        let writer = Mutex::new(Some(writer));
-        Ok(EmbeddedLog { inner: Arc::new(Inner { shared, queue, writer, dropping: Mutex::new(()) }) })
+        Ok(EmbeddedLog::new(shared, queue, Writing::Thread(Mutex::new(Some(writer)))))
+    }
+
+    /// Opens a log without a thread, which does nothing by itself and waits for nothing: what is published is written by
+    /// [`EmbeddedLog::pump`], and a step that is committed calls `waits` and then pumps until it has its answer. Other
+    /// sessions may commit in `waits`, and then share the batch; none may in what the disk calls.
+    ///
+    /// # Errors
+    /// As for [`EmbeddedLog::open`].
+    pub fn open_driven(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        options: Options,
+        waits: impl Fn() + Send + Sync + 'static,
+    ) -> Result<EmbeddedLog, LogError> {
+        let writer = prepare(disk, folder, options, true)?;
+        let (shared, queue) = (Arc::clone(&writer.shared), Arc::clone(&writer.queue));
+        Ok(EmbeddedLog::new(shared, queue, Writing::Driven(Arc::new(Pump::new(writer, Box::new(waits))))))
+    }
+
+    fn new(shared: Arc<Shared>, queue: Arc<Queue>, writing: Writing) -> EmbeddedLog {
+        EmbeddedLog { inner: Arc::new(Inner { shared, queue, writing, dropping: Mutex::new(false) }) }
+    }
+
+    /// Writes, syncs and answers one batch of what waits; `false` if nothing does, or if the log has a thread for it.
+    pub fn pump(&self) -> bool {
+        match &self.inner.writing {
+            Writing::Thread(_) => false,
+            Writing::Driven(pump) => pump.write_one(),
+        }
     }
 
     /// Opens a consumer's session on these topics; it goes on from the consumer's committed input position, and a new
@@ -91,7 +130,11 @@ impl EmbeddedLog {
     pub fn session(&self, consumer: impl Into<String>, topics: &[Topic]) -> EmbeddedSession {
         let consumer = consumer.into();
         assert!((1..=255).contains(&consumer.len()), "a consumer's name has 1 to 255 bytes");
-        EmbeddedSession::new(Arc::clone(&self.inner.shared), Arc::clone(&self.inner.queue), consumer, topics)
+        let pump = match &self.inner.writing {
+            Writing::Thread(_) => None,
+            Writing::Driven(pump) => Some(Arc::clone(pump)),
+        };
+        EmbeddedSession::new(Arc::clone(&self.inner.shared), Arc::clone(&self.inner.queue), pump, consumer, topics)
     }
 
     /// A reader of these topics from a position on, such as an earlier [`Reader::position`]; from the first byte there
@@ -154,8 +197,9 @@ impl EmbeddedLog {
         let shared = &self.inner.shared;
         let info = |segment: segment::Segment| {
             let path = segment::path(&shared.folder, segment.start);
-            let modified = fs::metadata(&path)
-                .and_then(|metadata| metadata.modified())
+            let modified = shared
+                .disk
+                .modified(&path)
                 .map_err(segment::io_error(format!("reading the time of {}", path.display())))?;
             Ok(SegmentInfo { start: segment.start, end: segment.end, modified })
         };
@@ -168,20 +212,25 @@ impl EmbeddedLog {
     /// # Errors
     /// [`LogError::Io`] if a file could not be removed; those before it are gone, and the log goes on.
     pub fn drop_before(&self, position: u64) -> Result<u64, LogError> {
-        let _alone = self.inner.dropping.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsynced = self.inner.dropping.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = &self.inner.shared;
         let mut freed_bytes = 0;
         while let Some(oldest) = shared.droppable(position) {
+            if *unsynced {
+                segment::sync_folder(&*shared.disk, &shared.folder)?;
+            }
             let path = segment::path(&shared.folder, oldest.start);
-            match fs::remove_file(&path) {
+            match shared.disk.remove(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(segment::io_error(format!("removing {}", path.display()))(error)),
             }
+            *unsynced = true;
             shared.forget_oldest();
             freed_bytes += oldest.end - oldest.start;
             // One at a time, so that no crash leaves an older segment there and a newer one gone.
-            segment::sync_folder(&shared.folder)?;
+            segment::sync_folder(&*shared.disk, &shared.folder)?;
+            *unsynced = false;
         }
         Ok(freed_bytes)
     }
@@ -216,12 +265,28 @@ impl EmbeddedLog {
     }
 }
 
+/// Recovers the log in `folder` and makes the writer that goes on with it.
+fn prepare(disk: Arc<dyn Disk>, folder: &Path, options: Options, driven: bool) -> Result<Writer, LogError> {
+    let options = options.bounded();
+    let Recovered { known, file } = recover(&*disk, folder, options.read_bytes)?;
+    let queue = Arc::new(Queue::new(options.queue_messages_max, options.queue_bytes_max));
+    let (start, data_start) = known.segments.back().map_or((0, 0), |last| (last.start, last.data_start));
+    let shared = Arc::new(Shared::new(disk, folder.to_owned(), options, known, driven));
+    let end = shared.durable();
+    Ok(Writer { shared, queue, file, start, data_start, end })
+}
+
 impl Inner {
     fn close(&self) {
         self.queue.close();
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        // A writer that panicked has failed the log itself.
-        let _ = writer.take().map(JoinHandle::join);
+        match &self.writing {
+            Writing::Thread(writer) => {
+                let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                // A writer that panicked has failed the log itself.
+                let _ = writer.take().map(JoinHandle::join);
+            }
+            Writing::Driven(pump) => while pump.write_one() {},
+        }
         self.shared.close();
     }
 }

@@ -61,13 +61,16 @@
 //! whole batch, and those who were not answered find it done. A write or sync that fails is never tried again: the log
 //! takes no more and everybody gets the error, because after a failed sync nobody knows which pages are on the disk.
 //!
+//! *Beginning a log:* (1) the folder is made; (2) the names of all folders above it are synced, whoever made them; (3) its
+//! first segment is begun. So a log with a segment is one whose folder a crash leaves where it is.
+//!
 //! *Beginning a segment*, when the last has reached its size and all of it is synced: (1) the header is written to
 //! `….seg.new` and synced; (2) the file is renamed; (3) the folder is synced; (4) the next batch goes to it.
 //! A crash leaves no file, a `.new` file, which opening removes, or a whole and empty segment. So a header is never
 //! torn, and every segment but the last is known to be durable to its end.
 //!
-//! *Dropping segments:* the oldest is removed and the folder synced, then the next. A crash leaves fewer segments, with
-//! no hole. The consumers' positions are in the header of the first that is left.
+//! *Dropping segments:* the oldest is removed and the folder synced, then the next; one whose folder did not sync is synced
+//! before the next is removed. A crash leaves fewer segments, with no hole. The consumers' positions are in the header of the first that is left.
 //!
 //! *Opening:* every frame of every segment is read and checked.
 //!
@@ -89,6 +92,7 @@ mod fields;
 mod frame;
 mod handle;
 mod options;
+mod pump;
 mod queue;
 mod reader;
 mod recover;

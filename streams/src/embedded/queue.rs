@@ -147,19 +147,12 @@ impl Queue {
             }
             waiting = self.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        let mut taken = Vec::new();
-        let mut taken_bytes = 0;
-        while let Some(next) = waiting.requests.front() {
-            let next_bytes = next.draft.bytes();
-            if !taken.is_empty() && taken_bytes + next_bytes > bytes_max {
-                break;
-            }
-            taken_bytes += next_bytes;
-            waiting.messages -= next.draft.records() as usize;
-            waiting.bytes -= next_bytes;
-            taken.extend(waiting.requests.pop_front());
-        }
-        Some(taken)
+        Some(waiting.take(bytes_max))
+    }
+
+    /// Takes what waits, with the same bounds, without waiting for anything.
+    pub(super) fn take_waiting(&self, bytes_max: usize) -> Vec<Request> {
+        self.lock().take(bytes_max)
     }
 
     /// Takes no more; what waits is still written.
@@ -181,5 +174,24 @@ impl Queue {
         for request in std::mem::take(&mut waiting.requests) {
             request.origin.fail(reason);
         }
+    }
+}
+
+impl Waiting {
+    /// The first requests, up to so many bytes but at least one.
+    fn take(&mut self, bytes_max: usize) -> Vec<Request> {
+        let mut taken = Vec::new();
+        let mut taken_bytes = 0;
+        while let Some(next) = self.requests.front() {
+            let next_bytes = next.draft.bytes();
+            if !taken.is_empty() && taken_bytes + next_bytes > bytes_max {
+                break;
+            }
+            taken_bytes += next_bytes;
+            self.messages -= next.draft.records() as usize;
+            self.bytes -= next_bytes;
+            taken.extend(self.requests.pop_front());
+        }
+        taken
     }
 }

@@ -1,59 +1,60 @@
 //! Opening: checks every frame, cuts a torn tail, refuses damage.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::buffer::Buffer;
 use super::consumers::{Consumers, StepMark};
 use super::frame::{Fault, Frame, HEADER_BYTES, Kind};
 use super::segment::{self, Segment, damaged, io_error};
+use super::shared::Known;
+use crate::disk::{Access, Disk, DiskFile};
 use crate::log::LogError;
 
 /// A log that was checked and is ready to be written.
 #[derive(Debug)]
 pub(super) struct Recovered {
-    pub(super) segments: VecDeque<Segment>,
-    pub(super) consumers: Consumers,
+    pub(super) known: Known,
     /// The file of the last segment.
-    pub(super) file: File,
+    pub(super) file: Box<dyn DiskFile>,
 }
 
 /// Checks the segments in `folder`, reading so many bytes at a time; begins a log if there is none.
-pub(super) fn recover(folder: &Path, read_bytes: usize) -> Result<Recovered, LogError> {
-    segment::make_folder(folder)?;
-    let starts = segment::list(folder)?;
+pub(super) fn recover(disk: &dyn Disk, folder: &Path, read_bytes: usize) -> Result<Recovered, LogError> {
+    segment::make_folder(disk, folder)?;
+    let starts = segment::list(disk, folder)?;
     let Some((&last, sealed)) = starts.split_last() else {
-        let (file, segment) = segment::create(folder, 0, Vec::new())?;
-        return Ok(Recovered { segments: VecDeque::from([segment]), consumers: Consumers::default(), file });
+        segment::sync_above(disk, folder)?;
+        let (file, segment) = segment::create(disk, folder, 0, Vec::new())?;
+        let known = Known { segments: VecDeque::from([segment]), consumers: Consumers::default() };
+        return Ok(Recovered { known, file });
     };
     // A crash may have come between the renaming of a segment and the syncing of its folder.
-    segment::sync_folder(folder)?;
+    segment::sync_folder(disk, folder)?;
     let mut recovery = Recovery { folder, read_bytes, consumers: Consumers::default(), next: None };
     let mut segments = VecDeque::new();
     for &start in sealed {
-        let file = open(folder, start, false)?;
-        let (segment, scan) = recovery.check(&file, start)?;
+        let file = open(disk, folder, start, Access::Read)?;
+        let (segment, scan) = recovery.check(&*file, start)?;
         if let Some(reason) = scan.fault {
             return Err(damaged(folder, start, scan.end, reason));
         }
         segments.push_back(segment);
     }
-    let file = open(folder, last, true)?;
-    let (mut segment, scan) = recovery.check(&file, last)?;
+    let file = open(disk, folder, last, Access::Write)?;
+    let (mut segment, scan) = recovery.check(&*file, last)?;
     if let Some(reason) = scan.fault {
-        recovery.cut(&file, &segment, scan.end, reason)?;
+        recovery.cut(&*file, &segment, scan.end, reason)?;
         segment.end = scan.end;
     }
-    recovery.settle(&file, &segment, scan.proven)?;
+    recovery.settle(&*file, &segment, scan.proven)?;
     segments.push_back(segment);
-    Ok(Recovered { segments, consumers: recovery.consumers, file })
+    Ok(Recovered { known: Known { segments, consumers: recovery.consumers }, file })
 }
 
-fn open(folder: &Path, start: u64, write: bool) -> Result<File, LogError> {
+fn open(disk: &dyn Disk, folder: &Path, start: u64, access: Access) -> Result<Box<dyn DiskFile>, LogError> {
     let path = segment::path(folder, start);
-    OpenOptions::new().read(true).write(write).open(&path).map_err(io_error(format!("opening {}", path.display())))
+    disk.open(&path, access).map_err(io_error(format!("opening {}", path.display())))
 }
 
 /// What is known so far.
@@ -79,7 +80,7 @@ const CUT_SHORT: &str = "the last frame is cut short";
 
 impl Recovery<'_> {
     /// Checks the place of a segment, its header and its frames, and counts its steps in.
-    fn check(&mut self, file: &File, start: u64) -> Result<(Segment, Scan), LogError> {
+    fn check(&mut self, file: &dyn DiskFile, start: u64) -> Result<(Segment, Scan), LogError> {
         self.check_place(start)?;
         let segment = segment::read_header(self.folder, file, start)?;
         if self.next.is_none() {
@@ -105,7 +106,7 @@ impl Recovery<'_> {
         )))
     }
 
-    fn scan(&mut self, file: &File, segment: &Segment) -> Result<Scan, LogError> {
+    fn scan(&mut self, file: &dyn DiskFile, segment: &Segment) -> Result<Scan, LogError> {
         let mut scan = Scan { end: segment.data_start, proven: segment.data_start, fault: None };
         let mut buffer = Buffer::default();
         while scan.end < segment.end {
@@ -156,7 +157,7 @@ impl Recovery<'_> {
         }
     }
 
-    fn read(&self, file: &File, segment: &Segment, position: u64, length: usize) -> Result<Buffer, LogError> {
+    fn read(&self, file: &dyn DiskFile, segment: &Segment, position: u64, length: usize) -> Result<Buffer, LogError> {
         let length = length.min(usize::try_from(segment.end - position).unwrap_or(usize::MAX));
         let path = segment::path(self.folder, segment.start);
         let byte = position - segment.start;
@@ -165,7 +166,7 @@ impl Recovery<'_> {
     }
 
     /// Cuts the tail of the last segment off at `end`, unless a sound frame after it says that it was durable.
-    fn cut(&self, file: &File, segment: &Segment, end: u64, reason: &str) -> Result<(), LogError> {
+    fn cut(&self, file: &dyn DiskFile, segment: &Segment, end: u64, reason: &str) -> Result<(), LogError> {
         let left = usize::try_from(segment.end - end).unwrap_or(usize::MAX);
         let tail = self.read(file, segment, end, left)?;
         if let Some(proof) = proof_of(&tail, end) {
@@ -174,7 +175,7 @@ impl Recovery<'_> {
         }
         let path = segment::path(self.folder, segment.start);
         let cut = || {
-            file.set_len(end - segment.start)?;
+            file.set_length(end - segment.start)?;
             file.sync_all()
         };
         cut().map_err(io_error(format!("cutting {}", path.display())))?;
@@ -190,7 +191,7 @@ impl Recovery<'_> {
 
     /// Makes durable what the frames do not prove to be. It is written again first: after a failed sync the system may
     /// hold pages that it takes for written and that the disk does not have.
-    fn settle(&self, file: &File, segment: &Segment, proven: u64) -> Result<(), LogError> {
+    fn settle(&self, file: &dyn DiskFile, segment: &Segment, proven: u64) -> Result<(), LogError> {
         let path = segment::path(self.folder, segment.start);
         let context = || io_error(format!("syncing the tail of {}", path.display()));
         let mut position = proven.clamp(segment.data_start, segment.end);

@@ -1,11 +1,10 @@
 //! Segment files: their names, their headers, and the folder they are in.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::fields::Fields;
+use crate::disk::{Disk, DiskFile, sync_folders_above};
 use crate::log::LogError;
 
 /// What begins every segment file.
@@ -66,31 +65,29 @@ pub(super) fn path(folder: &Path, start: u64) -> PathBuf {
     folder.join(format!("{start:020}.seg"))
 }
 
-/// Makes the folder, durably.
-pub(super) fn make_folder(folder: &Path) -> Result<(), LogError> {
-    fs::create_dir_all(folder).map_err(io_error(format!("creating {}", folder.display())))?;
-    match folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => sync_folder(parent),
-        None => Ok(()),
-    }
+/// Makes the folder.
+pub(super) fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<(), LogError> {
+    disk.make_folder(folder).map_err(io_error(format!("creating {}", folder.display())))
 }
 
 /// Makes the names in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> Result<(), LogError> {
-    File::open(folder).and_then(|file| file.sync_all()).map_err(io_error(format!("syncing {}", folder.display())))
+pub(super) fn sync_folder(disk: &dyn Disk, folder: &Path) -> Result<(), LogError> {
+    disk.sync_folder(folder).map_err(io_error(format!("syncing {}", folder.display())))
+}
+
+/// Makes the folder's own name durable, and those of the folders it is in, whoever made them.
+pub(super) fn sync_above(disk: &dyn Disk, folder: &Path) -> Result<(), LogError> {
+    sync_folders_above(disk, folder).map_err(io_error(format!("syncing the folders above {}", folder.display())))
 }
 
 /// The start positions of the segments in the folder, ascending; removes a segment whose creation was cut short.
-pub(super) fn list(folder: &Path) -> Result<Vec<u64>, LogError> {
-    let context = || format!("listing {}", folder.display());
+pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, LogError> {
     let mut starts = Vec::new();
-    for entry in fs::read_dir(folder).map_err(io_error(context()))? {
-        let entry = entry.map_err(io_error(context()))?;
-        let name = entry.file_name();
+    for name in disk.list(folder).map_err(io_error(format!("listing {}", folder.display())))? {
         let Some(name) = name.to_str() else { continue };
         if name.ends_with(".seg.new") {
-            let unfinished = entry.path();
-            fs::remove_file(&unfinished).map_err(io_error(format!("removing {}", unfinished.display())))?;
+            let unfinished = folder.join(name);
+            disk.remove(&unfinished).map_err(io_error(format!("removing {}", unfinished.display())))?;
         } else if let Some(digits) = name.strip_suffix(".seg")
             && digits.len() == 20
             && let Ok(start) = digits.parse()
@@ -103,20 +100,25 @@ pub(super) fn list(folder: &Path) -> Result<Vec<u64>, LogError> {
 }
 
 /// Creates a segment; when this returns it will be there, whole, after a crash.
-pub(super) fn create(folder: &Path, start: u64, marks: Vec<Mark>) -> Result<(File, Segment), LogError> {
+pub(super) fn create(
+    disk: &dyn Disk,
+    folder: &Path,
+    start: u64,
+    marks: Vec<Mark>,
+) -> Result<(Box<dyn DiskFile>, Segment), LogError> {
     let path = path(folder, start);
     let unfinished = path.with_extension("seg.new");
     let header = encode_header(start, &marks);
     let data_start = start + header.len() as u64;
-    let written = || -> io::Result<File> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&unfinished)?;
-        file.write_all(&header)?;
+    let written = || -> io::Result<Box<dyn DiskFile>> {
+        let file = disk.create(&unfinished)?;
+        file.write_all_at(&header, 0)?;
         file.sync_all()?;
-        fs::rename(&unfinished, &path)?;
+        disk.rename(&unfinished, &path)?;
         Ok(file)
     };
     let file = written().map_err(io_error(format!("creating {}", path.display())))?;
-    sync_folder(folder)?;
+    sync_folder(disk, folder)?;
     Ok((file, Segment { start, data_start, end: data_start, marks }))
 }
 
@@ -140,10 +142,10 @@ fn encode_header(start: u64, marks: &[Mark]) -> Vec<u8> {
 }
 
 /// Reads a segment's header. The `end` of the result is the end of the file.
-pub(super) fn read_header(folder: &Path, file: &File, start: u64) -> Result<Segment, LogError> {
+pub(super) fn read_header(folder: &Path, file: &dyn DiskFile, start: u64) -> Result<Segment, LogError> {
     let path = path(folder, start);
     let context = || format!("reading the header of {}", path.display());
-    let file_bytes = file.metadata().map_err(io_error(context()))?.len();
+    let file_bytes = file.length().map_err(io_error(context()))?;
     let read = |length: usize| {
         let mut bytes = vec![0; length.min(usize::try_from(file_bytes).unwrap_or(usize::MAX))];
         file.read_exact_at(&mut bytes, 0).map_err(io_error(context()))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cursor::Cursor;
 use super::draft::{Draft, TopicSet};
+use super::pump::Pump;
 use super::queue::{Origin, Queue, Request, StepAnswer};
 use super::shared::{Shared, deadline};
 use crate::log::{Commit, Limits, LogError, Message, Polled, Restored, Session, Step, Topic};
@@ -25,6 +26,8 @@ const RESTORE_BYTES_MAX: usize = 4 << 20;
 pub struct EmbeddedSession {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
+    /// Of a log without a thread.
+    pump: Option<Arc<Pump>>,
     consumer: String,
     generation: u64,
     topics: TopicSet,
@@ -37,13 +40,20 @@ pub struct EmbeddedSession {
 }
 
 impl EmbeddedSession {
-    pub(super) fn new(shared: Arc<Shared>, queue: Arc<Queue>, consumer: String, topics: &[Topic]) -> EmbeddedSession {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        queue: Arc<Queue>,
+        pump: Option<Arc<Pump>>,
+        consumer: String,
+        topics: &[Topic],
+    ) -> EmbeddedSession {
         let generation = shared.take_over(&consumer);
         let committed = shared.input(&consumer);
         EmbeddedSession {
             cursor: Cursor::new(Arc::clone(&shared), committed),
             shared,
             queue,
+            pump,
             consumer,
             generation,
             topics: TopicSet::new(topics),
@@ -71,7 +81,11 @@ impl EmbeddedSession {
             draft: Draft::step(&self.consumer, input, outputs, changes),
             origin: Origin::Session { consumer: self.consumer.clone(), generation: self.generation, input, answer },
         });
-        match answered.recv() {
+        let answered = match &self.pump {
+            None => answered.recv(),
+            Some(pump) => pump.wait_for(&answered),
+        };
+        match answered {
             Ok(StepAnswer::Durable(end)) => {
                 self.committed = input;
                 self.uncommitted = false;

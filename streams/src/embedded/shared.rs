@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::buffer::Buffer;
@@ -11,6 +11,7 @@ use super::consumers::{ConsumerInfo, Consumers, StepMark};
 use super::options::Options;
 use super::segment::{self, Mark, Segment};
 use super::stats::Counters;
+use crate::disk::Disk;
 use crate::log::LogError;
 
 /// What an entry of the memory window takes besides its bytes.
@@ -68,12 +69,23 @@ struct State {
     closed: bool,
 }
 
+/// What opening has found.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Never empty; each starts where the one before it ends.
+    pub(super) segments: VecDeque<Segment>,
+    pub(super) consumers: Consumers,
+}
+
 /// What the parts of one log share.
 #[derive(Debug)]
 pub(super) struct Shared {
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) folder: PathBuf,
     pub(super) options: Options,
     pub(super) counters: Counters,
+    /// Whether all that the log does is done by whoever asks for it, so that waiting would be for ever.
+    driven: bool,
     state: Mutex<State>,
     /// Something became durable, or the log failed or closed.
     progress: Condvar,
@@ -82,13 +94,22 @@ pub(super) struct Shared {
 
 impl Shared {
     /// The state of a log that was just opened.
-    pub(super) fn new(folder: PathBuf, options: Options, segments: VecDeque<Segment>, consumers: Consumers) -> Shared {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        options: Options,
+        recovered: Known,
+        driven: bool,
+    ) -> Shared {
+        let Known { segments, consumers } = recovered;
         let durable = segments.back().map_or(0, |segment| segment.end);
         let state = State { durable, segments, window: VecDeque::new(), window_bytes: 0, consumers, closed: false };
         Shared {
+            disk,
             folder,
             options,
             counters: Counters::default(),
+            driven,
             state: Mutex::new(state),
             progress: Condvar::new(),
             failure: OnceLock::new(),
@@ -148,7 +169,7 @@ impl Shared {
                 return Err(LogError::Closed);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || self.driven {
                 return Ok(false);
             }
             state = self.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -217,6 +238,7 @@ impl Shared {
         let first = state.first();
         let generation = state.consumers.take_over(consumer, first);
         while state.consumers.is_writing(consumer) && self.failure.get().is_none() {
+            assert!(!self.driven, "a session cannot wait for the batch that it is opened in");
             state = self.progress.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         generation

@@ -1,8 +1,6 @@
 //! The writer: the one thread that owns the active file.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,37 +11,16 @@ use super::consumers::StepMark;
 use super::queue::{Origin, Queue, Request, StepAnswer};
 use super::segment;
 use super::shared::{Failure, Shared};
+use crate::disk::DiskFile;
 use crate::log::{Ack, LogError};
 
-/// How batches get to the disk; tests put one in that fails.
-pub(super) trait Disk: Send {
-    /// Writes all of `bytes` at byte `at` of the file.
-    fn write(&mut self, file: &File, bytes: &[u8], at: u64) -> io::Result<()>;
-    /// Makes them durable.
-    fn sync(&mut self, file: &File) -> io::Result<()>;
-}
-
-/// The disk itself.
+/// What writes: a thread, or whoever drives the log.
 #[derive(Debug)]
-pub(super) struct RealDisk;
-
-impl Disk for RealDisk {
-    fn write(&mut self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-        file.write_all_at(bytes, at)
-    }
-
-    fn sync(&mut self, file: &File) -> io::Result<()> {
-        file.sync_data()
-    }
-}
-
-/// The state of the writing thread.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) queue: Arc<Queue>,
-    pub(super) disk: Box<dyn Disk>,
     /// The active file.
-    pub(super) file: File,
+    pub(super) file: Box<dyn DiskFile>,
     /// Position at which it starts.
     pub(super) start: u64,
     /// Position of its first frame.
@@ -83,11 +60,25 @@ impl Writer {
     pub(super) fn run(mut self) {
         let _watch = Watch { shared: Arc::clone(&self.shared), queue: Arc::clone(&self.queue) };
         while let Some(requests) = self.queue.take(self.shared.options.batch_bytes_max) {
-            let requests = self.admit(requests);
-            if !requests.is_empty() && self.write(requests).is_err() {
+            if self.admit_and_write(requests).is_err() {
                 return;
             }
         }
+    }
+
+    /// Writes one batch of what waits; `false` if nothing does.
+    pub(super) fn write_one(&mut self) -> bool {
+        let _watch = Watch { shared: Arc::clone(&self.shared), queue: Arc::clone(&self.queue) };
+        let requests = self.queue.take_waiting(self.shared.options.batch_bytes_max);
+        let waited = !requests.is_empty();
+        // The log has failed then, which whoever waited has been told.
+        let _ = self.admit_and_write(requests);
+        waited
+    }
+
+    fn admit_and_write(&mut self, requests: Vec<Request>) -> Result<(), ()> {
+        let requests = self.admit(requests);
+        if requests.is_empty() { Ok(()) } else { self.write(requests) }
     }
 
     /// Answers the steps of fenced sessions and returns the other requests.
@@ -137,9 +128,9 @@ impl Writer {
                 segment::path(&self.shared.folder, self.start).display()
             )
         };
-        self.disk.write(&self.file, bytes, at).map_err(segment::io_error(context("writing")))?;
+        self.file.write_all_at(bytes, at).map_err(segment::io_error(context("writing")))?;
         let begun = Instant::now();
-        self.disk.sync(&self.file).map_err(segment::io_error(context("syncing")))?;
+        self.file.sync_data().map_err(segment::io_error(context("syncing")))?;
         Ok(begun)
     }
 
@@ -148,7 +139,7 @@ impl Writer {
         if is_empty || self.end - self.start < self.shared.options.segment_bytes_max {
             return Ok(());
         }
-        let (file, segment) = segment::create(&self.shared.folder, self.end, self.shared.marks())?;
+        let (file, segment) = segment::create(&*self.shared.disk, &self.shared.folder, self.end, self.shared.marks())?;
         self.file = file;
         self.start = segment.start;
         self.data_start = segment.data_start;

@@ -1,13 +1,13 @@
 //! Bounds, the order of sync and acknowledgement, and disks that fail.
 
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 
-use super::super::writer::{Disk, RealDisk};
+use super::layer::{Layer, Layered};
 use super::*;
+use crate::disk::DiskFile;
 
-/// What a [`GatedDisk`] does next.
+/// What the disk behind a [`Gate`] does next.
 #[derive(Debug, Default)]
 struct Orders {
     /// Syncs wait.
@@ -34,31 +34,29 @@ impl Gate {
     }
 }
 
-/// The disk, behind a gate.
-struct GatedDisk(Gate);
-
-impl Disk for GatedDisk {
-    fn write(&mut self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-        if self.0.0.0.lock().expect("a lock").fail_write {
-            RealDisk.write(file, &bytes[..bytes.len() / 2], at)?;
+impl Layer for Gate {
+    fn write(&self, file: &dyn DiskFile, bytes: &[u8], at: u64) -> io::Result<()> {
+        if self.0.0.lock().expect("a lock").fail_write {
+            file.write_all_at(&bytes[..bytes.len() / 2], at)?;
             return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left"));
         }
-        RealDisk.write(file, bytes, at)
+        file.write_all_at(bytes, at)
     }
 
-    fn sync(&mut self, file: &File) -> io::Result<()> {
-        self.0.order(|orders| orders.begun += 1);
-        self.0.wait_until(|orders| !orders.hold);
-        if self.0.0.0.lock().expect("a lock").fail_sync {
+    fn sync(&self, file: &dyn DiskFile) -> io::Result<()> {
+        self.order(|orders| orders.begun += 1);
+        self.wait_until(|orders| !orders.hold);
+        if self.0.0.lock().expect("a lock").fail_sync {
             return Err(io::Error::other("the device is gone"));
         }
-        RealDisk.sync(file)
+        file.sync_data()
     }
 }
 
 fn gated(folder: &TempDir, options: Options) -> (EmbeddedLog, Gate) {
     let gate = Gate::default();
-    let log = EmbeddedLog::open_on(folder.path(), options, Box::new(GatedDisk(gate.clone()))).expect("the log opens");
+    let disk = Arc::new(Layered(Arc::new(gate.clone())));
+    let log = EmbeddedLog::open_on(disk, folder.path(), options).expect("the log opens");
     (log, gate)
 }
 

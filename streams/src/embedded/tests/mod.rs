@@ -1,6 +1,7 @@
 //! Tests of the log, with the disk it has and with disks that fail.
 
 mod failing;
+mod layer;
 mod model;
 mod recovery;
 mod retention;
