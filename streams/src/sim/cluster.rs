@@ -81,6 +81,25 @@ impl Cluster {
         Process::start(self, name)
     }
 
+    /// Stops a process where it is, as a machine that does not get to run: its clients are not heard of either. That its
+    /// steps are not run meanwhile is the simulator's to see to.
+    pub fn suspend(&self, process: u64) {
+        if let Some(running) = self.state().processes.get_mut(&process) {
+            running.is_suspended = true;
+        }
+    }
+
+    /// Lets a stopped process go on.
+    pub fn resume(&self, process: u64) {
+        self.state().resume(process);
+    }
+
+    /// Ends a process, wherever it is: no client of it does anything any more, and if it is within a call, that never
+    /// returns.
+    pub fn crash(&self, process: u64) {
+        self.state().end_process(process);
+    }
+
     /// The time since the start.
     #[must_use]
     pub fn now(&self) -> Duration {
