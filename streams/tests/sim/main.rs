@@ -4,3 +4,6 @@
 mod toy;
 
 mod counting;
+mod publishing;
+mod races;
+mod world;
