@@ -227,9 +227,11 @@ impl Shared {
 #[derive(Debug, Default)]
 struct Marked {
     lost: Mutex<BTreeSet<Vec<u8>>>,
-    /// Each with how much later it comes again.
-    repeated: Mutex<BTreeMap<Vec<u8>, (Vec<u8>, Duration)>>,
+    repeated: Mutex<BTreeMap<Vec<u8>, Repeated>>,
 }
+
+/// A request that comes again, and how much later.
+type Repeated = (Vec<u8>, Duration);
 
 /// A frame with its size.
 fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {

@@ -22,6 +22,9 @@ struct Shared {
     base: Instant,
 }
 
+/// Takes a record: its offset, its key, and its value unless it is a tombstone.
+pub type SeeRecord<'a> = &'a mut dyn FnMut(u64, &[u8], Option<&[u8]>);
+
 /// A request that a client makes, and what brokers do about it.
 pub(super) trait Request: Clone + Send + 'static {
     /// What is answered.
@@ -195,7 +198,7 @@ impl Cluster {
         self.state().topic(topic).map_or(0, |topic| topic.options.partitions)
     }
 
-    /// Where a partition begins, its last stable offset, and its end.
+    /// Where a partition begins, its last stable offset, and its end; also what its leader does not know yet.
     ///
     /// # Panics
     /// If there is no such partition.
@@ -203,7 +206,7 @@ impl Cluster {
     pub fn marks(&self, topic: &str, partition: u32) -> (u64, u64, u64) {
         let state = self.state();
         let partition = state.partition(topic, partition).expect("there is such a partition");
-        (partition.first(), partition.last_stable(), partition.end())
+        (partition.first(), partition.decided(), partition.end())
     }
 
     /// Hands every place of a partition's log from an offset on to `see`, markers, open and aborted records included.
@@ -216,14 +219,14 @@ impl Cluster {
     }
 
     /// Hands the records of a partition from an offset on to `see` that one who reads committed sees, each with its
-    /// offset, key and value; where reading goes on.
+    /// offset, key and value; where reading goes on. It does not wait for a leader that does not know them yet.
     ///
     /// # Panics
     /// As for [`Cluster::log`].
-    pub fn read(&self, topic: &str, partition: u32, from: u64, see: &mut dyn FnMut(u64, &[u8], Option<&[u8]>)) -> u64 {
+    pub fn read(&self, topic: &str, partition: u32, from: u64, see: SeeRecord<'_>) -> u64 {
         let state = self.state();
         let partition = state.partition(topic, partition).expect("there is such a partition");
-        let end = partition.last_stable();
+        let end = partition.decided();
         for entry in partition.entries_from(from).take_while(|entry| entry.offset < end) {
             if let EntryKind::Record { key, value, fate: RecordFate::Committed } = &entry.kind {
                 see(entry.offset, key, value.as_deref());

@@ -19,9 +19,7 @@ fn run(seed: u64) -> (Seen, u64) {
         for _ in 0..15 {
             world.turn();
         }
-        if world.below(4) == 0 {
-            world.cluster.clean();
-        }
+        world.disturb();
     }
     world.heal();
     let until = world.cluster.now() + HEALED_MAX;

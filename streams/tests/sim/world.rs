@@ -22,6 +22,9 @@ const WORKERS: [&str; 3] = ["one", "two", "three"];
 /// How deep steps are run within each other's calls.
 const DEPTH_MAX: usize = 2;
 
+/// The rows of a store.
+pub(crate) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// SplitMix64: equal seeds give equal choices.
 #[derive(Debug)]
 struct Dice(u64);
@@ -212,13 +215,27 @@ impl World {
         *self.machines() = machines;
     }
 
+    /// Has brokers do what they do at times.
+    pub(crate) fn disturb(&self) {
+        match self.below(8) {
+            0 | 1 => self.cluster.clean(),
+            2 => self.cluster.change_coordinator(NAME),
+            3 | 4 => {
+                let topic = [IN.name, OUT.name, CHANGELOG][self.below(3) as usize];
+                let (partition, offsets) = (self.below(u64::from(PARTITIONS)) as u32, self.below(20));
+                self.cluster.change_leader(topic, partition, offsets, self.millis(3_000));
+            }
+            _ => {}
+        }
+    }
+
     /// Ends all faults.
     pub(crate) fn heal(&self) {
         self.healed.store(true, Ordering::Relaxed);
     }
 
     /// The rows of a changelog partition, by what is committed in it.
-    pub(crate) fn fold(&self, partition: u32) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    pub(crate) fn fold(&self, partition: u32) -> Rows {
         let mut rows = BTreeMap::new();
         self.cluster.read(CHANGELOG, partition, 0, &mut |_, key, value| match value {
             Some(value) => drop(rows.insert(key.to_vec(), value.to_vec())),
@@ -256,7 +273,7 @@ impl World {
     }
 
     /// For each machine and partition, the rows and the position of the store.
-    pub(crate) fn stores(&self) -> Vec<(u32, BTreeMap<Vec<u8>, Vec<u8>>, Option<u64>)> {
+    pub(crate) fn stores(&self) -> Vec<(u32, Rows, Option<u64>)> {
         let mut stores = Vec::new();
         for machine in &*self.machines() {
             for partition in 0..PARTITIONS {
