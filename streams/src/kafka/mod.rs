@@ -4,13 +4,14 @@
 //! transaction. No setting that this rests on can be changed from outside: see [`Connection::set`].
 
 mod admin;
-mod errors;
+pub mod client;
+pub(crate) mod errors;
 mod partition;
-mod publisher;
+pub(crate) mod publisher;
 mod reach;
 mod reader;
 mod record;
-mod session;
+pub(crate) mod session;
 mod stats;
 mod stores;
 mod watch;

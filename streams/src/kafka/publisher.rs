@@ -3,7 +3,7 @@
 //! **Architecture Invariant:** what is enqueued counts against the bounds until its delivery is reported. The client's
 //! own queue has no bound that could be met first, so a group of messages is enqueued whole or not at all.
 
-mod group;
+pub(crate) mod group;
 mod options;
 
 use std::fmt;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::ASK_WAIT;
 use super::member::Member;
+use crate::kafka::client::Clients;
 
 /// How much later than its time-out a session may be found to have ended.
 const SESSION_SLACK: Duration = Duration::from_secs(2);
@@ -33,16 +34,22 @@ pub(super) enum Verdict {
 
 impl Fenced {
     /// A member that has just heard of it.
-    pub(super) fn new() -> Fenced {
-        Fenced { other: None, asked: Instant::now() }
+    pub(super) fn new(now: Instant) -> Fenced {
+        Fenced { other: None, asked: now }
     }
 
     /// Asks the group, unless it was asked just now.
-    pub(super) fn ask(&mut self, member: &Member, name: (&str, &str), session_timeout: Duration) -> Verdict {
-        if self.asked.elapsed() < ASK_WAIT {
+    pub(super) fn ask<C: Clients>(
+        &mut self,
+        member: &Member<C>,
+        name: (&str, &str),
+        session_timeout: Duration,
+    ) -> Verdict {
+        let now = member.now();
+        if now.saturating_duration_since(self.asked) < ASK_WAIT {
             return Verdict::Wait;
         }
-        self.asked = Instant::now();
+        self.asked = now;
         let (group, worker) = name;
         match (member.namesake(group, worker, ASK_WAIT), &self.other) {
             (Err(error), _) => {
@@ -52,10 +59,11 @@ impl Fenced {
             }
             (Ok(None), _) => Verdict::Join,
             (Ok(Some(id)), Some((known, since))) if *known == id => {
-                if since.elapsed() > session_timeout + SESSION_SLACK { Verdict::Replaced } else { Verdict::Wait }
+                let seen = member.now().saturating_duration_since(*since);
+                if seen > session_timeout + SESSION_SLACK { Verdict::Replaced } else { Verdict::Wait }
             }
             (Ok(Some(id)), Some(_) | None) => {
-                self.other = Some((id, Instant::now()));
+                self.other = Some((id, member.now()));
                 Verdict::Wait
             }
         }

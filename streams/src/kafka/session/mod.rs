@@ -32,17 +32,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::topic_partition_list::TopicPartitionList;
-
 use self::fenced::{Fenced, Verdict};
-use self::member::{End, Event, Member, Seen};
-use self::partitions::Partitions;
+use self::member::{End, Member, Seen};
+use self::partitions::{Committed, Partitions};
 use self::restore::Restorer;
 use self::transaction::{Ended, Names, Transactor};
+use super::client::{Clients, Event, Identity, Librdkafka, Time};
 use super::{Connection, Watch};
 use crate::log::{ApplyChanges, Commit, Limits, LogError, Polled, Restored, Session, Step, Topic};
 
@@ -56,6 +53,7 @@ mod transaction;
 
 pub use self::options::SessionOptions;
 pub use self::stats::{COMMIT_BUCKETS_MS, SessionStats};
+pub(crate) use self::transaction::MESSAGE_BYTES_MAX;
 
 /// How long one question that a restore waits for may take, before others have their turn.
 const ASK_WAIT: Duration = Duration::from_millis(500);
@@ -73,15 +71,6 @@ const STOP_CHECK_EVERY: Duration = Duration::from_millis(50);
 /// How long leaving a group may take.
 const LEAVE_WAIT: Duration = Duration::from_secs(5);
 
-/// Who a worker is in the cluster.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    /// The consumer group.
-    pub(crate) group: String,
-    /// The static member and the transactional id.
-    pub(crate) worker: String,
-}
-
 /// What a worker works on, and as whom.
 #[derive(Clone, Debug)]
 pub struct Work {
@@ -93,29 +82,29 @@ pub struct Work {
     pub worker: String,
 }
 
-/// One worker's session.
+/// One worker's session, over the clients of librdkafka unless something else is said.
 #[allow(missing_debug_implementations, reason = "clients have no Debug")]
-pub struct KafkaSession {
-    connection: Connection,
+pub struct KafkaSession<C: Clients = Librdkafka> {
+    clients: C,
+    time: C::Time,
     options: SessionOptions,
     identity: Identity,
     partitions: Partitions,
     changelog: String,
     /// Names of topics in the cluster, by those in the catalogue.
     names: BTreeMap<&'static str, String>,
-    member: Member,
-    transactor: Option<Transactor>,
-    restorer: Option<Restorer>,
+    member: Member<C>,
+    transactor: Option<Transactor<C>>,
+    restorer: Option<Restorer<C>>,
     /// There while another member has this one's name.
     fenced: Option<Fenced>,
     /// The generation of the partitions assigned.
-    group: Option<ConsumerGroupMetadata>,
+    group: Option<C::Group>,
     last_commit: Instant,
     /// Steps that failed, one after the other.
     failures: u32,
     stop: Arc<AtomicBool>,
     stats: Arc<SessionStats>,
-    watch: Arc<Watch>,
 }
 
 impl KafkaSession {
@@ -129,18 +118,42 @@ impl KafkaSession {
         options: SessionOptions,
         stop: Arc<AtomicBool>,
     ) -> Result<KafkaSession, LogError> {
+        let name = connection.name(&format!("{}-{}", work.processor, work.worker));
+        KafkaSession::open_with(Librdkafka::new(connection, &name), work, options, stop)
+    }
+
+    /// What its consumer says while it works: the lag of each partition for one.
+    #[must_use]
+    pub fn watch(&self) -> Arc<Watch> {
+        self.clients.watch()
+    }
+}
+
+impl<C: Clients> KafkaSession<C> {
+    /// As [`KafkaSession::open`], over these clients.
+    ///
+    /// # Errors
+    /// The member's client cannot be made.
+    pub fn open_with(
+        clients: C,
+        work: &Work,
+        options: SessionOptions,
+        stop: Arc<AtomicBool>,
+    ) -> Result<KafkaSession<C>, LogError> {
         let identity = Identity {
-            group: connection.name(work.processor),
-            worker: connection.name(&format!("{}-{}", work.processor, work.worker)),
+            group: clients.name(work.processor),
+            worker: clients.name(&format!("{}-{}", work.processor, work.worker)),
         };
-        let inputs = work.inputs.iter().map(|topic| (*topic, connection.topic(*topic)));
+        let inputs = work.inputs.iter().map(|topic| (*topic, clients.name(topic.name)));
         let partitions = Partitions::new(inputs.collect());
         let stats = Arc::new(SessionStats::default());
-        let watch = Arc::new(Watch::idle(&identity.worker));
+        let time = clients.time();
         Ok(KafkaSession {
-            member: Member::join(connection, &identity, &partitions.topics(), &options, &watch, Arc::clone(&stats))?,
-            changelog: connection.name(&format!("{}-changelog", work.processor)),
-            connection: connection.clone(),
+            member: Member::join(&clients, &identity, &partitions.topics(), &options, Arc::clone(&stats))?,
+            changelog: clients.name(&format!("{}-changelog", work.processor)),
+            last_commit: time.now(),
+            time,
+            clients,
             options,
             identity,
             partitions,
@@ -149,11 +162,9 @@ impl KafkaSession {
             restorer: None,
             fenced: None,
             group: None,
-            last_commit: Instant::now(),
             failures: 0,
             stop,
             stats,
-            watch,
         })
     }
 
@@ -161,12 +172,6 @@ impl KafkaSession {
     #[must_use]
     pub fn stats(&self) -> Arc<SessionStats> {
         Arc::clone(&self.stats)
-    }
-
-    /// What its consumer says while it works: the lag of each partition for one.
-    #[must_use]
-    pub fn watch(&self) -> Arc<Watch> {
-        Arc::clone(&self.watch)
     }
 
     /// Leaves the group for good. A session that is only dropped stays a member for its session time-out, so that a
@@ -199,21 +204,20 @@ impl KafkaSession {
         let numbers = self.partitions.revoke();
         tracing::warn!(worker = self.identity.worker, partitions = ?numbers, "another member has joined by this name");
         SessionStats::count(&self.stats.fencings);
-        self.fenced = Some(Fenced::new());
+        self.fenced = Some(Fenced::new(self.time.now()));
         (self.group, self.restorer) = (None, None);
         Polled::Revoked(numbers)
     }
 
     /// Joins again once its name is free.
     fn rejoin(&mut self, mut fenced: Fenced, wait: Duration) -> Result<Polled, LogError> {
-        thread::sleep(wait.min(STOP_CHECK_EVERY));
+        self.time.sleep(wait.min(STOP_CHECK_EVERY));
         let name = (self.identity.group.as_str(), self.identity.worker.as_str());
         match fenced.ask(&self.member, name, self.options.session_timeout) {
             Verdict::Wait => self.fenced = Some(fenced),
             Verdict::Join => {
                 let (topics, stats) = (self.partitions.topics(), Arc::clone(&self.stats));
-                self.member =
-                    Member::join(&self.connection, &self.identity, &topics, &self.options, &self.watch, stats)?;
+                self.member = Member::join(&self.clients, &self.identity, &topics, &self.options, stats)?;
             }
             Verdict::Replaced => return Err(LogError::Replaced { worker: self.identity.worker.clone() }),
         }
@@ -222,15 +226,19 @@ impl KafkaSession {
 
     /// Asks once where a partition's reading goes on; `false` if the brokers have not answered yet.
     fn locate(&mut self, partition: u32) -> Result<bool, LogError> {
-        let answer = self.member.committed(self.partitions.to_ask(partition), ASK_WAIT)?;
-        let Some(committed) = answer.and_then(|answer| self.partitions.read_answer(partition, &answer)) else {
-            return Ok(false);
-        };
+        let Some(mut committed) = self.committed(partition)? else { return Ok(false) };
         if committed.values().all(Option::is_none) {
             match self.restorer()?.has_changes(partition)? {
                 None => return Ok(false),
                 Some(false) => {}
-                Some(true) => return Err(self.forgotten(partition)),
+                Some(true) => {
+                    // Whoever has the partition by now may have committed its first step between the two questions.
+                    let Some(again) = self.committed(partition)? else { return Ok(false) };
+                    if again.values().all(Option::is_none) {
+                        return Err(self.forgotten(partition));
+                    }
+                    committed = again;
+                }
             }
         }
         let mut positions = BTreeMap::new();
@@ -248,6 +256,12 @@ impl KafkaSession {
         Ok(true)
     }
 
+    /// The committed offsets of a partition; `None` if the brokers have not answered yet.
+    fn committed(&self, partition: u32) -> Result<Option<Committed>, LogError> {
+        let answer = self.member.committed(&self.partitions.to_ask(partition), ASK_WAIT)?;
+        Ok(answer.map(|answer| self.partitions.read_answer(&answer)))
+    }
+
     /// The error of a group that has state and no offsets.
     fn forgotten(&self, partition: u32) -> LogError {
         LogError::Damaged(format!(
@@ -258,9 +272,9 @@ impl KafkaSession {
         ))
     }
 
-    fn restorer(&mut self) -> Result<&mut Restorer, LogError> {
+    fn restorer(&mut self) -> Result<&mut Restorer<C>, LogError> {
         if self.restorer.is_none() {
-            self.restorer = Some(Restorer::new(&self.connection, &self.identity.worker, &self.changelog)?);
+            self.restorer = Some(Restorer::new(&self.clients, &self.identity.worker, &self.changelog)?);
         }
         Ok(self.restorer.as_mut().expect("just made"))
     }
@@ -268,7 +282,7 @@ impl KafkaSession {
     /// Takes the transactional id over; `false` if the brokers have not agreed yet.
     fn take_over(&mut self) -> Result<bool, LogError> {
         if self.transactor.is_none() {
-            self.transactor = Some(Transactor::new(&self.connection, &self.identity.worker, &self.options)?);
+            self.transactor = Some(Transactor::new(&self.clients, &self.identity.worker, &self.options)?);
         }
         let transactor = self.transactor.as_mut().expect("just made");
         let taken = transactor.init(ASK_WAIT);
@@ -283,9 +297,9 @@ impl KafkaSession {
     /// have failed because it has given this member up, and then every further one fails until that is heard.
     fn pause(&self) -> Result<(), LogError> {
         let most = PAUSE_FIRST.saturating_mul(1 << self.failures.saturating_sub(1).min(16)).min(PAUSE_MAX);
-        let until = Instant::now() + most;
+        let until = self.time.now() + most;
         while !self.stop.load(Ordering::Acquire) {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(self.time.now());
             if left.is_zero() || self.member.listen(left.min(STOP_CHECK_EVERY))? {
                 break;
             }
@@ -296,7 +310,8 @@ impl KafkaSession {
     fn end(&mut self, ended: Ended, began: Instant) -> Commit {
         match ended {
             Ended::Committed(ends) => {
-                self.stats.committed(began.elapsed(), self.partitions.commit());
+                let took = self.time.now().saturating_duration_since(began);
+                self.stats.committed(took, self.partitions.commit());
                 self.failures = 0;
                 Commit::Committed(ends.into_iter().collect())
             }
@@ -315,7 +330,7 @@ impl KafkaSession {
     }
 }
 
-impl Session for KafkaSession {
+impl<C: Clients> Session for KafkaSession<C> {
     fn poll(&mut self, limits: &Limits, wait: Duration) -> Result<Polled, LogError> {
         if let Some(fenced) = self.fenced.take() {
             return self.rejoin(fenced, wait);
@@ -325,24 +340,30 @@ impl Session for KafkaSession {
             Some(End::Fenced) => return Ok(self.fenced()),
             Some(End::Failed(error)) => return Err(error),
         }
-        let now = Instant::now();
+        let now = self.time.now();
         let (until, commit_due) = (now + wait.max(LISTEN_MIN), self.last_commit + self.options.commit_interval);
         let mut records = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut event) = (0, None);
         while records.len() < limits.records_max && bytes < limits.bytes_max {
             let until = if records.is_empty() { until } else { commit_due };
-            match self.member.poll(until.saturating_duration_since(Instant::now()))? {
-                // Whatever was taken for this step is not committed, and comes again to whoever has it now.
-                Seen::Event(event) => return self.on_event(event),
+            match self.member.poll(until.saturating_duration_since(self.time.now()))? {
+                Seen::Event(happened) => {
+                    event = Some(happened);
+                    break;
+                }
                 Seen::Record(record) => {
                     if let Some((record, size)) = self.partitions.take(&record) {
                         bytes += size;
                         records.push(record);
                     }
                 }
-                Seen::Nothing if Instant::now() >= until => break,
+                Seen::Nothing if self.time.now() >= until => break,
                 Seen::Nothing => {}
             }
+        }
+        // Whatever was taken for this step is not committed, and comes again to whoever has it now.
+        if let Some(event) = event {
+            return self.on_event(event);
         }
         Ok(if records.is_empty() { Polled::Nothing } else { Polled::Records(records) })
     }
@@ -350,12 +371,9 @@ impl Session for KafkaSession {
     /// Blocks until the transaction has ended. [`Commit::Aborted`] is [`LogError::TooLarge`] for a record that the brokers
     /// do not take; anything else that was aborted may be tried again.
     fn commit(&mut self, step: &Step) -> Commit {
-        let began = Instant::now();
-        let offsets = match self.partitions.offsets(step) {
-            Ok(offsets) => offsets,
-            Err(error) => return Commit::Aborted(error),
-        };
-        if offsets.count() == 0 && step.outputs.is_empty() {
+        let began = self.time.now();
+        let offsets = self.partitions.offsets(step);
+        if offsets.is_empty() && step.outputs.is_empty() {
             return Commit::Committed(Vec::new());
         }
         let (Some(transactor), Some(group)) = (&self.transactor, &self.group) else {
@@ -365,7 +383,7 @@ impl Session for KafkaSession {
         self.last_commit = began;
         for message in &step.outputs {
             let topic = message.topic;
-            self.names.entry(topic.name).or_insert_with(|| self.connection.topic(topic));
+            self.names.entry(topic.name).or_insert_with(|| self.clients.name(topic.name));
         }
         let names = Names { topics: &self.names, changelog: &self.changelog };
         let ended = transactor.run(step, &names, &offsets, group);
@@ -381,7 +399,7 @@ impl Session for KafkaSession {
         }
         self.partitions.forget();
         self.restorer = None;
-        self.member.assign(&TopicPartitionList::new())?;
+        self.member.assign(&[])?;
         self.pause()
     }
 
@@ -391,13 +409,13 @@ impl Session for KafkaSession {
             && (self.partitions.is_located(partition) || self.locate(partition)?);
         if !is_known {
             // An answer that says nothing may come at once.
-            thread::sleep(ASK_PAUSE);
+            self.time.sleep(ASK_PAUSE);
             return Ok(Restored::Partly(after.unwrap_or(0)));
         }
         let restored = self.restorer()?.part(partition, after, apply)?;
         if let Restored::Complete(_) = restored {
             self.partitions.set_ready(partition);
-            self.member.assign(&self.partitions.ready_positions()?)?;
+            self.member.assign(&self.partitions.ready_positions())?;
             if self.partitions.all_ready() {
                 self.restorer = None;
             }

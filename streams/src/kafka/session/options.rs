@@ -51,7 +51,7 @@ impl SessionOptions {
     }
 
     /// How long a record may take to be acknowledged: what is not by then fails while its transaction is still open.
-    pub(super) fn delivery_timeout(&self) -> Duration {
+    pub(crate) fn delivery_timeout(&self) -> Duration {
         self.transaction_timeout / 2
     }
 }

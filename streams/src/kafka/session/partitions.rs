@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::message::Message;
 
-use crate::kafka::errors::failed;
-use crate::log::{LogError, Record, Step, Topic};
+use crate::kafka::client::Place;
+use crate::log::{Record, Step, Topic};
 
 /// The partitions assigned, each with the topics that are read.
 #[derive(Debug)]
@@ -72,26 +71,13 @@ impl Partitions {
     }
 
     /// The topics of a partition, for asking for their committed offsets.
-    pub(super) fn to_ask(&self, partition: u32) -> TopicPartitionList {
-        let mut asked = TopicPartitionList::new();
-        for (_, name) in &self.inputs {
-            asked.add_partition(name, number(partition));
-        }
-        asked
+    pub(super) fn to_ask(&self, partition: u32) -> Vec<Place<'_>> {
+        self.inputs.iter().map(|(_, topic)| Place { topic, partition, offset: 0 }).collect()
     }
 
-    /// What the answer says; `None` if it is of no use.
-    pub(super) fn read_answer(&self, partition: u32, answer: &TopicPartitionList) -> Option<Committed> {
-        let mut committed = Committed::new();
-        for (topic, name) in &self.inputs {
-            let found = answer.find_partition(name, number(partition))?;
-            let offset = match found.offset() {
-                Offset::Offset(offset) => Some(u64::try_from(offset).ok()?),
-                Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
-            };
-            committed.insert(topic.id, offset);
-        }
-        Some(committed)
+    /// What the answer to [`Partitions::to_ask`] says.
+    pub(super) fn read_answer(&self, answer: &[Option<u64>]) -> Committed {
+        self.inputs.iter().zip(answer).map(|((topic, _), offset)| (topic.id, *offset)).collect()
     }
 
     /// The name of a topic read.
@@ -113,7 +99,7 @@ impl Partitions {
     }
 
     /// Takes a record, if its partition is being processed; returns it with its size.
-    pub(super) fn take(&mut self, record: &BorrowedMessage<'_>) -> Option<(Record, usize)> {
+    pub(super) fn take(&mut self, record: &impl Message) -> Option<(Record, usize)> {
         let partition = u32::try_from(record.partition()).ok()?;
         let offset = u64::try_from(record.offset()).ok()?;
         let (topic, _) = self.inputs.iter().find(|(_, name)| name == record.topic())?;
@@ -132,43 +118,33 @@ impl Partitions {
     }
 
     /// Where everything that is restored goes on.
-    pub(super) fn ready_positions(&self) -> Result<TopicPartitionList, LogError> {
-        let mut from = TopicPartitionList::new();
-        for (partition, assigned) in self.assigned.iter().filter(|(_, assigned)| assigned.ready) {
-            self.add(&mut from, *partition, assigned)?;
-        }
-        Ok(from)
+    pub(super) fn ready_positions(&self) -> Vec<Place<'_>> {
+        let ready = self.assigned.iter().filter(|(_, assigned)| assigned.ready);
+        ready.flat_map(|(partition, assigned)| self.places(*partition, assigned)).collect()
     }
 
     /// The offsets that a step commits. A step that consumed nothing commits those of the partitions that it changes
     /// once more, since it is by them that the broker knows one who was given up.
-    pub(super) fn offsets(&self, step: &Step) -> Result<TopicPartitionList, LogError> {
-        let mut offsets = TopicPartitionList::new();
+    pub(super) fn offsets(&self, step: &Step) -> Vec<Place<'_>> {
+        let mut offsets = Vec::new();
         for (partition, assigned) in &self.assigned {
             let changed = step.changes.iter().any(|(number, changes)| number == partition && !changes.is_empty());
             if assigned.taken > 0 || changed {
-                self.add(&mut offsets, *partition, assigned)?;
+                offsets.extend(self.places(*partition, assigned));
             }
         }
-        Ok(offsets)
+        offsets
     }
 
-    fn add(&self, to: &mut TopicPartitionList, partition: u32, of: &Assigned) -> Result<(), LogError> {
-        for (topic, name) in &self.inputs {
-            let Some(position) = of.positions.get(&topic.id) else { continue };
-            let offset = Offset::Offset(i64::try_from(*position).unwrap_or(i64::MAX));
-            to.add_partition_offset(name, number(partition), offset).map_err(failed("noting an offset"))?;
-        }
-        Ok(())
+    fn places(&self, partition: u32, of: &Assigned) -> impl Iterator<Item = Place<'_>> {
+        self.inputs.iter().filter_map(move |(topic, name)| {
+            let offset = *of.positions.get(&topic.id)?;
+            Some(Place { topic: name, partition, offset })
+        })
     }
 
     /// How many records were taken since the last commit; from now on it counts anew.
     pub(super) fn commit(&mut self) -> u64 {
         self.assigned.values_mut().map(|assigned| std::mem::take(&mut assigned.taken)).sum()
     }
-}
-
-/// A partition's number as the client wants it.
-pub(super) fn number(partition: u32) -> i32 {
-    i32::try_from(partition).expect("Kafka numbers partitions so")
 }

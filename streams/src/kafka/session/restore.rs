@@ -6,20 +6,14 @@
 //! consumer's position has passed it, markers included: that there is no more to read is no proof, since a replica that has
 //! just become the leader may know less of what is committed than the one before it.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::partitions::number;
+use crate::kafka::client::{Clients, ReaderClient, Time, number};
 use crate::kafka::errors::{answer, failed, transient};
-use crate::kafka::watch::Watched;
-use crate::kafka::{Connection, Watch};
 use crate::log::{ApplyChanges, LogError, Restored};
 use crate::store::Change;
 
@@ -38,12 +32,10 @@ const WARN_EVERY: Duration = Duration::from_secs(30);
 const ENDS_WITHOUT_POSITION: u32 = 3;
 
 /// Reads the changelog partitions of a worker, one at a time.
-pub(super) struct Restorer {
+pub(super) struct Restorer<C: Clients> {
     changelog: String,
-    /// Sees what is committed, and tells the last stable offset.
-    stable: BaseConsumer<Watched>,
-    /// Tells the high watermark.
-    high: BaseConsumer<Watched>,
+    reader: C::Reader,
+    time: C::Time,
     current: Option<Current>,
 }
 
@@ -61,31 +53,10 @@ struct Current {
     warned: Instant,
 }
 
-impl Restorer {
-    pub(super) fn new(connection: &Connection, worker: &str, changelog: &str) -> Result<Restorer, LogError> {
-        let consumer = |isolation: &str| -> Result<BaseConsumer<Watched>, LogError> {
-            let mut config = connection.client(worker);
-            config
-                // Never joined: the client wants one for reading at all.
-                .set("group.id", worker)
-                .set("isolation.level", isolation)
-                .set("enable.auto.commit", "false")
-                .set("enable.auto.offset.store", "false")
-                .set("auto.offset.reset", "error")
-                .set("enable.partition.eof", "true")
-                .set("max.partition.fetch.bytes", "8388608")
-                .set("queued.max.messages.kbytes", "32768")
-                // A changelog that is not there is told of after this.
-                .set("topic.metadata.propagation.max.ms", "5000")
-                .set("fetch.wait.max.ms", "20")
-                // After its queue was full the client fetches nothing for a second, which is longer than it lasts.
-                .set("fetch.queue.backoff.ms", "10");
-            let context = Watched(Watch::new(worker, &mut config));
-            BaseConsumer::from_config_and_context(&config, context)
-                .map_err(failed("making the consumer of the changelog"))
-        };
-        let (stable, high) = (consumer("read_committed")?, consumer("read_uncommitted")?);
-        Ok(Restorer { changelog: changelog.to_owned(), stable, high, current: None })
+impl<C: Clients> Restorer<C> {
+    pub(super) fn new(clients: &C, worker: &str, changelog: &str) -> Result<Restorer<C>, LogError> {
+        let reader = clients.reader(worker, changelog)?;
+        Ok(Restorer { changelog: changelog.to_owned(), reader, time: clients.time(), current: None })
     }
 
     /// Forgets what it was at: the next part begins anew.
@@ -96,10 +67,10 @@ impl Restorer {
     /// Whether any change of a partition was ever committed; `None` if the brokers do not say.
     pub(super) fn has_changes(&mut self, partition: u32) -> Result<Option<bool>, LogError> {
         self.forget();
-        self.read_from(partition, Offset::Beginning)?;
-        let until = Instant::now() + ASK_WAIT;
-        while Instant::now() < until {
-            match self.stable.poll(PAUSE) {
+        self.read_from(partition, None)?;
+        let until = self.time.now() + ASK_WAIT;
+        while self.time.now() < until {
+            match self.reader.poll(PAUSE) {
                 Some(Ok(_)) => return Ok(Some(true)),
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Some(false)),
                 Some(Err(error)) => tolerate(error)?,
@@ -123,25 +94,25 @@ impl Restorer {
                 Some(current) => self.current = Some(current),
                 None => {
                     // An answer that says nothing may come at once.
-                    thread::sleep(PAUSE);
+                    self.time.sleep(PAUSE);
                     return Ok(Restored::Partly(next));
                 }
             }
         }
         let mut current = self.current.take().expect("it has just begun");
         if !current.reading && !self.is_stable(&mut current)? {
-            thread::sleep(PAUSE);
+            self.time.sleep(PAUSE);
             let end = current.end;
             self.current = Some(current);
             return Ok(Restored::Partly(end));
         }
         if !current.reading {
-            self.read_from(partition, Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX)))?;
+            self.read_from(partition, Some(next))?;
             current.reading = true;
         }
         let restored = self.read(&mut current, apply)?;
         match restored {
-            Restored::Complete(_) => self.stable.unassign().map_err(failed("ending a restore"))?,
+            Restored::Complete(_) => self.reader.stop().map_err(failed("ending a restore"))?,
             Restored::Partly(_) => self.current = Some(current),
         }
         Ok(restored)
@@ -149,22 +120,23 @@ impl Restorer {
 
     /// Finds out where the changelog ends; `None` if the brokers do not say.
     fn begin(&self, partition: u32, next: u64) -> Result<Option<Current>, LogError> {
-        let Some((low, end)) = watermarks(&self.high, &self.changelog, partition)? else { return Ok(None) };
+        let Some((low, end)) = watermarks(self.reader.high(partition, ASK_WAIT))? else { return Ok(None) };
         if next > end {
             return Err(LogError::Ahead { asked: next, end });
         }
         if next < low {
             return Err(LogError::Gone { asked: next, first: low });
         }
-        Ok(Some(Current { partition, next, end, reading: false, short_ends: 0, warned: Instant::now() }))
+        Ok(Some(Current { partition, next, end, reading: false, short_ends: 0, warned: self.time.now() }))
     }
 
     /// Whether every transaction before the end is decided.
     fn is_stable(&self, current: &mut Current) -> Result<bool, LogError> {
-        let marks = watermarks(&self.stable, &self.changelog, current.partition)?;
+        let marks = watermarks(self.reader.stable(current.partition, ASK_WAIT))?;
         let Some((_, stable)) = marks.filter(|(_, stable)| *stable < current.end) else { return Ok(marks.is_some()) };
-        if current.warned.elapsed() >= WARN_EVERY {
-            current.warned = Instant::now();
+        let now = self.time.now();
+        if now.saturating_duration_since(current.warned) >= WARN_EVERY {
+            current.warned = now;
             let (changelog, partition, end) = (&self.changelog, current.partition, current.end);
             tracing::warn!(changelog, partition, stable, end, "a restore waits for a transaction that is still open");
         }
@@ -173,28 +145,20 @@ impl Restorer {
 
     /// The position that was read to, what cannot be seen included; `None` before anything was.
     fn position(&self, partition: u32) -> Result<Option<u64>, LogError> {
-        let positions = self.stable.position().map_err(failed("reading the changelog"))?;
-        let position = positions.find_partition(&self.changelog, number(partition)).map(|found| found.offset());
-        Ok(match position {
-            Some(Offset::Offset(offset)) => u64::try_from(offset).ok(),
-            _ => None,
-        })
+        self.reader.position(partition).map_err(failed("reading the changelog"))
     }
 
-    fn read_from(&self, partition: u32, offset: Offset) -> Result<(), LogError> {
-        let mut from = TopicPartitionList::new();
-        from.add_partition_offset(&self.changelog, number(partition), offset)
-            .map_err(failed("reading the changelog"))?;
-        self.stable.assign(&from).map_err(failed("reading the changelog"))
+    fn read_from(&self, partition: u32, offset: Option<u64>) -> Result<(), LogError> {
+        self.reader.read_from(partition, offset).map_err(failed("reading the changelog"))
     }
 
     fn read(&self, current: &mut Current, apply: ApplyChanges<'_>) -> Result<Restored, LogError> {
-        let until = Instant::now() + PART_MAX;
+        let until = self.time.now() + PART_MAX;
         let mut changes = Vec::new();
         let mut next = current.next;
         let mut ended = false;
-        while !ended && Instant::now() < until {
-            match self.stable.poll(PAUSE) {
+        while !ended && self.time.now() < until {
+            match self.reader.poll(PAUSE) {
                 Some(Ok(record)) if record.partition() != number(current.partition) => {}
                 Some(Ok(record)) => {
                     next = u64::try_from(record.offset()).map_or(next, |offset| offset + 1);
@@ -232,10 +196,8 @@ impl Restorer {
     }
 }
 
-/// The first position of a partition and the one after its last, as this consumer sees it; `None` if the brokers do not
-/// say.
-fn watermarks(consumer: &BaseConsumer<Watched>, topic: &str, partition: u32) -> Result<Option<(u64, u64)>, LogError> {
-    let asked = consumer.fetch_watermarks(topic, number(partition), ASK_WAIT);
+/// The first position of a partition and the one after its last; `None` if the brokers do not say.
+fn watermarks(asked: KafkaResult<(i64, i64)>) -> Result<Option<(u64, u64)>, LogError> {
     let Some((low, high)) = answer("asking where a changelog ends", asked)? else { return Ok(None) };
     Ok(u64::try_from(low).ok().zip(u64::try_from(high).ok()))
 }

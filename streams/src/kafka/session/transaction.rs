@@ -5,72 +5,19 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message as _};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
-use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::options::SessionOptions;
-use super::partitions::number;
-use crate::kafka::errors::{failed, fences};
-use crate::kafka::watch::watched_by;
-use crate::kafka::{Connection, Watch};
+use crate::kafka::client::{Clients, Delivered, Outgoing, Place, ProducerClient, Refused, Time};
+use crate::kafka::errors::{failed, fences, transient};
 use crate::log::{LogError, Step};
 
-/// How often the outstanding acknowledgements are looked at.
-const DRAIN_EVERY: Duration = Duration::from_micros(100);
 /// How long an abort may take. It only spares others the wait for the transaction's time-out.
 const ABORT_WAIT: Duration = Duration::from_secs(1);
 /// Most bytes of a record, which are what the catalogue's topics take in a batch.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// The opaque of a record whose place is of no interest; other records have their changelog partition plus one.
-const OUTPUT: usize = 0;
-
-/// What the brokers said of the records of a transaction.
-#[derive(Debug, Default)]
-struct Delivered {
-    error: Option<KafkaError>,
-    /// The position after the last change, by changelog partition.
-    ends: BTreeMap<u32, u64>,
-}
-
-#[derive(Debug)]
-struct TransactionContext {
-    watch: Arc<Watch>,
-    delivered: Mutex<Delivered>,
-}
-
-impl TransactionContext {
-    fn delivered(&self) -> std::sync::MutexGuard<'_, Delivered> {
-        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-watched_by!(TransactionContext, watch);
-
-impl ProducerContext for TransactionContext {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
-        let mut delivered = self.delivered();
-        match result {
-            Ok(_) if place == OUTPUT => {}
-            Ok(record) => {
-                let partition = u32::try_from(place - 1).expect("it was made of a partition");
-                let end = u64::try_from(record.offset()).map_or(0, |offset| offset + 1);
-                let before = delivered.ends.entry(partition).or_default();
-                *before = end.max(*before);
-            }
-            Err((error, _)) => drop(delivered.error.get_or_insert_with(|| error.clone())),
-        }
-    }
-}
+pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// How a transaction ended.
 pub(super) enum Ended {
@@ -91,8 +38,9 @@ pub(super) struct Names<'a> {
 }
 
 /// A producer of a transactional id. It is not used again once it is spent.
-pub(super) struct Transactor {
-    producer: BaseProducer<TransactionContext>,
+pub(super) struct Transactor<C: Clients> {
+    producer: C::Producer,
+    time: C::Time,
     /// How long records may take to be acknowledged, and a call to be answered.
     delivery_timeout: Duration,
     initialised: bool,
@@ -100,25 +48,12 @@ pub(super) struct Transactor {
     fenced: Cell<bool>,
 }
 
-impl Transactor {
+impl<C: Clients> Transactor<C> {
     /// Makes a producer, which can do nothing yet.
-    pub(super) fn new(connection: &Connection, id: &str, options: &SessionOptions) -> Result<Transactor, LogError> {
-        let mut config = connection.client(id);
-        config
-            .set("transactional.id", id)
-            .set("transaction.timeout.ms", options.transaction_timeout.as_millis().to_string())
-            .set("message.timeout.ms", options.delivery_timeout().as_millis().to_string())
-            .set("partitioner", "murmur2_random")
-            .set("linger.ms", "1")
-            .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string())
-            .set("queue.buffering.max.messages", "1000000")
-            .set("queue.buffering.max.kbytes", "262144")
-            // After a commit the markers are still being written: 100 ms, the default, would be a commit's whole time.
-            .set("retry.backoff.ms", "10");
-        let context = TransactionContext { watch: Watch::new(id, &mut config), delivered: Mutex::default() };
-        let producer = BaseProducer::from_config_and_context(&config, context);
+    pub(super) fn new(clients: &C, id: &str, options: &SessionOptions) -> Result<Transactor<C>, LogError> {
         Ok(Transactor {
-            producer: producer.map_err(failed("making the producer"))?,
+            producer: clients.producer(id, options)?,
+            time: clients.time(),
             delivery_timeout: options.delivery_timeout(),
             initialised: false,
             spent: Cell::new(false),
@@ -132,12 +67,12 @@ impl Transactor {
         if self.initialised {
             return Ok(true);
         }
-        match self.producer.init_transactions(wait) {
+        match self.producer.init(wait) {
             Ok(()) => self.initialised = true,
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && !error.is_fatal() => {
+            Err(Refused { error, retriable: true }) => {
                 tracing::debug!(%error, "the transactional id is not taken over yet");
             }
-            Err(error) => return Err(failed("taking the transactional id over")(error)),
+            Err(Refused { error, retriable: false }) => return Err(failed("taking the transactional id over")(error)),
         }
         Ok(self.initialised)
     }
@@ -153,20 +88,19 @@ impl Transactor {
     }
 
     /// Writes and commits a step with the offsets it consumes.
-    pub(super) fn run(
-        &self,
-        step: &Step,
-        names: &Names<'_>,
-        offsets: &TopicPartitionList,
-        group: &ConsumerGroupMetadata,
-    ) -> Ended {
-        *self.producer.context().delivered() = Delivered::default();
-        if let Err(error) = self.producer.begin_transaction() {
+    pub(super) fn run(&self, step: &Step, names: &Names<'_>, offsets: &[Place<'_>], group: &C::Group) -> Ended {
+        *self.producer.delivered() = Delivered::default();
+        if let Err(error) = self.producer.begin() {
             self.note(&error);
             return self.abort(failed("beginning a transaction")(error));
         }
         if let Err((context, error)) = self.write(step, names, offsets, group) {
             self.note(&error);
+            // What was not answered may arrive yet, in the time of a later transaction of the same epoch: offsets of this
+            // one would take the place of that one's. A producer that has taken the id over has another epoch.
+            if error.rdkafka_error_code().is_some_and(transient) {
+                self.spent.set(true);
+            }
             return self.abort(if is_too_large(&error) { too_large(step) } else { failed(context)(error) });
         }
         self.commit()
@@ -176,43 +110,43 @@ impl Transactor {
         &self,
         step: &Step,
         names: &Names<'_>,
-        offsets: &TopicPartitionList,
-        group: &ConsumerGroupMetadata,
+        offsets: &[Place<'_>],
+        group: &C::Group,
     ) -> Result<(), (&'static str, KafkaError)> {
-        let deadline = Instant::now() + self.delivery_timeout;
+        let deadline = self.time.now() + self.delivery_timeout;
         for message in &step.outputs {
             let topic = &names.topics[message.topic.name];
-            let record = BaseRecord::with_opaque_to(topic, OUTPUT).key(&message.key[..]).payload(&message.value[..]);
+            let (key, value) = (&message.key[..], Some(&message.value[..]));
+            let record = Outgoing { topic, partition: None, key, value, is_change: false };
             self.send(record, deadline).map_err(|error| ("writing an output", error))?;
         }
         for (partition, changes) in &step.changes {
             for change in changes {
-                let mut record = BaseRecord::with_opaque_to(names.changelog, *partition as usize + 1)
-                    .partition(number(*partition))
-                    .key(&change.key[..]);
-                record.payload = change.value.as_deref();
+                let record = Outgoing {
+                    topic: names.changelog,
+                    partition: Some(*partition),
+                    key: &change.key[..],
+                    value: change.value.as_deref(),
+                    is_change: true,
+                };
                 self.send(record, deadline).map_err(|error| ("writing the changelog", error))?;
             }
         }
         self.drain(deadline).map_err(|error| ("waiting for acknowledgements", error))?;
-        let sent = self.producer.send_offsets_to_transaction(offsets, group, self.delivery_timeout);
+        let sent = self.producer.send_offsets(offsets, group, self.delivery_timeout);
         sent.map_err(|error| ("adding offsets to the transaction", error))
     }
 
     /// Enqueues a record, waiting for room.
-    fn send(&self, record: BaseRecord<'_, [u8], [u8], usize>, deadline: Instant) -> Result<(), KafkaError> {
-        let mut record = record;
+    fn send(&self, record: Outgoing<'_>, deadline: Instant) -> Result<(), KafkaError> {
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                    if Instant::now() < deadline =>
-                {
-                    record = back;
-                    self.producer.poll(Duration::ZERO);
-                    thread::sleep(DRAIN_EVERY);
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) if self.time.now() < deadline => {
+                    self.producer.poll();
+                    self.producer.pause();
                 }
-                Err((error, _)) => return Err(error),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -220,33 +154,33 @@ impl Transactor {
     /// Waits until every record is acknowledged.
     fn drain(&self, deadline: Instant) -> Result<(), KafkaError> {
         loop {
-            self.producer.poll(Duration::ZERO);
-            if let Some(error) = self.producer.context().delivered().error.clone() {
+            self.producer.poll();
+            if let Some(error) = self.producer.delivered().error.clone() {
                 return Err(error);
             }
-            if self.producer.in_flight_count() == 0 {
+            if self.producer.in_flight() == 0 {
                 return Ok(());
             }
             // The client gives a record up by itself; this is for the case that it does not.
-            if Instant::now() > deadline + self.delivery_timeout {
+            if self.time.now() > deadline + self.delivery_timeout {
                 return Err(KafkaError::Flush(RDKafkaErrorCode::MessageTimedOut));
             }
-            thread::sleep(DRAIN_EVERY);
+            self.producer.pause();
         }
     }
 
     fn commit(&self) -> Ended {
-        let deadline = Instant::now() + self.delivery_timeout;
+        let deadline = self.time.now() + self.delivery_timeout;
         loop {
-            match self.producer.commit_transaction(self.delivery_timeout) {
-                Ok(()) => return Ended::Committed(std::mem::take(&mut self.producer.context().delivered().ends)),
+            match self.producer.commit(self.delivery_timeout) {
+                Ok(()) => return Ended::Committed(std::mem::take(&mut self.producer.delivered().ends)),
                 // The same call again resumes the commit under way.
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                Err(Refused { error, retriable: true }) if self.time.now() < deadline => {
                     tracing::debug!(%error, "the commit is resumed");
                 }
                 // It may have been done before whatever failed. An abort would not tell: the client may take another
                 // epoch of its id for one, which the brokers give after a commit too.
-                Err(error) => {
+                Err(Refused { error, .. }) => {
                     self.note(&error);
                     self.spent.set(true);
                     return Ended::Unknown(failed("committing")(error));
@@ -257,13 +191,13 @@ impl Transactor {
 
     /// Ends a transaction whose commit was never asked for: whatever becomes of the abort, nobody ever sees it.
     fn abort(&self, reason: LogError) -> Ended {
-        self.producer.purge(PurgeConfig::default().queue().inflight());
-        let deadline = Instant::now() + ABORT_WAIT;
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer.poll(Duration::ZERO);
-            thread::sleep(DRAIN_EVERY);
+        self.producer.purge();
+        let deadline = self.time.now() + ABORT_WAIT;
+        while self.producer.in_flight() > 0 && self.time.now() < deadline {
+            self.producer.poll();
+            self.producer.pause();
         }
-        if let Err(abort) = self.producer.abort_transaction(ABORT_WAIT) {
+        if let Err(abort) = self.producer.abort(ABORT_WAIT) {
             tracing::debug!(error = %abort, "the abort is left to the next producer of the id");
             self.note(&abort);
             self.spent.set(true);
@@ -274,7 +208,7 @@ impl Transactor {
     fn note(&self, error: &KafkaError) {
         let fenced = error.rdkafka_error_code().is_some_and(fences);
         self.fenced.set(self.fenced.get() || fenced);
-        self.spent.set(self.spent.get() || self.producer.client().fatal_error().is_some());
+        self.spent.set(self.spent.get() || self.producer.is_fatal());
     }
 }
 

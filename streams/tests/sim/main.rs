@@ -1,0 +1,9 @@
+//! The driver and the session on the model of Kafka.
+
+#[path = "../it/toy.rs"]
+mod toy;
+
+mod counting;
+mod publishing;
+mod races;
+mod world;
