@@ -1,6 +1,5 @@
-//! A model of Kafka in memory, for the driver and the session that run in production.
-//!
-//! The embedded log has a disk of its own to run on: [`disk`].
+//! A model of Kafka in memory, for the driver and the session that run in production. What the embedded log stands on is
+//! modelled by itself, in [`disk`].
 //!
 //! # Constraints
 //!

@@ -59,7 +59,7 @@ fn seeds_leave_everything_that_was_promised() {
         return;
     }
     let mut seen = BTreeMap::new();
-    for seed in 0..number("CONVERSIONS_SEEDS").unwrap_or(SEEDS) {
+    for seed in 0..number("CONVERSIONS_ROUNDS").unwrap_or(SEEDS) {
         for (what, times) in run(seed).1 {
             *seen.entry(what).or_default() += times;
         }

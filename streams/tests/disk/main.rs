@@ -1,6 +1,7 @@
 //! The driver on the embedded log on a simulated disk: what kills, power losses, failed syncs and full disks leave.
 //!
-//! One seed decides everything, on one thread. `CONVERSIONS_SEED` runs a single one, `CONVERSIONS_SEEDS` says how many.
+//! One seed decides everything, on one thread. `CONVERSIONS_SEED` runs a single one, `CONVERSIONS_ROUNDS` says how
+//! many.
 
 mod campaign;
 mod claims;

@@ -1,27 +1,29 @@
 //! A run: what a seed does to a disk and to the processes on it, and what has to be there after each of them.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
-use streams::embedded::{EmbeddedLog, Options};
+use streams::embedded::Options;
 use streams::log::{Limits, Pending};
 use streams::retention::{self, Keeper, RetentionError};
-use streams::sim::disk::{Crash, NoFaults, SimDisk};
+use streams::sim::disk::{Crash, SimDisk};
 use streams::{DriverError, LogError, Message, PublishError, Publisher, Record};
 
 use crate::faults::{Crashed, Fate};
 use crate::model::{self, Model};
-use crate::process::{LOG, Process, TestClock};
+use crate::process::{Process, TestClock};
 use crate::workers::IN;
 
 /// How often a process is started before it has to come up.
 const STARTS_MAX: usize = 30;
 /// More turns than any run needs to finish what it has begun.
 const SETTLING_TURNS_MAX: usize = 5_000;
+
+mod harm;
+mod starts;
 
 /// A run.
 #[allow(missing_debug_implementations, reason = "a driver has no useful Debug")]
@@ -131,85 +133,6 @@ impl World {
         }
     }
 
-    /// An error is one that something was done for; the process that has it ends.
-    fn fail(&mut self, error: &LogError) {
-        self.fate.note(format!("failed: {error}"));
-        match error {
-            LogError::Io { .. } | LogError::Closed | LogError::Store(_) => {
-                assert!(self.fate.is_blamed(), "nothing was done to it: {error}");
-            }
-            other => panic!("{other}"),
-        }
-        self.end();
-    }
-
-    fn start(&mut self) {
-        for attempt in 0..STARTS_MAX {
-            self.fate.forgive();
-            if self.full {
-                self.fate.blame();
-            }
-            // Whoever tries for ever is at last let in.
-            let quiet = attempt + 5 > STARTS_MAX && !self.fate.set_quiet(true);
-            self.act(|world| world.start_once());
-            if quiet {
-                self.fate.set_quiet(false);
-            }
-            if self.process.is_some() {
-                return;
-            }
-            self.fate.mark("a start fails");
-        }
-        panic!("it does not start");
-    }
-
-    fn start_once(&mut self) {
-        match Process::start(&self.disk, &self.fate, &self.options, self.limits, &self.clock) {
-            Ok(process) => self.process = Some(process),
-            Err(error) => return self.fail(&error),
-        }
-        let Some(process) = &mut self.process else { return };
-        let first = process.log.first();
-        match read_all(process) {
-            Ok(records) => self.model.saw_all(first, &records),
-            Err(error) => return self.fail(&error),
-        }
-        self.model.check_acknowledged();
-        self.fate.note(format!("started at {first}..{}", self.process.as_ref().map_or(0, |it| it.log.durable())));
-        for group in std::mem::take(&mut self.doubtful) {
-            self.fate.mark(if self.model.is_seen(group) {
-                "an unknown group is there"
-            } else {
-                "an unknown group is not there"
-            });
-        }
-        if self.model.outputs() > self.outputs_before {
-            self.fate.mark("an unknown step is there");
-        }
-        if std::mem::take(&mut self.power_lost) && first > 0 {
-            self.fate.mark("state is rebuilt from a snapshot");
-        }
-    }
-
-    /// The process is no more; what it had said still counts.
-    fn end(&mut self) {
-        let Some(mut process) = self.process.take() else { return };
-        self.poll(&mut process);
-        self.doubtful.extend(process.pending.drain(..).map(|(group, _)| group));
-        // Dropped like this, it says nothing more, writes nothing more, and cannot tell a crash from its own end.
-        self.disk.crash(Crash::Kill);
-        drop(process);
-        self.outputs_before = self.model.outputs();
-        self.fate.note("ended".to_owned());
-    }
-
-    fn crash(&mut self, crash: Crash) {
-        self.fate.note(format!("{crash:?}"));
-        self.disk.crash(crash);
-        self.power_lost |= crash == Crash::PowerLoss;
-        self.end();
-    }
-
     fn publish(&mut self) {
         let size = self.dice.usize(1..4);
         let group = self.model.group(size);
@@ -290,52 +213,6 @@ impl World {
         }
         self.fate.mark("a log is closed");
         self.end();
-    }
-
-    fn fill_or_free(&mut self) {
-        self.full = !self.full;
-        let bytes_max = if self.full { self.disk.bytes() + self.dice.u64(..2_000) } else { u64::MAX };
-        self.fate.note(format!("room for {bytes_max}"));
-        self.disk.set_bytes_max(bytes_max);
-        if self.full {
-            self.fate.blame();
-            self.fate.mark("the disk is nearly full");
-        }
-    }
-
-    /// A synced byte is damaged while nobody looks: the log is refused until it is mended, and left as it is.
-    fn damage(&mut self) {
-        if self.process.is_some() {
-            self.crash(Crash::Kill);
-        }
-        let proven = self.ends[0];
-        let files = self.disk.files(Path::new(LOG));
-        let Some((path, start, bytes)) = files.iter().find_map(|(path, bytes)| {
-            let start: u64 = path.file_stem()?.to_str()?.parse().ok()?;
-            (path.extension()? == "seg" && start < proven).then_some((path, start, *bytes))
-        }) else {
-            return;
-        };
-        let at = self.dice.u64(..bytes.min(proven - start));
-        let mask = 1 << self.dice.u32(..8);
-        assert!(self.disk.damage(path, at, mask), "the byte is there");
-        self.fate.note(format!("damaged {} at {at}", path.display()));
-        let process = Arc::new(self.disk.process(Arc::new(NoFaults)));
-        match EmbeddedLog::open_driven(process, Path::new(LOG), self.options.clone(), || {}) {
-            Err(LogError::Damaged(message)) => assert!(message.contains("byte"), "{message}"),
-            other => panic!("byte {at} of {} is damaged, and it opens: {other:?}", path.display()),
-        }
-        let left: Vec<_> = self
-            .disk
-            .files(Path::new(LOG))
-            .into_iter()
-            .filter(|(path, _)| path.extension().is_some_and(|it| it == "seg"))
-            .collect();
-        let before: Vec<_> =
-            files.iter().filter(|(path, _)| path.extension().is_some_and(|it| it == "seg")).cloned().collect();
-        assert_eq!(left, before, "what is refused is left alone");
-        assert!(self.disk.damage(path, at, mask), "the byte is there");
-        self.fate.mark("damage is refused");
     }
 
     /// Takes in what is durable and what was answered.
