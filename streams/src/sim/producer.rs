@@ -8,8 +8,8 @@ use bytes::Bytes;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::broker::{Batch, Code, Generation, ProducerId, Target};
+use super::call::Answered;
 use super::clients::{ask, passes};
-use super::cluster::Answered;
 use super::process::Process;
 use super::requests::{AddToTransaction, EndTxn, InitProducerId, Produce, TxnOffsetCommit};
 use crate::kafka::client::{Delivered, Outgoing, Place, ProducerClient, Refused};
