@@ -10,7 +10,7 @@ mod claim {
     use testkit::{Api, Fault};
 
     use crate::members::{SeatOf, TOPIC, await_has, join};
-    use crate::world::{GROUP, Producer, WAIT, World, code, commit, eventually, producer, sleep};
+    use crate::world::{GROUP, Producer, WAIT, World, code, commit, eventually, open, producer, settled, sleep};
 
     /// Sends an offset of partition 0.
     fn send<W: World>(world: &W, producer: &Producer<W>, of: &SeatOf<W>, offset: u64) -> Result<(), Option<Code>> {
@@ -65,6 +65,21 @@ mod claim {
         send(world, &producer, &one, 5).expect("added");
         commit(&producer);
         assert_eq!(committed(world, &one, WAIT), Ok(Some(5)));
+    }
+
+    /// So a transaction that is to carry a generation has to carry an offset.
+    pub(super) fn no_offsets_carry_no_generation(world: &impl World) {
+        world.create(TOPIC, 2);
+        let mut one = join(world, "one");
+        await_has(world, &mut [(&mut one, &[0, 1])]);
+        let old = one.member.group().expect("it is a member");
+        let mut two = join(world, "two");
+        await_has(world, &mut [(&mut one, &[0]), (&mut two, &[1])]);
+        let producer = producer(world, "one");
+        open(world, &producer, TOPIC, 0);
+        producer.send_offsets(&[], &old, WAIT).expect("nobody is asked");
+        commit(&producer);
+        assert_eq!(settled(world, TOPIC, 0), 2);
     }
 
     /// What comes late is of the same epoch as what is going on by then.
@@ -187,6 +202,7 @@ mod claim {
 claims! {
     offsets_of_an_undecided_transaction_keep_the_question_waiting,
     offsets_of_another_generation_are_refused,
+    no_offsets_carry_no_generation,
     offsets_that_come_late_take_the_place_of_the_next_ones,
     offsets_that_come_late_between_transactions_are_refused,
     partitions_are_shared_out_by_range_in_the_order_of_names,
