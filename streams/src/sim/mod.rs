@@ -37,6 +37,7 @@
 //! librdkafka's.
 
 mod broker;
+mod call;
 mod clients;
 mod clock;
 mod cluster;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
 
+use super::call::Answered;
 use super::clients::{ask, passes};
-use super::cluster::Answered;
 use super::member::watermarks;
 use super::process::Process;
 use super::requests::{Fetch, ListOffsets};

@@ -10,7 +10,7 @@ mod claim {
     use testkit::{Api, Fault};
 
     use crate::members::{SeatOf, TOPIC, await_has, join};
-    use crate::world::{GROUP, Producer, WAIT, World, code, commit, eventually, producer, sleep};
+    use crate::world::{GROUP, Producer, WAIT, World, code, commit, eventually, open, producer, settled, sleep};
 
     /// Sends an offset of partition 0.
     fn send<W: World>(world: &W, producer: &Producer<W>, of: &SeatOf<W>, offset: u64) -> Result<(), Option<Code>> {
@@ -65,6 +65,52 @@ mod claim {
         send(world, &producer, &one, 5).expect("added");
         commit(&producer);
         assert_eq!(committed(world, &one, WAIT), Ok(Some(5)));
+    }
+
+    /// So a transaction that is to carry a generation has to carry an offset.
+    pub(super) fn no_offsets_carry_no_generation(world: &impl World) {
+        world.create(TOPIC, 2);
+        let mut one = join(world, "one");
+        await_has(world, &mut [(&mut one, &[0, 1])]);
+        let old = one.member.group().expect("it is a member");
+        let mut two = join(world, "two");
+        await_has(world, &mut [(&mut one, &[0]), (&mut two, &[1])]);
+        let producer = producer(world, "one");
+        open(world, &producer, TOPIC, 0);
+        producer.send_offsets(&[], &old, WAIT).expect("nobody is asked");
+        commit(&producer);
+        assert_eq!(settled(world, TOPIC, 0), 2);
+    }
+
+    /// What comes late is of the same epoch as what is going on by then.
+    pub(super) fn offsets_that_come_late_take_the_place_of_the_next_ones(world: &impl World) {
+        world.create(TOPIC, 1);
+        let mut one = join(world, "one");
+        await_has(world, &mut [(&mut one, &[0])]);
+        let producer = producer(world, "one");
+        world.inject(Api::TxnOffsetCommit, Fault::RepeatLate(Duration::from_secs(1)));
+        for (offset, wait) in [(5, Duration::ZERO), (9, Duration::from_secs(2))] {
+            producer.begin().expect("begun");
+            send(world, &producer, &one, offset).expect("added");
+            sleep(world, wait);
+            commit(&producer);
+        }
+        assert_eq!(committed(world, &one, WAIT), Ok(Some(5)));
+    }
+
+    pub(super) fn offsets_that_come_late_between_transactions_are_refused(world: &impl World) {
+        world.create(TOPIC, 1);
+        let mut one = join(world, "one");
+        await_has(world, &mut [(&mut one, &[0])]);
+        let producer = producer(world, "one");
+        world.inject(Api::TxnOffsetCommit, Fault::RepeatLate(Duration::from_secs(1)));
+        for (offset, wait) in [(5, Duration::ZERO), (9, Duration::from_secs(2))] {
+            producer.begin().expect("begun");
+            send(world, &producer, &one, offset).expect("added");
+            commit(&producer);
+            sleep(world, wait);
+        }
+        assert_eq!(committed(world, &one, WAIT), Ok(Some(9)));
     }
 
     pub(super) fn partitions_are_shared_out_by_range_in_the_order_of_names(world: &impl World) {
@@ -132,6 +178,8 @@ mod claim {
 
     pub(super) fn a_joining_that_comes_again_makes_a_ghost_that_fences(world: &impl World) {
         world.create(TOPIC, 1);
+        // The first to join a group may be told to come again, since its coordinator is not ready.
+        await_has(world, &mut [(&mut join(world, "one"), &[0])]);
         world.inject(Api::JoinGroup, Fault::Repeat);
         let mut one = join(world, "one");
         eventually(world, "being fenced", || {
@@ -154,6 +202,9 @@ mod claim {
 claims! {
     offsets_of_an_undecided_transaction_keep_the_question_waiting,
     offsets_of_another_generation_are_refused,
+    no_offsets_carry_no_generation,
+    offsets_that_come_late_take_the_place_of_the_next_ones,
+    offsets_that_come_late_between_transactions_are_refused,
     partitions_are_shared_out_by_range_in_the_order_of_names,
     one_that_comes_back_in_time_has_its_place_and_its_ghost_is_fenced,
     the_place_of_one_that_vanished_is_given_away_after_its_session,

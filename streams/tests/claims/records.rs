@@ -113,6 +113,24 @@ mod claim {
         check_write(world, Fault::Repeat);
     }
 
+    pub(super) fn a_write_that_comes_late_is_refused(world: &impl World) {
+        world.create("topic", 1);
+        let one = producer(world, "one");
+        world.inject(Api::Produce, Fault::RepeatLate(Duration::from_secs(1)));
+        open(world, &one, "topic", 0);
+        commit(&one);
+        // In the time of the next transaction, and in that of none.
+        open(world, &one, "topic", 0);
+        sleep(world, Duration::from_secs(2));
+        commit(&one);
+        assert_eq!(settled(world, "topic", 0), 4, "two records, two markers");
+        world.inject(Api::Produce, Fault::RepeatLate(Duration::from_secs(1)));
+        open(world, &one, "topic", 0);
+        commit(&one);
+        sleep(world, Duration::from_secs(2));
+        assert_eq!(settled(world, "topic", 0), 6);
+    }
+
     pub(super) fn compaction_keeps_the_last_of_each_key_at_its_offset(world: &impl World) {
         world.create_compacted("topic");
         let one = producer(world, "one");
@@ -147,5 +165,6 @@ claims! {
     a_write_whose_request_is_lost_is_done_once,
     a_write_whose_answer_is_lost_is_done_once,
     a_write_that_comes_twice_is_done_once,
+    a_write_that_comes_late_is_refused,
     compaction_keeps_the_last_of_each_key_at_its_offset,
 }

@@ -67,6 +67,38 @@ mod claim {
         assert_eq!(settled(world, "topic", 0), 4);
     }
 
+    /// Once more, and nobody is told the epoch.
+    pub(super) fn a_taking_over_that_comes_late_fences(world: &impl World) {
+        world.create("topic", 1);
+        world.inject(Api::InitProducerId, Fault::RepeatLate(Duration::from_secs(1)));
+        let one = producer(world, "one");
+        open(world, &one, "topic", 0);
+        sleep(world, Duration::from_secs(2));
+        let refused = one.commit(WAIT).expect_err("fenced");
+        assert_eq!((code(&refused.error), one.is_fatal()), (Some(Code::Fenced), true));
+        assert_eq!(settled(world, "topic", 0), 2);
+        assert_eq!(read(world, "topic", 0).0, []);
+    }
+
+    /// What was taken over and not heard of is taken over again.
+    fn check_init(world: &impl World, fault: Fault) {
+        world.create("topic", 1);
+        world.inject(Api::InitProducerId, fault);
+        let one = producer(world, "one");
+        open(world, &one, "topic", 0);
+        commit(&one);
+        assert_eq!(settled(world, "topic", 0), 2);
+        assert_eq!(read(world, "topic", 0).0, [row(0, "k", "v")]);
+    }
+
+    pub(super) fn a_taking_over_whose_request_is_lost(world: &impl World) {
+        check_init(world, Fault::LoseRequest);
+    }
+
+    pub(super) fn a_taking_over_whose_answer_is_lost(world: &impl World) {
+        check_init(world, Fault::LoseAnswer);
+    }
+
     pub(super) fn a_transaction_of_nothing_leaves_nothing(world: &impl World) {
         world.create("topic", 1);
         let one = producer(world, "one");
@@ -133,6 +165,9 @@ claims! {
     one_that_is_fenced_writes_nothing_new,
     what_the_last_holder_left_open_is_aborted,
     a_transaction_that_is_open_for_too_long_is_aborted,
+    a_taking_over_that_comes_late_fences,
+    a_taking_over_whose_request_is_lost,
+    a_taking_over_whose_answer_is_lost,
     a_transaction_of_nothing_leaves_nothing,
     a_commit_whose_request_is_lost,
     a_commit_whose_answer_is_lost,

@@ -13,7 +13,7 @@ use streams::{Driver, Message, Publisher as _};
 use crate::toy::{IN, NAME, OUT, Toy};
 use crate::world::CHANGELOG;
 
-type Worker = (Process, Driver<Toy, KafkaSession<SimClients>>);
+pub(crate) type Worker = (Process, Driver<Toy, KafkaSession<SimClients>>);
 type Meanwhile = Box<dyn FnOnce(&Cluster, u64) -> Fate + Send>;
 
 /// What happens at the requests to come, each at the next one of its kind by a process of this name.
@@ -33,7 +33,7 @@ impl Faults for Script {
     }
 }
 
-fn cluster() -> Cluster {
+pub(crate) fn cluster() -> Cluster {
     let cluster = Cluster::new(ClusterOptions::default(), Arc::new(NoFaults));
     for topic in [IN.name, OUT.name] {
         cluster.create_topic(topic, TopicOptions::of(1));
@@ -48,7 +48,7 @@ fn script(cluster: &Cluster, script: Vec<(&'static str, Api, &'static str, Meanw
     script
 }
 
-fn send(cluster: &Cluster, times: usize) {
+pub(crate) fn send(cluster: &Cluster, times: usize) {
     let publisher = cluster.process("edge").publisher(PublisherOptions::default());
     for _ in 0..times {
         let message = Message { topic: IN, key: b"k".to_vec(), value: b"count".to_vec() };
@@ -58,7 +58,7 @@ fn send(cluster: &Cluster, times: usize) {
     assert_eq!(publisher.queued(), 0);
 }
 
-fn worker(cluster: &Cluster, name: &'static str) -> Worker {
+pub(crate) fn worker(cluster: &Cluster, name: &'static str) -> Worker {
     let process = cluster.process(name);
     let work = Work { processor: NAME, inputs: vec![IN], worker: name.to_owned() };
     let options = SessionOptions { commit_interval: Duration::ZERO, ..SessionOptions::default() };
@@ -69,14 +69,14 @@ fn worker(cluster: &Cluster, name: &'static str) -> Worker {
 }
 
 /// Does turns until so many inputs are passed, or for a virtual minute.
-fn run(cluster: &Cluster, (_, driver): &mut Worker, passed: u64) {
+pub(crate) fn run(cluster: &Cluster, (_, driver): &mut Worker, passed: u64) {
     let until = cluster.now() + Duration::from_secs(60);
     while offset(cluster) != Some(passed) && cluster.now() < until {
         driver.turn().unwrap_or_else(|error| panic!("{error}\n{}", cluster.history().join("\n")));
     }
 }
 
-fn offset(cluster: &Cluster) -> Option<u64> {
+pub(crate) fn offset(cluster: &Cluster) -> Option<u64> {
     cluster.offsets(NAME).get(&(IN.name.to_owned(), 0)).copied()
 }
 

@@ -76,6 +76,7 @@ impl Seen {
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
     publisher: SimPublisher,
+    sent: AtomicUsize,
     dice: Mutex<Dice>,
     /// Without those that are in the middle of a step.
     machines: Mutex<Vec<Machine>>,
@@ -99,6 +100,7 @@ impl World {
         let world = Arc::new(World {
             cluster,
             publisher,
+            sent: AtomicUsize::new(0),
             dice: Mutex::new(Dice(seed)),
             machines: Mutex::new(WORKERS.map(machine).into()),
             depth: AtomicUsize::new(0),
@@ -127,11 +129,13 @@ impl World {
         Duration::from_millis(self.below(most + 1))
     }
 
-    /// Sends `count` to keys in turn.
-    pub(crate) fn count(&self, keys: u64, times: u64) {
-        for number in 0..keys * times {
-            let key = format!("k{}", number % keys).into_bytes();
-            let message = Message { topic: IN, key, value: b"count".to_vec() };
+    /// Sends `count` to each of these keys, with a timer that is due within seconds.
+    pub(crate) fn count(&self, keys: u64) {
+        for number in 0..keys {
+            let sent = self.sent.fetch_add(1, Ordering::Relaxed);
+            let due_ms = self.cluster.now_ms() + self.below(8_000).cast_signed();
+            let (key, value) = (format!("k{number}"), format!("count;timer {due_ms} t{sent}"));
+            let message = Message { topic: IN, key: key.into_bytes(), value: value.into_bytes() };
             drop(self.publisher.publish(vec![message]).expect("there is room"));
         }
     }
@@ -266,10 +270,10 @@ impl World {
             machine.running.as_ref().map_or(0, |running| running.progress.partitions_ready.load(Ordering::Relaxed))
         };
         let ready: u64 = self.machines().iter().map(ready).sum();
-        is_passed
-            && self.publisher.queued() == 0
-            && ready == u64::from(PARTITIONS)
-            && self.cluster.unfinished().is_empty()
+        let is_quiet = self.publisher.queued() == 0 && self.cluster.unfinished().is_empty();
+        // A count and a timer for each.
+        let done = 2 * self.sent.load(Ordering::Relaxed);
+        is_passed && is_quiet && ready == u64::from(PARTITIONS) && self.outputs().len() >= done
     }
 
     /// For each machine and partition, the rows and the position of the store.
@@ -291,6 +295,13 @@ impl World {
             return;
         }
         self.depth.fetch_add(1, Ordering::Relaxed);
+        let is_healed = self.healed.load(Ordering::Relaxed);
+        if !is_healed && self.one_in(20) {
+            self.disturb();
+        }
+        if !is_healed && self.one_in(60) {
+            self.cluster.crash(process);
+        }
         let turns = self.below(6);
         let pause = if self.one_in(10) { self.millis(15_000) } else { self.millis(50) };
         let is_suspended = self.one_in(2);
