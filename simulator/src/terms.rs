@@ -108,7 +108,7 @@ destination = "https://one.example/?p=2"
 id = "l3"
 campaign = "c1"
 affiliate = "a2"
-destination = "https://one.example/#three"
+destination = "https://one.example/three?"
 
 [[links]]
 id = "l4"
