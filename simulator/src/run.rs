@@ -25,6 +25,8 @@ use crate::world::{EdgePlace, Failure, Inner, Machine, World};
 
 /// How long a step takes, more or less: what merchants do is spread over that.
 const STEP: Duration = Duration::from_millis(400);
+/// The time that passes while no worker is there.
+const TICK: Duration = Duration::from_millis(50);
 /// Rounds without rest are a fault, whatever the clock says.
 const ROUNDS_MAX: u32 = 20_000;
 
@@ -255,9 +257,12 @@ fn rest(world: &World) -> bool {
             }
         }
         world.merchants_act(usize::MAX);
-        for place in world.all_places() {
-            world.turn(place);
+        let places = world.all_places();
+        if places.is_empty() {
+            // Nobody's turn lets time pass.
+            world.cluster.advance(TICK);
         }
+        places.into_iter().for_each(|place| world.turn(place));
         world.edges_go_on();
         (0..world.topology.edges).for_each(|edge| world.feed(edge));
         world.note_everywhere();
