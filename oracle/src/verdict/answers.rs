@@ -108,7 +108,10 @@ fn overtaken(key: &str, request: &Request, facts: &Facts, committed: &Committed,
 /// Every click in the log was made, or is of a registry. One that was made may be missing: the redirect waits for nothing.
 pub(super) fn clicks(facts: &Facts, committed: &Committed, faults: &mut Faults) {
     let mut unanswered: Vec<&Click> = facts.clicks.iter().filter(|click| click.answered.is_none()).collect();
-    for (id, logged) in &committed.clicks {
+    // In the order of their times, so that none takes the place of one that could only be that.
+    let mut all: Vec<_> = committed.clicks.iter().collect();
+    all.sort_by_key(|(_, logged)| logged.clicked_at);
+    for (id, logged) in all {
         let of_registry = facts.registries().any(|registry| registry.clicks().iter().any(|click| click == logged));
         let told = facts.clicks.iter().find(|it| it.answered.as_ref().is_some_and(|(_, told)| told == id));
         let made = match told {
