@@ -58,10 +58,10 @@ pub(super) fn requests(facts: &Facts, committed: &Committed, faults: &mut Faults
         for (answered_ms, answer) in &request.answers {
             let by_ms = answered_ms + facts.skew_ms();
             let logged = match &request.body {
-                // Any report of the order stands for a later one, which may have been told that it is a duplicate.
-                Body::Report(sent) => reports(committed, &key)
-                    .iter()
-                    .any(|it| it.received_at.0 <= by_ms && (duplicate(answer) || is_report(it, sent))),
+                // A duplicate too: one that says what is known already is in the log, and one that differs is a fact.
+                Body::Report(sent) => {
+                    reports(committed, &key).iter().any(|it| it.received_at.0 <= by_ms && is_report(it, sent))
+                }
                 Body::Status(sent) => {
                     statuses(committed, &key).iter().any(|it| it.received_at.0 <= by_ms && is_status(it, sent))
                 }

@@ -162,11 +162,11 @@ impl Run {
     fn send_report(&mut self, order: OrderId, report: Report) {
         let now = self.now();
         let request = self.facts.sent(order.clone(), Body::Report(report.clone()), now);
-        let known = self.reported.iter().any(|(known, _)| *known == order);
+        let duplicate = Answer::Duplicate { conversion_id: key(&order).conversion_id().to_string() };
         // Claims are courtesy: sometimes the edge knows nothing of an order that it has recorded.
-        if known && self.draw(3) > 0 {
-            let conversion_id = key(&order).conversion_id().to_string();
-            self.facts.answered(request, now, Answer::Duplicate { conversion_id });
+        let claimed = self.reported.iter().any(|(known, _)| *known == order) && self.draw(3) > 0;
+        if claimed && self.reported.contains(&(order.clone(), report.clone())) {
+            self.facts.answered(request, now, duplicate);
             return;
         }
         let record = ConversionReported {
@@ -188,7 +188,8 @@ impl Run {
         self.world.write(&CONVERSIONS, &key(&order).to_bytes(), &record);
         self.reported.push((order, report));
         if self.draw(4) > 0 {
-            self.facts.answered(request, now, Answer::Recorded { event_id: record.event_id });
+            let answer = if claimed { duplicate } else { Answer::Recorded { event_id: record.event_id } };
+            self.facts.answered(request, now, answer);
         }
     }
 
