@@ -19,6 +19,7 @@ pub mod kafka;
 pub mod log;
 pub mod processor;
 pub mod retention;
+pub mod sim;
 pub mod snapshot;
 pub mod store;
 

@@ -75,7 +75,7 @@ pub(crate) fn transient(code: RDKafkaErrorCode) -> bool {
 }
 
 /// Whether another producer has taken the transactional id over, or the coordinator has given this one up.
-pub(super) fn fences(code: RDKafkaErrorCode) -> bool {
+pub(crate) fn fences(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(code, Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced)
 }

@@ -5,13 +5,13 @@
 
 mod admin;
 pub mod client;
-mod errors;
+pub(crate) mod errors;
 mod partition;
-mod publisher;
+pub(crate) mod publisher;
 mod reach;
 mod reader;
 mod record;
-mod session;
+pub(crate) mod session;
 mod stats;
 mod stores;
 mod watch;

@@ -12,7 +12,7 @@
 //! may be there or not.
 
 mod client;
-mod group;
+pub(crate) mod group;
 mod options;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ type Waiter = oneshot::Sender<Result<Ack, PublishError>>;
 
 /// A group of messages under way, and who waits for it.
 #[derive(Debug)]
-pub(super) struct Group(Mutex<State>);
+pub(crate) struct Group(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -24,17 +24,17 @@ struct State {
 
 impl Group {
     /// A group of so many messages, at least one.
-    pub(super) fn new(waiter: Waiter, messages: usize) -> Group {
+    pub(crate) fn new(waiter: Waiter, messages: usize) -> Group {
         Group(Mutex::new(State { waiter: Some(waiter), unreported: messages, ack: None, problem: None }))
     }
 
     /// A message is durable; `ack` is its place if it is the first.
-    pub(super) fn delivered(&self, ack: Option<Ack>) {
+    pub(crate) fn delivered(&self, ack: Option<Ack>) {
         self.report(|state| state.ack = ack.or(state.ack));
     }
 
     /// A message failed.
-    pub(super) fn failed(&self, problem: &str) {
+    pub(crate) fn failed(&self, problem: &str) {
         self.report(|state| {
             state.problem.get_or_insert_with(|| problem.to_owned());
         });
