@@ -224,6 +224,11 @@ fn conversions(check: Check<'_>) {
         });
         Some(())
     });
+    check(Invariant::Course, "a clock that was set back", |log| {
+        let index = log.find::<ConversionTransitioned>(&TRANSITIONS, |it| it.revision > 1)?;
+        log.edit(index, |it: &mut ConversionTransitioned| it.at = Timestamp(0));
+        Some(())
+    });
     check(Invariant::Early, "payable before the hold ends", |log| {
         let index = log.find(&TRANSITIONS, elapsed)?;
         log.edit(index, |it: &mut ConversionTransitioned| {
