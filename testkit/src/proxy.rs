@@ -39,6 +39,8 @@ pub enum Fault {
     LoseAnswer,
     /// The broker answers it, and then gets it once more, as one that was stuck on a connection that has died.
     Repeat,
+    /// Likewise, and the second one comes after this long.
+    RepeatLate(Duration),
 }
 
 /// Stands between the clients of a broker and the broker, and does nothing that it was not told to.
@@ -163,7 +165,12 @@ impl Shared {
                 None => {}
                 Some(Fault::LoseRequest) => return Ok(()),
                 Some(Fault::LoseAnswer) => lock(&marked.lost).extend(correlation),
-                Some(Fault::Repeat) => lock(&marked.repeated).extend(correlation.map(|id| (id, frame.clone()))),
+                Some(Fault::Repeat) => {
+                    lock(&marked.repeated).extend(correlation.map(|id| (id, (frame.clone(), Duration::ZERO))));
+                }
+                Some(Fault::RepeatLate(after)) => {
+                    lock(&marked.repeated).extend(correlation.map(|id| (id, (frame.clone(), after))));
+                }
             }
             broker.write_all(&frame)?;
         }
@@ -179,10 +186,19 @@ impl Shared {
             }
             client.write_all(&frame)?;
             let repeated = lock(&marked.repeated).remove(correlation);
-            if let Some(request) = repeated {
+            if let Some((request, after)) = repeated {
                 let mut other = self.connect()?;
-                other.write_all(&request)?;
-                read_frame(&mut &other)?;
+                let mut repeat = move || -> io::Result<()> {
+                    thread::sleep(after);
+                    other.write_all(&request)?;
+                    read_frame(&mut &other).map(drop)
+                };
+                if after.is_zero() {
+                    repeat()?;
+                } else {
+                    // Others are answered meanwhile. It ends by itself.
+                    thread::spawn(repeat);
+                }
             }
         }
     }
@@ -211,8 +227,11 @@ impl Shared {
 #[derive(Debug, Default)]
 struct Marked {
     lost: Mutex<BTreeSet<Vec<u8>>>,
-    repeated: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+    repeated: Mutex<BTreeMap<Vec<u8>, Repeated>>,
 }
+
+/// A request that comes again, and how much later.
+type Repeated = (Vec<u8>, Duration);
 
 /// A frame with its size.
 fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {

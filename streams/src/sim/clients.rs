@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::broker::{Code, Generation};
+use super::call::{Answered, Request};
 use super::clock::SimTime;
-use super::cluster::{Answered, Request};
 use super::member::SimMember;
 use super::process::Process;
 use super::producer::SimProducer;

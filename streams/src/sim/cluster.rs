@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::broker::{Action, Background, Code, Entry, EntryKind, RecordFate, State};
-use super::faults::{Api, Call, Fate, Faults};
+use super::broker::{Action, Background, Entry, EntryKind, RecordFate, State};
+use super::faults::Faults;
 use super::options::{ClusterOptions, TopicOptions};
-use super::process::{Process, unwind};
+use super::process::Process;
 
 /// A simulated cluster. Clones are the same one.
 ///
@@ -22,32 +22,8 @@ struct Shared {
     base: Instant,
 }
 
-/// A request that a client makes, and what brokers do about it.
-pub(super) trait Request: Clone + Send + 'static {
-    /// What is answered.
-    type Answer;
-    /// What kind it is.
-    fn api(&self) -> Api;
-    /// What it is about.
-    fn subject(&self) -> &str;
-    /// Does it.
-    fn execute(&self, state: &mut State) -> Result<Self::Answer, Code>;
-}
-
-/// What a client has of a request.
-#[derive(Debug)]
-pub(super) enum Answered<T> {
-    /// An answer.
-    With(Result<T, Code>),
-    /// None, noticed by now.
-    Not,
-}
-
-/// What became of a request before the time that is spent on noticing it.
-enum Sent<T> {
-    Answered(Result<T, Code>),
-    Lost(Duration),
-}
+/// Takes a record: its offset, its key, and its value unless it is a tombstone.
+pub type SeeRecord<'a> = &'a mut dyn FnMut(u64, &[u8], Option<&[u8]>);
 
 impl Cluster {
     /// A cluster without topics.
@@ -79,6 +55,25 @@ impl Cluster {
     #[must_use]
     pub fn process(&self, name: &str) -> Process {
         Process::start(self, name)
+    }
+
+    /// Stops a process where it is, as a machine that does not get to run: its clients are not heard of either. That its
+    /// steps are not run meanwhile is the simulator's to see to.
+    pub fn suspend(&self, process: u64) {
+        if let Some(running) = self.state().processes.get_mut(&process) {
+            running.is_suspended = true;
+        }
+    }
+
+    /// Lets a stopped process go on.
+    pub fn resume(&self, process: u64) {
+        self.state().resume(process);
+    }
+
+    /// Ends a process, wherever it is: no client of it does anything any more, and if it is within a call, that never
+    /// returns.
+    pub fn crash(&self, process: u64) {
+        self.state().end_process(process);
     }
 
     /// The time since the start.
@@ -176,7 +171,7 @@ impl Cluster {
         self.state().topic(topic).map_or(0, |topic| topic.options.partitions)
     }
 
-    /// Where a partition begins, its last stable offset, and its end.
+    /// Where a partition begins, its last stable offset, and its end; also what its leader does not know yet.
     ///
     /// # Panics
     /// If there is no such partition.
@@ -184,7 +179,7 @@ impl Cluster {
     pub fn marks(&self, topic: &str, partition: u32) -> (u64, u64, u64) {
         let state = self.state();
         let partition = state.partition(topic, partition).expect("there is such a partition");
-        (partition.first(), partition.last_stable(), partition.end())
+        (partition.first(), partition.decided(), partition.end())
     }
 
     /// Hands every place of a partition's log from an offset on to `see`, markers, open and aborted records included.
@@ -197,14 +192,14 @@ impl Cluster {
     }
 
     /// Hands the records of a partition from an offset on to `see` that one who reads committed sees, each with its
-    /// offset, key and value; where reading goes on.
+    /// offset, key and value; where reading goes on. It does not wait for a leader that does not know them yet.
     ///
     /// # Panics
     /// As for [`Cluster::log`].
-    pub fn read(&self, topic: &str, partition: u32, from: u64, see: &mut dyn FnMut(u64, &[u8], Option<&[u8]>)) -> u64 {
+    pub fn read(&self, topic: &str, partition: u32, from: u64, see: SeeRecord<'_>) -> u64 {
         let state = self.state();
         let partition = state.partition(topic, partition).expect("there is such a partition");
-        let end = partition.last_stable();
+        let end = partition.decided();
         for entry in partition.entries_from(from).take_while(|entry| entry.offset < end) {
             if let EntryKind::Record { key, value, fate: RecordFate::Committed } = &entry.kind {
                 see(entry.offset, key, value.as_deref());
@@ -248,117 +243,6 @@ impl Cluster {
         self.faults().idle(self, process.id(), until);
         self.advance_to(until);
         process.check();
-    }
-
-    /// Sends a request of a process that waits for the answer, until `deadline` at the longest.
-    pub(super) fn ask<R: Request>(
-        &self,
-        process: &Process,
-        request: &R,
-        attempt: u32,
-        deadline: Duration,
-    ) -> Answered<R::Answer> {
-        process.check();
-        let call = Call {
-            process: process.id(),
-            name: process.name(),
-            api: request.api(),
-            subject: request.subject(),
-            attempt,
-        };
-        let (faults, half) = {
-            let state = self.state();
-            (Arc::clone(&state.faults), state.options.latency / 2)
-        };
-        let fate = faults.before(self, &call);
-        process.check();
-        self.advance(half);
-        let sent = self.send(&call, request, fate);
-        if let Fate::Crash = fate {
-            process.crash();
-            unwind(process.id());
-        }
-        faults.after(self, &call);
-        process.check();
-        match sent {
-            Sent::Answered(answer) => {
-                self.advance(half);
-                process.check();
-                Answered::With(answer)
-            }
-            Sent::Lost(noticed) => {
-                self.idle(process, self.now().saturating_add(noticed).min(deadline));
-                Answered::Not
-            }
-        }
-    }
-
-    /// Sends a request from the background of a process: what is under way is not waited for, and nothing else happens.
-    /// `Err` says how long it takes until it is noticed that there is no answer.
-    pub(super) fn ask_aside<R: Request>(&self, process: u64, request: &R) -> Result<Result<R::Answer, Code>, Duration> {
-        let (faults, name) = {
-            let state = self.state();
-            let Some(running) = state.processes.get(&process) else { return Err(Duration::ZERO) };
-            (Arc::clone(&state.faults), running.name.clone())
-        };
-        let call = Call { process, name: &name, api: request.api(), subject: request.subject(), attempt: 0 };
-        let fate = faults.before(self, &call);
-        if !self.state().processes.contains_key(&process) {
-            return Err(Duration::ZERO);
-        }
-        let sent = self.send(&call, request, fate);
-        if let Fate::Crash = fate {
-            self.state().end_process(process);
-            return Err(Duration::ZERO);
-        }
-        faults.after(self, &call);
-        match sent {
-            Sent::Answered(answer) => Ok(answer),
-            Sent::Lost(noticed) => Err(noticed),
-        }
-    }
-
-    fn send<R: Request>(&self, call: &Call<'_>, request: &R, fate: Fate) -> Sent<R::Answer> {
-        let mut state = self.state();
-        let execute = |state: &mut State| {
-            let answer = request.execute(state);
-            let (name, api, subject) = (call.name, call.api, call.subject);
-            match &answer {
-                Ok(_) if api == Api::Heartbeat => {}
-                Ok(_) => state.note(format_args!("{name} {api:?} {subject}")),
-                Err(code) => state.note(format_args!("{name} {api:?} {subject}: {code:?}")),
-            }
-            answer
-        };
-        let later = |state: &mut State, after: Duration| {
-            let (late, at) = (request.clone(), state.now.saturating_add(after));
-            let run = move |state: &mut State| {
-                let (api, answer) = (late.api(), late.execute(state).err());
-                state.note(format_args!("late {api:?} {}: {answer:?}", late.subject()));
-            };
-            state.schedule(at, Action::Request(Box::new(run)));
-        };
-        if fate != Fate::Arrives {
-            state.note(format_args!("{} {:?} {} meets {fate:?}", call.name, call.api, call.subject));
-        }
-        match fate {
-            Fate::Arrives => Sent::Answered(execute(&mut state)),
-            Fate::Lost { noticed } => Sent::Lost(noticed),
-            Fate::Unanswered { noticed } => {
-                let _ = execute(&mut state);
-                Sent::Lost(noticed)
-            }
-            Fate::Late { noticed, arrives } => {
-                later(&mut state, arrives);
-                Sent::Lost(noticed)
-            }
-            Fate::Repeated { again } => {
-                later(&mut state, again);
-                Sent::Answered(execute(&mut state))
-            }
-            Fate::Refused(code) => Sent::Answered(Err(code)),
-            Fate::Crash => Sent::Lost(Duration::ZERO),
-        }
     }
 }
 

@@ -70,8 +70,10 @@ pub enum Fate {
         /// As in [`Fate::Lost`].
         noticed: Duration,
     },
-    /// It is lost for the client, and yet it arrives later. An EndTxn that comes in the time of the producer's next
-    /// transaction ends that one, as with every client that keeps its epoch from one transaction to the next.
+    /// It is lost for the client, and yet it arrives later. What tells it from a request of the time that it arrives in is
+    /// its epoch alone, which librdkafka keeps from one transaction to the next: if the client has asked again meanwhile,
+    /// was answered and has begun its next transaction, an EndTxn ends that one, and offsets of a TxnOffsetCommit take the
+    /// place of its own. With [`Duration::MAX`] for `noticed`, the session has given the producer up by then.
     Late {
         /// As in [`Fate::Lost`].
         noticed: Duration,

@@ -8,8 +8,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
 
 use super::broker::{Generation, Joining, State};
+use super::call::Answered;
 use super::clients::{ask, passes};
-use super::cluster::Answered;
 use super::process::Process;
 use super::rejoin::Joiner;
 use super::requests::{DescribeGroups, Fetch, ListOffsets, OffsetFetch};

@@ -36,6 +36,7 @@
 //! librdkafka's.
 
 mod broker;
+mod call;
 mod clients;
 mod clock;
 mod cluster;
@@ -54,7 +55,7 @@ mod stores;
 pub use self::broker::{Entry, EntryKind, Generation, RecordFate};
 pub use self::clients::SimClients;
 pub use self::clock::{SimClock, SimTime};
-pub use self::cluster::Cluster;
+pub use self::cluster::{Cluster, SeeRecord};
 pub use self::faults::{Api, Call, Fate, Faults, NoFaults};
 pub use self::member::SimMember;
 pub use self::options::{Cleanup, ClusterOptions, TopicOptions};

@@ -105,22 +105,19 @@ impl Process {
         }
     }
 
-    /// Stops it where it is, as a machine that does not get to run: its clients are not heard of either. It is for
-    /// whoever lets time pass within one of its calls; that its steps are not run meanwhile is the simulator's to see to.
+    /// [`Cluster::suspend`].
     pub fn suspend(&self) {
-        if let Some(running) = self.cluster.state().processes.get_mut(&self.id) {
-            running.is_suspended = true;
-        }
+        self.cluster.suspend(self.id);
     }
 
-    /// Lets it go on.
+    /// [`Cluster::resume`].
     pub fn resume(&self) {
-        self.cluster.state().resume(self.id);
+        self.cluster.resume(self.id);
     }
 
-    /// Ends it, wherever it is: no client of it does anything any more, and if it is within a call, that never returns.
+    /// [`Cluster::crash`].
     pub fn crash(&self) {
-        self.cluster.state().end_process(self.id);
+        self.cluster.crash(self.id);
     }
 
     /// Runs a part of what it does.

@@ -42,6 +42,8 @@ pub(super) struct Sender {
     held: usize,
     held_bytes: usize,
     due: Option<Duration>,
+    /// Whether it is sending: what happens meanwhile may let time pass.
+    is_busy: bool,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +52,8 @@ struct Outbox {
     queue: VecDeque<Queued>,
     /// How many of these were sent, and must be sent again as they were.
     sent: usize,
+    /// When they are sent again.
+    not_before: Duration,
 }
 
 /// A message that waits for its acknowledgement.
@@ -75,6 +79,7 @@ impl SimPublisher {
             held: 0,
             held_bytes: 0,
             due: None,
+            is_busy: false,
         };
         state.senders.insert(id, sender);
         drop(state);
@@ -161,9 +166,9 @@ impl Sender {
             let late = outbox.queue.iter().take_while(|message| message.deadline <= now).count();
             // A batch that was sent is given up as a whole.
             let late = if late > 0 { late.max(outbox.sent) } else { 0 };
-            if late > 0 && outbox.sent > 0 {
-                self.is_broken = true;
-                outbox.sent = 0;
+            if late > 0 {
+                self.is_broken |= outbox.sent > 0;
+                (outbox.sent, outbox.not_before) = (0, now);
             }
             expired.extend(outbox.queue.drain(..late));
         }
@@ -173,14 +178,15 @@ impl Sender {
         }
         if self.is_broken && self.outgoing.values().all(|outbox| outbox.sent == 0) {
             (self.is_broken, self.producer) = (false, None);
-            self.outgoing.clear_sequences();
+            self.outgoing.values_mut().for_each(|outbox| outbox.sequence = 0);
         }
     }
 
     /// The next batch of a partition, as it was sent before if it was.
-    fn batch(&mut self, place: &(String, u32)) -> Option<Produce> {
+    fn batch(&mut self, place: &(String, u32), now: Duration) -> Option<Produce> {
         let producer = self.producer?;
-        let outbox = self.outgoing.get_mut(place).filter(|outbox| !outbox.queue.is_empty())?;
+        let has_work = |outbox: &&mut Outbox| !outbox.queue.is_empty() && outbox.not_before <= now;
+        let outbox = self.outgoing.get_mut(place).filter(has_work)?;
         if outbox.sent == 0 {
             if self.is_broken {
                 return None;
@@ -193,15 +199,18 @@ impl Sender {
         Some(Produce { topic: place.0.clone(), partition: place.1, batch })
     }
 
-    /// A batch was answered; when to go on, if it is to be sent again.
-    fn answered(&mut self, place: &(String, u32), answer: Result<Result<u64, Code>, Duration>) -> Option<Duration> {
-        let offset = match answer {
-            Ok(Ok(offset)) => Ok(offset),
-            Ok(Err(code)) if passes(code) => return Some(BACKOFF),
-            Ok(Err(code)) => Err(code),
-            Err(noticed) => return Some(noticed),
+    /// A batch was answered, or it will be noticed that it was not.
+    fn answered(&mut self, place: &(String, u32), answer: Result<Result<u64, Code>, Duration>, now: Duration) {
+        let Some(outbox) = self.outgoing.get_mut(place) else { return };
+        let (offset, again) = match answer {
+            Ok(Ok(offset)) => (Ok(offset), None),
+            Ok(Err(code)) => (Err(code), passes(code).then_some(BACKOFF)),
+            Err(noticed) => (Ok(0), Some(noticed)),
         };
-        let outbox = self.outgoing.get_mut(place)?;
+        if let Some(wait) = again {
+            outbox.not_before = now.saturating_add(wait);
+            return;
+        }
         let sent = std::mem::take(&mut outbox.sent);
         let done: Vec<Queued> = outbox.queue.drain(..sent).collect();
         match offset {
@@ -218,22 +227,16 @@ impl Sender {
                 Err(code) => message.group.failed(&code.to_string()),
             }
         }
-        None
     }
 
-    /// When the oldest message is given up.
-    fn deadline(&self) -> Option<Duration> {
-        self.outgoing.values().filter_map(|outbox| outbox.queue.front()).map(|message| message.deadline).min()
-    }
-}
-
-trait ClearSequences {
-    fn clear_sequences(&mut self);
-}
-
-impl ClearSequences for BTreeMap<(String, u32), Outbox> {
-    fn clear_sequences(&mut self) {
-        self.values_mut().for_each(|outbox| outbox.sequence = 0);
+    /// When there is something to do next, if anything waits: to send, to send again, or to give up.
+    fn next(&self, now: Duration) -> Option<Duration> {
+        let waiting = self.outgoing.values().filter_map(|outbox| Some((outbox, outbox.queue.front()?)));
+        let times = waiting.map(|(outbox, oldest)| {
+            let send = if outbox.not_before > now { outbox.not_before } else { now + BACKOFF };
+            send.min(oldest.deadline)
+        });
+        times.min()
     }
 }
 
@@ -251,8 +254,8 @@ impl State {
     pub(super) fn is_sender_due(&mut self, id: u64, at: Duration) -> bool {
         let Some(sender) = self.senders.get_mut(&id).filter(|sender| sender.due == Some(at)) else { return false };
         sender.due = None;
-        let process = sender.process;
-        self.is_running(process)
+        let (process, is_busy) = (sender.process, sender.is_busy);
+        !is_busy && self.is_running(process)
     }
 }
 
@@ -260,40 +263,39 @@ impl Cluster {
     /// Sends what a publisher has to send.
     pub(super) fn run_sender(&self, id: u64) {
         let Some((process, has_producer, places)) = self.with_sender(id, |sender, now| {
+            sender.is_busy = true;
             sender.expire(now);
             (sender.process, sender.producer.is_some(), sender.outgoing.keys().cloned().collect::<Vec<_>>())
         }) else {
             return;
         };
-        let mut again: Option<Duration> = None;
+        let mut wait = None;
         if !has_producer {
-            let wait = match self.ask_aside(process, &InitProducerId { transactional: None, known: None }) {
-                Ok(Ok(producer)) => {
-                    self.with_sender(id, |sender, _| sender.producer = Some(producer));
-                    None
-                }
-                Ok(Err(_)) => Some(BACKOFF),
-                Err(noticed) => Some(noticed),
-            };
-            again = wait;
+            match self.ask_aside(process, &InitProducerId { transactional: None, known: None }) {
+                Ok(Ok(producer)) => drop(self.with_sender(id, |sender, _| sender.producer = Some(producer))),
+                Ok(Err(_)) => wait = Some(BACKOFF),
+                Err(noticed) => wait = Some(noticed),
+            }
         }
         for place in &places {
-            let Some(request) = self.with_sender(id, |sender, _| sender.batch(place)).flatten() else { continue };
+            let Some(request) = self.with_sender(id, |sender, now| sender.batch(place, now)).flatten() else {
+                continue;
+            };
             let answer = self.ask_aside(process, &request);
-            let wait = self.with_sender(id, |sender, _| sender.answered(place, answer)).flatten();
-            again = again.into_iter().chain(wait).min();
+            self.with_sender(id, |sender, now| sender.answered(place, answer, now));
         }
-        let Some((is_idle, deadline)) = self.with_sender(id, |sender, now| {
+        let Some(next) = self.with_sender(id, |sender, now| {
+            sender.is_busy = false;
             sender.expire(now);
-            (sender.held == 0, sender.deadline())
+            sender.next(now)
         }) else {
             return;
         };
-        if !is_idle {
+        if let Some(next) = next {
             let mut state = self.state();
-            let step = again.unwrap_or(BACKOFF).max(state.options.latency).max(Duration::from_micros(1));
-            let at = state.now.saturating_add(step).min(deadline.unwrap_or(Duration::MAX));
-            state.wake_sender(id, at);
+            let at = wait.map_or(next, |wait| next.min(state.now.saturating_add(wait)));
+            let soonest = state.now + state.options.latency.max(Duration::from_micros(1));
+            state.wake_sender(id, at.max(soonest));
         }
     }
 

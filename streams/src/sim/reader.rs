@@ -7,8 +7,8 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
 
+use super::call::Answered;
 use super::clients::{ask, passes};
-use super::cluster::Answered;
 use super::member::watermarks;
 use super::process::Process;
 use super::requests::{Fetch, ListOffsets};
@@ -75,7 +75,11 @@ impl SimReader {
         match answer {
             Answered::With(Ok(fetched)) => {
                 let is_end = fetched.records.is_empty() && fetched.next >= fetched.end;
-                (reading.next, reading.position) = (Some(fetched.next), Some(fetched.next));
+                // The client tells no position before it has passed anything.
+                if fetched.next > offset {
+                    reading.position = Some(fetched.next);
+                }
+                reading.next = Some(fetched.next);
                 reading.has_ended &= fetched.records.is_empty();
                 reading.queue.extend(fetched.records);
                 if is_end && !std::mem::replace(&mut reading.has_ended, true) {

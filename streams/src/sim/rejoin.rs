@@ -26,6 +26,10 @@ pub(super) struct Joiner {
     untold: VecDeque<Event>,
     /// When the background does something next.
     due: Option<Duration>,
+    /// Whether it has sent something and was not answered yet: what happens meanwhile may let time pass.
+    is_busy: bool,
+    /// Whether it is to do something as soon as it is not.
+    is_woken: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +70,8 @@ impl Joiner {
             has_partitions: false,
             untold: VecDeque::new(),
             due: None,
+            is_busy: false,
+            is_woken: false,
         }
     }
 
@@ -153,8 +159,9 @@ impl State {
     pub(super) fn is_member_due(&mut self, id: u64, at: Duration) -> bool {
         let Some(joiner) = self.joiners.get_mut(&id).filter(|joiner| joiner.due == Some(at)) else { return false };
         joiner.due = None;
-        let process = joiner.process;
-        self.is_running(process)
+        joiner.is_woken |= joiner.is_busy;
+        let (process, is_busy) = (joiner.process, joiner.is_busy);
+        !is_busy && self.is_running(process)
     }
 
     /// Members whose processes run are taken to be there until a time.
@@ -223,8 +230,13 @@ impl State {
         }
     }
 
+    /// The client that an answer is for, unless it does something else by now.
+    fn answered(&mut self, id: u64, phases: &[Phase]) -> Option<&mut Joiner> {
+        self.joiners.get_mut(&id).filter(|joiner| phases.contains(&joiner.phase))
+    }
+
     fn on_joined(&mut self, id: u64, answer: Aside<String>) -> Duration {
-        let Some(joiner) = self.joiners.get_mut(&id) else { return BACKOFF };
+        let Some(joiner) = self.answered(id, &[Phase::Joining]) else { return Duration::ZERO };
         match answer {
             Ok(Ok(member)) => {
                 joiner.phase = Phase::Waiting(member);
@@ -240,7 +252,7 @@ impl State {
     }
 
     fn on_synced(&mut self, id: u64, answer: Aside<Option<Vec<(String, u32)>>>) -> Duration {
-        let Some(joiner) = self.joiners.get_mut(&id) else { return BACKOFF };
+        let Some(joiner) = self.answered(id, &[Phase::Syncing]) else { return Duration::ZERO };
         match answer {
             Ok(Ok(Some(partitions))) => {
                 let number = |partition| i32::try_from(partition).expect("Kafka numbers partitions so");
@@ -259,7 +271,8 @@ impl State {
     }
 
     fn on_heartbeat(&mut self, id: u64, answer: Aside<()>) -> Duration {
-        let Some(joiner) = self.joiners.get_mut(&id) else { return BACKOFF };
+        let phases = [Phase::Stable, Phase::Revoking, Phase::Leaving];
+        let Some(joiner) = self.answered(id, &phases) else { return Duration::ZERO };
         match answer {
             Ok(Ok(())) => joiner.heartbeat_every,
             Ok(Err(code)) => {
@@ -284,7 +297,8 @@ impl Cluster {
         let (process, next) = {
             let mut state = self.state();
             state.look(id);
-            let Some(joiner) = state.joiners.get(&id) else { return };
+            let Some(joiner) = state.joiners.get_mut(&id) else { return };
+            joiner.is_busy = true;
             (joiner.process, joiner.next())
         };
         let wait = match next {
@@ -307,7 +321,9 @@ impl Cluster {
             None => BACKOFF,
         };
         let mut state = self.state();
-        let Some(joiner) = state.joiners.get(&id) else { return };
+        let Some(joiner) = state.joiners.get_mut(&id) else { return };
+        joiner.is_busy = false;
+        let wait = if std::mem::take(&mut joiner.is_woken) { Duration::ZERO } else { wait };
         if matches!(joiner.phase, Phase::Gone | Phase::Fatal(_)) {
             return;
         }

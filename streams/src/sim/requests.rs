@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::message::{OwnedMessage, Timestamp};
 
 use super::broker::{Batch, Code, EntryKind, Generation, Joining, ProducerId, RecordFate, State, Target};
-use super::cluster::Request;
+use super::call::Request;
 use super::faults::Api;
 
 /// A producer asks for its number.

@@ -3,7 +3,6 @@
 #[path = "../it/toy.rs"]
 mod toy;
 
-mod client;
 mod doubt;
 mod rebalances;
 mod restoring;

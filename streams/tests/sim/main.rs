@@ -4,3 +4,7 @@
 mod toy;
 
 mod counting;
+mod machines;
+mod publishing;
+mod races;
+mod world;

@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 
 use self::fenced::{Fenced, Verdict};
 use self::member::{End, Member, Seen};
-use self::partitions::Partitions;
+use self::partitions::{Committed, Partitions};
 use self::restore::Restorer;
 use self::transaction::{Ended, Names, Transactor};
 use self::waiting::{REMEDY, Waiting};
@@ -231,13 +231,19 @@ impl<C: Clients> KafkaSession<C> {
 
     /// Asks once where a partition's reading goes on; `false` if the brokers have not answered yet.
     fn locate(&mut self, partition: u32) -> Result<bool, LogError> {
-        let answer = self.member.committed(&self.partitions.to_ask(partition), ASK_WAIT)?;
-        let Some(committed) = answer.map(|answer| self.partitions.read_answer(&answer)) else { return Ok(false) };
+        let Some(mut committed) = self.committed(partition)? else { return Ok(false) };
         if committed.values().all(Option::is_none) {
             match self.restorer()?.has_changes(partition)? {
                 None => return Ok(false),
                 Some(false) => {}
-                Some(true) => return Err(self.forgotten(partition)),
+                Some(true) => {
+                    // Whoever has the partition by now may have committed its first step between the two questions.
+                    let Some(again) = self.committed(partition)? else { return Ok(false) };
+                    if again.values().all(Option::is_none) {
+                        return Err(self.forgotten(partition));
+                    }
+                    committed = again;
+                }
             }
         }
         let mut positions = BTreeMap::new();
@@ -253,6 +259,12 @@ impl<C: Clients> KafkaSession<C> {
         }
         self.partitions.locate(partition, positions);
         Ok(true)
+    }
+
+    /// The committed offsets of a partition; `None` if the brokers have not answered yet.
+    fn committed(&self, partition: u32) -> Result<Option<Committed>, LogError> {
+        let answer = self.member.committed(&self.partitions.to_ask(partition), ASK_WAIT)?;
+        Ok(answer.map(|answer| self.partitions.read_answer(&answer)))
     }
 
     /// The error of a group that has state and no offsets.

@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::options::SessionOptions;
 use crate::kafka::client::{Clients, Delivered, Outgoing, Place, ProducerClient, Refused, Time};
-use crate::kafka::errors::{failed, fences};
+use crate::kafka::errors::{failed, fences, transient};
 use crate::log::{LogError, Step};
 
 /// How long an abort may take. It only spares others the wait for the transaction's time-out.
@@ -96,6 +96,11 @@ impl<C: Clients> Transactor<C> {
         }
         if let Err((context, error)) = self.write(step, names, offsets, group) {
             self.note(&error);
+            // What was not answered may arrive yet, in the time of a later transaction of the same epoch: offsets of this
+            // one would take the place of that one's. A producer that has taken the id over has another epoch.
+            if error.rdkafka_error_code().is_some_and(transient) {
+                self.spent.set(true);
+            }
             return self.abort(if is_too_large(&error) { too_large(step) } else { failed(context)(error) });
         }
         self.commit()

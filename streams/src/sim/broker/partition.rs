@@ -107,8 +107,13 @@ impl Partition {
         self.lagging.unwrap_or(self.next)
     }
 
+    /// As far as everything is decided, whether the leader knows it or not.
+    pub(in crate::sim) fn decided(&self) -> u64 {
+        self.open.values().copied().min().unwrap_or(self.next)
+    }
+
     pub(in crate::sim) fn last_stable(&self) -> u64 {
-        self.open.values().copied().min().unwrap_or(self.next).min(self.high_watermark())
+        self.decided().min(self.high_watermark())
     }
 
     /// Whether a leader that is new to it does not know yet how far it goes.
