@@ -141,12 +141,11 @@ fn try_seeds(root: &Path, name: &str, seeds: u64) -> Result<Found, Failure> {
     let target = root.join("target/mutants-target");
     let mut build = Command::new(cargo_path());
     build.args(["build", "--quiet", "--package", "simulator"]).env("CARGO_TARGET_DIR", &target);
-    // That a mutation leaves a variable unused is to be expected.
-    let built = build.env("RUSTFLAGS", "-Awarnings").current_dir(root.join(TREE)).status();
-    match built {
-        Ok(status) if status.success() => {}
-        Ok(_) => return Err(format!("{MUTATIONS}/{name}.patch does not compile")),
-        Err(error) => return Err(format!("cargo cannot be run: {error}")),
+    // Without what it says of a build that passes: that a mutation leaves a variable unused is to be expected.
+    let built = build.current_dir(root.join(TREE)).output().map_err(|error| format!("cargo cannot be run: {error}"))?;
+    if !built.status.success() {
+        let said = String::from_utf8_lossy(&built.stderr);
+        return Err(format!("{MUTATIONS}/{name}.patch does not compile:\n{said}"));
     }
     let seeds = seeds.to_string();
     let output = target.join(format!("{name}.txt"));
@@ -185,4 +184,31 @@ fn last_line(output: &Path) -> String {
     let text = fs::read_to_string(output).unwrap_or_default();
     let told = text.lines().find(|line| line.starts_with("seed ")).or_else(|| text.lines().last());
     told.unwrap_or("without a word").chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_names_and_a_number_of_seeds() {
+        let parse = |line: &str| parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(parse(""), Ok((BTreeSet::new(), SEEDS_MAX)));
+        let names = BTreeSet::from(["half-up".to_owned(), "no-rewind".to_owned()]);
+        assert_eq!(parse("half-up --seeds 20 no-rewind"), Ok((names, 20)));
+        for wrong in ["--seeds", "--seeds 0", "--seeds many"] {
+            assert!(parse(wrong).is_err_and(|error| error.contains("--seeds")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_mutation_says_what_it_breaks_and_fits_the_sources() {
+        let root = crate::root();
+        assert_eq!(check(&root), Ok(Vec::new()));
+        for patch in patches(&root).unwrap() {
+            let text = fs::read_to_string(&patch).unwrap();
+            let (why, _) = text.split_once("\n\ndiff --git ").expect("a sentence, an empty line and a diff");
+            assert!(why.ends_with('.') && !why.contains('\n'), "{}: {why}", patch.display());
+        }
+    }
 }
