@@ -141,6 +141,8 @@ fn try_seeds(root: &Path, name: &str, seeds: u64) -> Result<Found, Failure> {
     let target = root.join("target/mutants-target");
     let mut build = Command::new(cargo_path());
     build.args(["build", "--quiet", "--package", "simulator"]).env("CARGO_TARGET_DIR", &target);
+    // Nobody debugs a mutation, and a build takes longer than its seeds.
+    build.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
     // Without what it says of a build that passes: that a mutation leaves a variable unused is to be expected.
     let built = build.current_dir(root.join(TREE)).output().map_err(|error| format!("cargo cannot be run: {error}"))?;
     if !built.status.success() {
