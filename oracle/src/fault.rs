@@ -23,7 +23,7 @@ pub enum Invariant {
     Timeline,
     /// Every revision says what the first report in the log says.
     Report,
-    /// Each state may follow the one before, and fits what the revision says besides.
+    /// Each state may follow the one before, and fits what the revision says besides; a clock takes nothing back.
     Course,
     /// Nothing is payable before its hold ends, unless approved; no click is given up before its wait is over.
     Early,

@@ -2,6 +2,7 @@
 //!
 //! **Architecture Invariant:** depends on std alone, so that the chores build in a second and before anything else does.
 
+mod mutants;
 mod tidy;
 
 use std::env;
@@ -17,6 +18,8 @@ cargo xtask <command>
   simulate [ARGS]
                simulates whole installations: --seeds N, --seed S, --steps N; --help says more
   prepare      installs what the tests need and the machine lacks: packages with apt, Kafka, Python clients
+  mutants [NAME…] [--seeds N]
+               breaks the sources in a copy, by simulator/mutations/, and expects the simulator to find each of them
   ci           what a change must pass: tidy checks, prepare, lint, test, simulate
 ";
 
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         (Some("test"), rest) => test(rest),
         (Some("simulate"), rest) => simulate(rest),
         (Some("prepare"), []) => prepare(),
+        (Some("mutants"), rest) => mutants::run(&root(), rest),
         (Some("ci"), []) => ci(),
         (Some("help" | "--help" | "-h"), _) => {
             say(USAGE.trim_end());
@@ -56,7 +60,8 @@ fn main() -> ExitCode {
 
 fn ci() -> Result<(), Failure> {
     say("xtask: tidy");
-    let faults = tidy::check(&root()).map_err(|error| format!("cannot read the sources: {error}"))?;
+    let mut faults = tidy::check(&root()).map_err(|error| format!("cannot read the sources: {error}"))?;
+    faults.extend(mutants::check(&root())?);
     if !faults.is_empty() {
         return Err(format!("not tidy:\n  {}", faults.join("\n  ")));
     }

@@ -24,6 +24,7 @@ impl Committed {
         early(&key, approved, &now, faults);
         consistent(&key, &now, faults);
         if let Some(before) = before {
+            nothing_taken_back(&key, before, &now, faults);
             pinned(&key, before, &now, faults);
         }
         self.conversions.entry(key).or_default().push(now);
@@ -142,10 +143,20 @@ fn consistent(key: &str, now: &ConversionTransitioned, faults: &mut Faults) {
     });
 }
 
-fn pinned(key: &str, before: &ConversionTransitioned, now: &ConversionTransitioned, faults: &mut Faults) {
+/// Time goes on, and what it alone has brought about stays.
+fn nothing_taken_back(key: &str, before: &ConversionTransitioned, now: &ConversionTransitioned, faults: &mut Faults) {
+    let held_again = (before.state, now.state) == (ConversionState::Payable, ConversionState::Hold)
+        && before.hold_until == now.hold_until;
+    let awaited_again = before.confidence.is_some() && now.confidence.is_none();
+    faults.check(Invariant::Course, before.at <= now.at && !held_again && !awaited_again, || {
+        format!("{key}: revision {} takes back what time has brought about: {before:?}, {now:?}", now.revision)
+    });
     faults.check(Invariant::Timeline, before.conflicts <= now.conflicts, || {
         format!("{key}: had {} conflicts, and revision {} has {}", before.conflicts, now.revision, now.conflicts)
     });
+}
+
+fn pinned(key: &str, before: &ConversionTransitioned, now: &ConversionTransitioned, faults: &mut Faults) {
     if before.confidence != Some(Confidence::High) {
         return;
     }

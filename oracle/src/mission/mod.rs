@@ -164,3 +164,6 @@ fn confidence(
 fn later(from: Timestamp, window: std::time::Duration) -> Timestamp {
     Timestamp(from.0 + i64::try_from(window.as_millis()).expect("a window is at most ten years"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,10 +58,10 @@ pub(super) fn requests(facts: &Facts, committed: &Committed, faults: &mut Faults
         for (answered_ms, answer) in &request.answers {
             let by_ms = answered_ms + facts.skew_ms();
             let logged = match &request.body {
-                // Any report of the order stands for a later one, which may have been told that it is a duplicate.
-                Body::Report(sent) => reports(committed, &key)
-                    .iter()
-                    .any(|it| it.received_at.0 <= by_ms && (duplicate(answer) || is_report(it, sent))),
+                // A duplicate too: one that says what is known already is in the log, and one that differs is a fact.
+                Body::Report(sent) => {
+                    reports(committed, &key).iter().any(|it| it.received_at.0 <= by_ms && is_report(it, sent))
+                }
                 Body::Status(sent) => {
                     statuses(committed, &key).iter().any(|it| it.received_at.0 <= by_ms && is_status(it, sent))
                 }
@@ -108,7 +108,10 @@ fn overtaken(key: &str, request: &Request, facts: &Facts, committed: &Committed,
 /// Every click in the log was made, or is of a registry. One that was made may be missing: the redirect waits for nothing.
 pub(super) fn clicks(facts: &Facts, committed: &Committed, faults: &mut Faults) {
     let mut unanswered: Vec<&Click> = facts.clicks.iter().filter(|click| click.answered.is_none()).collect();
-    for (id, logged) in &committed.clicks {
+    // In the order of their times, so that none takes the place of one that could only be that.
+    let mut all: Vec<_> = committed.clicks.iter().collect();
+    all.sort_by_key(|(_, logged)| logged.clicked_at);
+    for (id, logged) in all {
         let of_registry = facts.registries().any(|registry| registry.clicks().iter().any(|click| click == logged));
         let told = facts.clicks.iter().find(|it| it.answered.as_ref().is_some_and(|(_, told)| told == id));
         let made = match told {

@@ -68,29 +68,28 @@ fn says(told: &CommissionChanged, revision: &ConversionTransitioned) -> bool {
 
 /// Each revision books what brings the accounts to what the conversion then says.
 pub(super) fn booked(committed: &Committed, faults: &mut Faults) {
-    let mut rest: BTreeMap<_, usize> = committed.entries.iter().map(|(id, entries)| (*id, entries.len())).collect();
+    let mut strangers = committed.entries.clone();
     for (key, revisions) in &committed.conversions {
-        let Some(id) = conversion_id(key) else { continue };
-        let entries = committed.entries.get(&id).map_or(&[][..], Vec::as_slice);
+        let entries = conversion_id(key).and_then(|id| strangers.remove(&id)).unwrap_or_default();
         for revision in revisions {
             let until: Vec<_> = entries.iter().filter(|it| it.revision <= revision.revision).cloned().collect();
             let (found, expected) = (Booked::of(&until), owed(revision));
             faults.check(Invariant::Booked, found == expected, || {
                 format!("{key}: revision {} leaves {found:?}, and must leave {expected:?}", revision.revision)
             });
-            for entry in entries.iter().filter(|it| it.revision == revision.revision) {
-                if let Some(left) = rest.get_mut(&id) {
-                    *left -= 1;
-                }
-                let whose = revision.affiliate_id.as_ref() == Some(&entry.affiliate_id)
-                    && (entry.currency, &entry.merchant_id, entry.livemode)
-                        == (revision.currency, &revision.merchant_id, revision.livemode);
-                faults.check(Invariant::Booked, whose, || format!("{key}: {entry:?} is not of {revision:?}"));
-            }
+        }
+        for entry in &entries {
+            let of = revisions.iter().find(|revision| revision.revision == entry.revision);
+            let fits = of.is_some_and(|revision| {
+                revision.affiliate_id.as_ref() == Some(&entry.affiliate_id)
+                    && (revision.currency, &revision.merchant_id) == (entry.currency, &entry.merchant_id)
+                    && (revision.livemode, revision.at) == (entry.livemode, entry.at)
+            });
+            faults.check(Invariant::Booked, fits, || format!("{key}: {entry:?} is not of its revision: {of:?}"));
         }
     }
-    for (id, left) in rest.into_iter().filter(|(_, left)| *left > 0) {
-        faults.add(Invariant::Booked, format!("{id}: {left} entries are of no revision"));
+    for (id, entries) in strangers {
+        faults.add(Invariant::Booked, format!("{id}: is booked and has no conversion: {entries:?}"));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every order's end.
 
+use std::time::Duration;
+
 use schemas::Timestamp;
 use schemas::records::{Confidence, ConfidenceReason, ConversionReported, ConversionTransitioned};
 
@@ -10,6 +12,8 @@ use crate::mission::{self, End, Now, Order};
 
 /// Most re-sends that a conversion counts.
 const CONFLICTS_MAX: usize = 100;
+/// How long after it was made a click or a question may be processed, clocks that are off included.
+const DELAY_MAX: Duration = Duration::from_secs(86_400);
 
 pub(super) fn check(facts: &Facts, committed: &Committed, now: Now, faults: &mut Faults) {
     for (key, reports) in &committed.reports {
@@ -59,11 +63,13 @@ fn joined(key: &str, report: &ConversionReported, facts: &Facts, committed: &Com
     });
     let (Some(lookup), Some(click_id)) = (lookup, &report.click_id) else { return };
     let Some(click) = committed.clicks.get(click_id) else { return };
-    // What is asked for when it may have been forgotten may be answered or not.
-    let kept = facts.registries().map(|registry| registry.policies().click_retention).min();
-    let forgotten = |kept: std::time::Duration| click.clicked_at + kept <= lookup.asked_at + skew(facts);
+    // Click and question may have been forgotten before the other came, by when they came, and that is later than when
+    // they were made.
+    let kept = facts.registries().map(|registry| registry.policies().click_retention).min().unwrap_or_default();
+    let apart = click.clicked_at.since(lookup.asked_at).max(lookup.asked_at.since(click.clicked_at));
+    let forgotten = kept <= apart + DELAY_MAX;
     let answered = committed.verdicts.contains_key(key);
-    faults.check(Invariant::Verdict, answered || kept.is_some_and(forgotten), || {
+    faults.check(Invariant::Verdict, answered || forgotten, || {
         format!("{key}: asked {lookup:?}, and was never told of {click:?}")
     });
 }
@@ -102,8 +108,4 @@ pub(super) fn differs(other: &ConversionReported, first: &ConversionReported) ->
         ..it.clone()
     };
     compared(other) != compared(first)
-}
-
-fn skew(facts: &Facts) -> std::time::Duration {
-    std::time::Duration::from_millis(u64::try_from(facts.skew_ms()).unwrap_or(0))
 }
