@@ -1,7 +1,10 @@
 //! What is done in a run: turns of workers, requests to edges, starts and ends of processes.
 
+use std::future::Future as _;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use schemas::encode;
@@ -146,7 +149,9 @@ impl World {
     fn worker_failed(&self, (machine, processor, number): Place, error: &DriverError) {
         self.cluster.note(format_args!("{} of machine {machine}, {number}, fails: {error}", PROCESSORS[processor]));
         match error {
-            DriverError::Lost { .. } | DriverError::Log(LogError::Damaged(_)) => self.fail("worker lost", error.to_string()),
+            DriverError::Lost { .. } | DriverError::Log(LogError::Damaged(_)) => {
+                self.fail("worker lost", error.to_string())
+            }
             DriverError::Log(_) | DriverError::Store(_) | DriverError::Stopped => {}
         }
         let errors = {
@@ -335,15 +340,32 @@ impl World {
 
     /// Writes a click that comes from elsewhere.
     fn import(&self, Elsewhere { click_id, link, clicked_at }: &Elsewhere) {
-        let inner = self.inner();
+        let mut inner = self.inner();
         let registry = &inner.registries[0];
         let known = registry.clicks().iter().find(|click| click.click_id == *click_id);
         let Some(click): Option<&ClickRecorded> = known else { return };
         self.cluster.note(format_args!("click {click_id} of {link}, {clicked_at}, comes from elsewhere"));
         let message =
             Message { topic: processors::topic(&CLICKS), key: click_id.clone().into_bytes(), value: encode(click) };
-        // If it does not get there, it is one that never comes.
-        let _ = inner.importer.1.publish(vec![message]);
+        let pending = inner.importer.1.publish(vec![message]);
+        let click = Elsewhere { click_id: click_id.clone(), link, clicked_at: *clicked_at };
+        inner.imports.push((click, pending.expect("the importer's queue takes all clicks of a run")));
+    }
+
+    /// Writes clicks again that did not get there, as whoever imports them does.
+    pub(crate) fn import_again(&self) {
+        let mut failed = Vec::new();
+        self.inner().imports.retain_mut(|(click, pending)| {
+            match Pin::new(pending).poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Pending => true,
+                Poll::Ready(Ok(_)) => false,
+                Poll::Ready(Err(_)) => {
+                    failed.push(click.clone());
+                    false
+                }
+            }
+        });
+        failed.iter().for_each(|click| self.import(click));
     }
 
     /// Lets what is under way in the edges go on.
@@ -375,7 +397,12 @@ impl World {
     fn reply(&self, edge: usize, reply: &Reply) {
         let lost = self.dice().happens(Kind::ReplyLost);
         let (now, now_ms) = (self.cluster.now(), self.cluster.now_ms());
-        self.cluster.note(format_args!("edge {edge} answers {:?} {}{}", reply.ticket, reply.status, if lost { ", lost" } else { "" }));
+        self.cluster.note(format_args!(
+            "edge {edge} answers {:?} {}{}",
+            reply.ticket,
+            reply.status,
+            if lost { ", lost" } else { "" }
+        ));
         let mut inner = self.inner();
         let inner = &mut *inner;
         if let Ticket::Shopper { order } = reply.ticket {

@@ -12,7 +12,9 @@ use schemas::records::{ConversionReported, OrderStatusReported};
 use schemas::topics::CONVERSIONS;
 use schemas::{Timestamp, codec};
 use store::claims::{IDEMPOTENCY_AGE, status_digest};
-use store::{Claim, ClaimError, Claims, ConversionClaim, ConversionView, Fingerprint, IdempotencyScope, ReadError, ReadModel};
+use store::{
+    Claim, ClaimError, Claims, ConversionClaim, ConversionView, Fingerprint, IdempotencyScope, ReadError, ReadModel,
+};
 use streams::sim::Cluster;
 
 /// What the claims do when they are asked.
@@ -111,7 +113,11 @@ impl Inner {
         if let Some(used) = &report.idempotency
             && let Ok(bits) = u128::from_str_radix(&used.body_digest, 16)
         {
-            self.remember((report.merchant_id.clone(), report.livemode, used.key.clone()), bits.to_be_bytes(), report.received_at);
+            self.remember(
+                (report.merchant_id.clone(), report.livemode, used.key.clone()),
+                bits.to_be_bytes(),
+                report.received_at,
+            );
         }
     }
 

@@ -103,11 +103,14 @@ impl Dice {
         if self.happens(Kind::AnswerLost) {
             return Fate::Unanswered { noticed: self.noticed() };
         }
+        // What ends a transaction, or says what it consumed, must not come in the time of the next one after an answer to
+        // its repeat: that is beyond any session until clients take an epoch for each transaction (see ARCHITECTURE.md).
+        let is_of_one_transaction = matches!(api, Api::EndTxn | Api::TxnOffsetCommit);
         if self.happens(Kind::RequestLate) {
-            let arrives = self.random.short(Duration::from_secs(60));
-            return Fate::Late { noticed: self.noticed(), arrives };
+            let noticed = if is_of_one_transaction { Duration::MAX } else { self.noticed() };
+            return Fate::Late { noticed, arrives: self.random.short(Duration::from_secs(60)) };
         }
-        if self.happens(Kind::RequestRepeated) {
+        if !is_of_one_transaction && self.happens(Kind::RequestRepeated) {
             return Fate::Repeated { again: self.random.short(Duration::from_secs(60)) };
         }
         if let Some(codes) = refusals(api).filter(|_| self.happens(Kind::RequestRefused)) {
@@ -118,7 +121,8 @@ impl Dice {
 
     /// When a client notices that there is no answer: a connection breaks, or its own time-out is over.
     fn noticed(&mut self) -> Duration {
-        let times = [Duration::from_millis(5), Duration::from_millis(100), Duration::from_secs(2), Duration::from_secs(30)];
+        let times =
+            [Duration::from_millis(5), Duration::from_millis(100), Duration::from_secs(2), Duration::from_secs(30)];
         self.random.pick(&times)
     }
 

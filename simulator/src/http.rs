@@ -51,14 +51,7 @@ pub(crate) fn follow(link: &str, ticket: Ticket) -> Call {
 }
 
 /// A merchant sends a body, signed at this time.
-pub(crate) fn report(
-    sender: Sender,
-    said: &Body,
-    body: &str,
-    key: Option<&str>,
-    now_ms: i64,
-    ticket: Ticket,
-) -> Call {
+pub(crate) fn report(sender: Sender, said: &Body, body: &str, key: Option<&str>, now_ms: i64, ticket: Ticket) -> Call {
     let path = match said {
         Body::Report(_) => "/api/v1/conversions",
         Body::Status(_) => "/api/v1/order-status",

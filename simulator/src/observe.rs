@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use oracle::{Committed, Fault};
-use schemas::records::{
-    CauseType, Confidence, ConversionReported, ConversionState, ConversionTransitioned,
-};
-use schemas::topics::{
-    CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CLICKS_CHANGELOG, CONVERSIONS, LEDGER_CHANGELOG, LEDGER_ENTRIES, ORDERS_CHANGELOG, TRANSITIONS, TopicSpec,
-};
 use schemas::codec;
+use schemas::records::{CauseType, Confidence, ConversionReported, ConversionState, ConversionTransitioned};
+use schemas::topics::{
+    CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CLICKS_CHANGELOG, CONVERSIONS, LEDGER_CHANGELOG, LEDGER_ENTRIES,
+    ORDERS_CHANGELOG, TRANSITIONS, TopicSpec,
+};
 use streams::StateStore as _;
 use streams::sim::{Cluster, Disk};
 

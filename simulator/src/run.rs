@@ -27,6 +27,10 @@ use crate::world::{EdgePlace, Failure, Inner, Machine, World};
 const STEP: Duration = Duration::from_millis(400);
 /// The time that passes while no worker is there.
 const TICK: Duration = Duration::from_millis(50);
+/// So long nothing must move.
+const QUIET: Duration = Duration::from_millis(1_500);
+/// How long all workers are away at the end of some runs: longer than a store is of use without them.
+const AWAY: Duration = Duration::from_secs(4 * 24 * 60 * 60);
 /// Rounds without rest are a fault, whatever the clock says.
 const ROUNDS_MAX: u32 = 20_000;
 
@@ -148,6 +152,7 @@ fn world(params: &Params) -> Arc<World> {
         machines: (0..topology.machines).map(machine).collect(),
         edges: (0..topology.edges).map(edge).collect(),
         importer: (importer, publisher),
+        imports: Vec::new(),
         merchants: Merchants::new(seed, plan),
         facts,
         observer: Observer::default(),
@@ -211,6 +216,14 @@ fn phases(world: &World, params: &Params) {
             return;
         }
     }
+    if Random::new(params.seed, "away").happens(2_000) {
+        world.clean();
+        (0..world.topology.machines).for_each(|machine| world.crash_machine(machine));
+        world.cluster.leap_to(world.cluster.now() + AWAY);
+        if !rest(world) {
+            return;
+        }
+    }
     world.check_stores();
     let now_ms = world.cluster.now_ms();
     let faults = {
@@ -245,6 +258,7 @@ fn heal(world: &World) {
 
 /// Goes on until nothing moves any more; whether that came in time, and nothing was wrong.
 fn rest(world: &World) -> bool {
+    let mut quiet_since = world.cluster.now();
     let mut deadline = world.cluster.now() + world.topology.quiet_within();
     for _ in 0..ROUNDS_MAX {
         world.restart_due();
@@ -264,6 +278,7 @@ fn rest(world: &World) -> bool {
         }
         places.into_iter().for_each(|place| world.turn(place));
         world.edges_go_on();
+        world.import_again();
         (0..world.topology.edges).for_each(|edge| world.feed(edge));
         world.note_everywhere();
         world.look();
@@ -271,12 +286,14 @@ fn rest(world: &World) -> bool {
             return false;
         }
         match world.unrest() {
-            None => return true,
+            // A member hears of a rebalance with its next heartbeat, and its worker with its next turn.
+            None if world.cluster.now() > quiet_since + QUIET => return true,
+            None => {}
             Some(why) if world.cluster.now() > deadline => {
                 world.fail("no rest", why);
                 return false;
             }
-            Some(_) => {}
+            Some(_) => quiet_since = world.cluster.now(),
         }
     }
     world.fail("no rest", format!("after {ROUNDS_MAX} rounds: {:?}", world.unrest()));

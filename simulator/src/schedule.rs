@@ -45,6 +45,7 @@ impl World {
             }
         }
         self.edges_go_on();
+        self.import_again();
         self.feed_some();
         self.spread_registry();
         self.look();
@@ -114,7 +115,7 @@ impl World {
         self.dice().happens(kind)
     }
 
-    fn crash_machine(&self, machine: usize) {
+    pub(crate) fn crash_machine(&self, machine: usize) {
         let process = self.inner().machines[machine].process.clone();
         if let Some(process) = process {
             process.crash();
@@ -236,10 +237,10 @@ impl World {
         let now_ms = self.cluster.now_ms();
         let mut inner = self.inner();
         let latest = inner.registries.len() as u64 - 1;
-        let workers = inner.machines.iter().flat_map(|machine| machine.seats.iter().flatten().zip(std::iter::repeat(machine)));
-        let are_workers = workers.into_iter().all(|(seat, machine)| {
-            machine.process.is_none() || seat.version == latest
-        });
+        let workers =
+            inner.machines.iter().flat_map(|machine| machine.seats.iter().flatten().zip(std::iter::repeat(machine)));
+        let are_workers =
+            workers.into_iter().all(|(seat, machine)| machine.process.is_none() || seat.version == latest);
         let are_machines = inner.machines.iter().all(|machine| machine.process.is_none() || machine.version == latest);
         let are_edges = inner.edges.iter().all(|edge| edge.process.is_none() || edge.version == latest);
         if are_workers && are_machines && are_edges && !inner.is_everywhere {
@@ -333,7 +334,7 @@ impl World {
         if inner.edges.iter().any(|edge| edge.process.as_ref().is_none_or(crate::edge::EdgeProcess::is_busy)) {
             return Some("an edge is at work".to_owned());
         }
-        if inner.importer.1.queued() > 0 {
+        if !inner.imports.is_empty() {
             return Some("clicks are on their way".to_owned());
         }
         for machine in &inner.machines {

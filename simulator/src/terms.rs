@@ -148,7 +148,8 @@ pub(crate) fn draw(seed: u64, version: u64, clicks: &[Elsewhere], epoch_ms: i64)
 }
 
 fn rules(text: &mut String, random: &mut Random, version: u64, epoch_ms: i64) {
-    let percent = |random: &mut Random| format!("percent = \"{}.{}\"", random.below(40), random.pick(&["0", "25", "5", "3333"]));
+    let percent =
+        |random: &mut Random| format!("percent = \"{}.{}\"", random.below(40), random.pick(&["0", "25", "5", "3333"]));
     let mut rule = |name: &str, scope: &str, terms: &str| {
         let _ = write!(text, "\n[[rules]]\nid = \"{name}-{version}\"\n{scope}\n{terms}\n");
     };

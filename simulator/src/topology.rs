@@ -48,6 +48,7 @@ impl Topology {
             cluster: ClusterOptions {
                 latency: Duration::from_micros(random.pick(&[100, 500, 2_000, 10_000])),
                 transaction_check_every: ms(random.pick(&[1_000, 10_000])),
+                changelog_fetch_records_max: random.pick(&[3, 30, 2_000]),
                 history_lines_max: usize::MAX,
                 ..ClusterOptions::default()
             },
@@ -81,9 +82,7 @@ impl Topology {
             let partitions = if spec.partitions == DEAD_LETTERS.partitions { 1 } else { self.partitions };
             let cleanup = match spec.cleanup {
                 Cleanup::Retain { days } => streams::sim::Cleanup::Delete { retention: DAY * days },
-                Cleanup::Compact => {
-                    streams::sim::Cleanup::Compact { delete_retention: DAY * TOMBSTONES_KEPT_DAYS }
-                }
+                Cleanup::Compact => streams::sim::Cleanup::Compact { delete_retention: DAY * TOMBSTONES_KEPT_DAYS },
             };
             (spec, TopicOptions { partitions, cleanup, active_records: self.active_records })
         })

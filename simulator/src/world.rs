@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use oracle::Facts;
 use schemas::registry::Registry;
+use streams::log::Pending;
 use streams::sim::{Call, Cluster, Disk, Fate, Faults, Process, SimPublisher};
 
 use crate::claims::SimClaims;
@@ -96,6 +97,8 @@ pub(crate) struct Inner {
     pub(crate) edges: Vec<EdgePlace>,
     /// Writes clicks that come from elsewhere.
     pub(crate) importer: (Process, SimPublisher),
+    /// Those that are on their way.
+    pub(crate) imports: Vec<(Elsewhere, Pending)>,
     pub(crate) merchants: Merchants,
     pub(crate) facts: Facts,
     pub(crate) observer: Observer,
@@ -161,9 +164,10 @@ impl World {
             }
             Meanwhile::Until(until, Stopped::Process) => self.freeze(process, until),
             Meanwhile::Crash => {
-                let handle = self.inner().machines.iter().find_map(|machine| {
-                    machine.process.as_ref().filter(|running| running.id() == process).cloned()
-                });
+                let handle =
+                    self.inner().machines.iter().find_map(|machine| {
+                        machine.process.as_ref().filter(|running| running.id() == process).cloned()
+                    });
                 if let Some(handle) = handle {
                     self.cluster.note(format_args!("{} crashes", handle.name()));
                     handle.crash();
@@ -175,9 +179,10 @@ impl World {
     fn freeze(&self, process: u64, until: Duration) {
         let frozen = {
             let mut inner = self.inner();
-            let machine = inner.machines.iter_mut().find(|machine| {
-                machine.process.as_ref().is_some_and(|running| running.id() == process)
-            });
+            let machine = inner
+                .machines
+                .iter_mut()
+                .find(|machine| machine.process.as_ref().is_some_and(|running| running.id() == process));
             machine.and_then(|machine| {
                 machine.is_frozen = true;
                 machine.process.clone()
@@ -213,8 +218,7 @@ pub(crate) fn is_worker(name: &str) -> bool {
 
 fn is_foreground(call: &Call<'_>) -> bool {
     use streams::sim::Api;
-    is_worker(call.name)
-        && !matches!(call.api, Api::JoinGroup | Api::SyncGroup | Api::Heartbeat | Api::LeaveGroup)
+    is_worker(call.name) && !matches!(call.api, Api::JoinGroup | Api::SyncGroup | Api::Heartbeat | Api::LeaveGroup)
 }
 
 impl Faults for Hook {
