@@ -3,8 +3,7 @@
 //! # Constraints
 //!
 //! 1. A client sees of the model what it may see of Kafka, the worst of it included; where that is a claim about the
-//! real
-//!    thing, a test asserts the same of both (`tests/claims`).
+//!    real thing, a test asserts the same of both (`tests/claims`).
 //! 2. One thread, virtual time, no I/O, no dice: what happens follows from the calls that are made and from what
 //!    [`Faults`] decides. Two runs with the same choices have the same history.
 //! 3. What is simulated is [`KafkaSession`](crate::kafka::KafkaSession) itself, over clients that stand for librdkafka:
