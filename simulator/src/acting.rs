@@ -331,7 +331,7 @@ impl World {
                 if let Ticket::Shopper { order } = call.ticket {
                     place.shoppers.insert(order, now_ms);
                 }
-                process.take(call, now_ms);
+                process.take(call, edge, now_ms);
             }
             // Nobody is there: no click is made, and a request times out.
             None => inner.merchants.on_unreachable(call.ticket, self.cluster.now()),
@@ -389,12 +389,13 @@ impl World {
                 inner.edges[edge].is_out = false;
             }
             for reply in replies {
-                self.reply(edge, &reply);
+                self.reply(&reply);
             }
         }
     }
 
-    fn reply(&self, edge: usize, reply: &Reply) {
+    fn reply(&self, reply: &Reply) {
+        let edge = reply.edge;
         let lost = self.dice().happens(Kind::ReplyLost);
         let (now, now_ms) = (self.cluster.now(), self.cluster.now_ms());
         self.cluster.note(format_args!(
@@ -414,6 +415,7 @@ impl World {
         }
         match inner.merchants.on_reply(reply, now, now_ms, &mut inner.facts) {
             Ok(noticed) => {
+                inner.sometimes.saw_if(Rare::DuplicateAcrossEdges, noticed.accepted_twice);
                 inner.sometimes.saw_if(Rare::AmbiguousRetried, noticed.ambiguous_retried && noticed.duplicate);
             }
             Err(what) => {

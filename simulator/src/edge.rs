@@ -81,7 +81,7 @@ impl EdgeProcess {
     }
 
     /// Lets a request come in.
-    pub(crate) fn take(&self, call: &Call, sent_ms: i64) {
+    pub(crate) fn take(&self, call: &Call, edge: usize, sent_ms: i64) {
         let (router, request, ticket) = (self.router.clone(), call.request(), call.ticket);
         let (replies, open) = (Arc::clone(&self.replies), Arc::clone(&self.open));
         open.fetch_add(1, Ordering::Relaxed);
@@ -91,7 +91,7 @@ impl EdgeProcess {
             let location = response.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
             let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let text = String::from_utf8_lossy(&body).into_owned();
-            let reply = Reply { ticket, sent_ms, status, location, text };
+            let reply = Reply { ticket, edge, sent_ms, status, location, text };
             replies.lock().unwrap_or_else(PoisonError::into_inner).push(reply);
             open.fetch_sub(1, Ordering::Relaxed);
         });

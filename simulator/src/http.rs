@@ -26,6 +26,8 @@ pub(crate) struct Call {
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) ticket: Ticket,
+    /// The edge that answers.
+    pub(crate) edge: usize,
     /// When the request was sent, by the wall clock, in milliseconds.
     pub(crate) sent_ms: i64,
     pub(crate) status: u16,

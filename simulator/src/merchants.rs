@@ -63,6 +63,8 @@ struct Request {
     /// Whether an answer said that it may have been recorded.
     may_be_recorded: bool,
     is_over: bool,
+    /// The edge that accepted it last.
+    accepted_by: Option<usize>,
 }
 
 /// What became of a reply, for whoever counts.
@@ -72,6 +74,8 @@ pub(crate) struct Noticed {
     pub(crate) ambiguous_retried: bool,
     /// It was called a duplicate.
     pub(crate) duplicate: bool,
+    /// Another edge had accepted it before.
+    pub(crate) accepted_twice: bool,
 }
 
 /// All of them.
@@ -205,6 +209,7 @@ impl Merchants {
             is_replayed: false,
             may_be_recorded: false,
             is_over: false,
+            accepted_by: None,
         });
         number
     }
@@ -295,7 +300,12 @@ impl Merchants {
         let duplicate = matches!(answer, Answer::Duplicate { .. });
         facts.answered(self.requests[request].fact, now_ms, answer);
         let known = &mut self.requests[request];
-        let noticed = Noticed { ambiguous_retried: known.may_be_recorded && attempt > 0, duplicate };
+        let before = if duplicate { None } else { known.accepted_by.replace(reply.edge) };
+        let noticed = Noticed {
+            ambiguous_retried: known.may_be_recorded && attempt > 0,
+            duplicate,
+            accepted_twice: before.is_some_and(|before| before != reply.edge),
+        };
         known.is_answered = true;
         match known.intent.replay {
             Some(wait) if !known.is_replayed => {

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use oracle::{Committed, Fault};
-use schemas::codec;
-use schemas::records::{CauseType, Confidence, ConversionReported, ConversionState, ConversionTransitioned};
+use schemas::records::{CauseType, Confidence, ConversionState, ConversionTransitioned};
 use schemas::topics::{
     CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CLICKS_CHANGELOG, CONVERSIONS, LEDGER_CHANGELOG, LEDGER_ENTRIES,
     ORDERS_CHANGELOG, TRANSITIONS, TopicSpec,
@@ -68,7 +67,6 @@ pub(crate) struct Observer {
     changelogs: BTreeMap<(usize, u32), Changelog>,
     offsets: BTreeMap<(&'static str, String, u32), u64>,
     orders: BTreeMap<Vec<u8>, OrderSeen>,
-    reports: BTreeMap<Vec<u8>, String>,
     /// The end of the ids of the rules that are in force for new orders; it changes with the registry.
     pub(crate) version: u64,
     pub(crate) records: u64,
@@ -108,8 +106,6 @@ impl Observer {
         let value = value.unwrap_or_default();
         if spec.number == TRANSITIONS.number {
             self.transition(key, value, sometimes);
-        } else if spec.number == CONVERSIONS.number && codec::is::<ConversionReported>(value) {
-            self.report(key, value, sometimes);
         }
         self.committed.observe(spec.number, partition, offset, key, value)
     }
@@ -130,19 +126,6 @@ impl Observer {
         sometimes.saw_if(Rare::HoldElapsed, elapsed && now.state == ConversionState::Payable);
         let seen = OrderSeen { confidence: now.confidence, state: now.state, conflicts: now.conflicts };
         self.orders.insert(key.to_vec(), seen);
-    }
-
-    fn report(&mut self, key: &[u8], value: &[u8], sometimes: &mut Sometimes) {
-        let Ok(report) = schemas::decode::<ConversionReported>(value) else { return };
-        // Of one report the ids and the time of receipt differ from edge to edge.
-        let same = |report: &ConversionReported| {
-            format!("{:?}{:?}{:?}", report.amount_minor, report.order_status, report.coupon_code)
-        };
-        if let Some(first) = self.reports.get(key) {
-            sometimes.saw_if(Rare::DuplicateAcrossEdges, *first == same(&report));
-        } else {
-            self.reports.insert(key.to_vec(), same(&report));
-        }
     }
 
     /// Whether a store is the fold of its changelog at its position; what is wrong, if it is not.

@@ -69,7 +69,7 @@ mod tests {
     fn choices_never_change() {
         // A seed that was found has to stay the one that finds it.
         let mut random = Random::new(7, "faults");
-        assert_eq!([random.next(), random.next()], [3_862_033_405_024_806_394, 1_390_083_290_735_434_936]);
+        assert_eq!([random.next(), random.next()], [3_896_484_228_847_255_127, 16_415_464_593_918_761_459]);
         assert_ne!(random.next(), Random::new(7, "schedule").next());
     }
 }
