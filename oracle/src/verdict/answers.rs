@@ -114,14 +114,15 @@ pub(super) fn clicks(facts: &Facts, committed: &Committed, faults: &mut Faults) 
     for (id, logged) in all {
         let of_registry = facts.registries().any(|registry| registry.clicks().iter().any(|click| click == logged));
         let told = facts.clicks.iter().find(|it| it.answered.as_ref().is_some_and(|(_, told)| told == id));
-        let made = match told {
-            Some(click) => could_be(logged, click, facts),
-            None => {
-                let made = unanswered.iter().position(|click| could_be(logged, click, facts));
-                made.map(|index| unanswered.swap_remove(index)).is_some()
-            }
-        };
-        faults.check(Invariant::Sent, of_registry || made, || format!("click {id}: nobody made this: {logged:?}"));
+        let made = of_registry
+            || match told {
+                Some(click) => could_be(logged, click, facts),
+                None => {
+                    let made = unanswered.iter().position(|click| could_be(logged, click, facts));
+                    made.map(|index| unanswered.swap_remove(index)).is_some()
+                }
+            };
+        faults.check(Invariant::Sent, made, || format!("click {id}: nobody made this: {logged:?}"));
     }
     let first = facts.registries().next();
     for click in first.into_iter().flat_map(|registry| registry.clicks()) {
