@@ -13,6 +13,7 @@ use store::{Claims, Fingerprint, ReadModel};
 use streams::{Clock, Publisher, Topic};
 use tokio::sync::Semaphore;
 
+use crate::clock::Ids;
 use crate::config::{Config, ConfigError};
 use crate::flight::Flights;
 use crate::live::Live;
@@ -53,6 +54,7 @@ pub(crate) struct Inner<P, C, R> {
     pub(crate) claims: C,
     pub(crate) read_model: R,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Ids,
     pub(crate) readiness: Readiness,
     pub(crate) metrics: Metrics,
     pub(crate) exposition: Arc<prometheus_client::registry::Registry>,
@@ -84,6 +86,14 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
     /// # Errors
     /// The configuration is out of range.
     pub fn new(parts: Parts<P, C, R>) -> Result<Edge<P, C, R>, ConfigError> {
+        Edge::with_ids(parts, Ids::default())
+    }
+
+    /// As [`Edge::new`], with ids from elsewhere.
+    ///
+    /// # Errors
+    /// As for [`Edge::new`].
+    pub fn with_ids(parts: Parts<P, C, R>, ids: Ids) -> Result<Edge<P, C, R>, ConfigError> {
         parts.config.check()?;
         let places = Places::new(&parts.config);
         Ok(Edge(Arc::new(Inner {
@@ -97,6 +107,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
             claims: parts.claims,
             read_model: parts.read_model,
             clock: parts.clock,
+            ids,
             readiness: parts.readiness,
             metrics: parts.metrics,
             exposition: parts.exposition,

@@ -47,6 +47,7 @@ mod submit;
 mod view;
 
 pub use auth::AuthTable;
+pub use clock::Ids;
 pub use config::{Config, ConfigError};
 pub use edge::{Edge, Parts};
 pub use metrics::Metrics;

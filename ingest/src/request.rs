@@ -13,7 +13,6 @@ use store::{Claims, ReadModel};
 use streams::Publisher;
 use tokio::time::Instant;
 
-use crate::clock::uuid_at;
 use crate::edge::{Edge, Inner};
 use crate::error::{self, Error};
 use crate::metrics::Metrics;
@@ -71,7 +70,7 @@ fn request_id<P, C, R>(headers: &HeaderMap, edge: &Inner<P, C, R>) -> Arc<str> {
     let fits = |id: &&str| {
         (1..=REQUEST_ID_CHARACTERS_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    sent.filter(fits).map_or_else(|| uuid_at(edge.now()).simple().to_string().into(), Arc::from)
+    sent.filter(fits).map_or_else(|| edge.ids.next(edge.now()).simple().to_string().into(), Arc::from)
 }
 
 /// Turns a panic into an error, so that its sender gets a body like any other and the connection lives.

@@ -1,7 +1,8 @@
-//! The repository's chores: `cargo xtask lint`, `cargo xtask test`, `cargo xtask ci`.
+//! The repository's chores: `cargo xtask lint`, `cargo xtask test`, `cargo xtask simulate`, `cargo xtask ci`.
 //!
 //! **Architecture Invariant:** depends on std alone, so that the chores build in a second and before anything else does.
 
+mod mutants;
 mod tidy;
 
 use std::env;
@@ -14,9 +15,16 @@ cargo xtask <command>
 
   lint         formatting, clippy, documentation, and dependencies where cargo-deny is installed; warnings are errors
   test [ARGS]  all tests; ARGS go to `cargo test`
+  simulate [ARGS]
+               simulates whole installations: --seeds N, --seed S, --steps N; --help says more
   prepare      installs what the tests need and the machine lacks: packages with apt, Kafka, Python clients
-  ci           what a change must pass: tidy checks, prepare, lint, test
+  mutants [NAME…] [--seeds N]
+               breaks the sources in a copy, by simulator/mutations/, and expects the simulator to find each of them
+  ci           what a change must pass: tidy checks, prepare, lint, test, simulate
 ";
+
+/// Seeds that a change must pass: enough for everything that has to happen sometimes.
+const SEEDS_OF_CI: u32 = 2_000;
 
 /// A chore that did not pass, as one sentence.
 type Failure = String;
@@ -28,7 +36,9 @@ fn main() -> ExitCode {
     let outcome = match (command.as_deref(), rest.as_slice()) {
         (Some("lint"), []) => lint(),
         (Some("test"), rest) => test(rest),
+        (Some("simulate"), rest) => simulate(rest),
         (Some("prepare"), []) => prepare(),
+        (Some("mutants"), rest) => mutants::run(&root(), rest),
         (Some("ci"), []) => ci(),
         (Some("help" | "--help" | "-h"), _) => {
             say(USAGE.trim_end());
@@ -50,14 +60,21 @@ fn main() -> ExitCode {
 
 fn ci() -> Result<(), Failure> {
     say("xtask: tidy");
-    let faults = tidy::check(&root()).map_err(|error| format!("cannot read the sources: {error}"))?;
+    let mut faults = tidy::check(&root()).map_err(|error| format!("cannot read the sources: {error}"))?;
+    faults.extend(mutants::check(&root())?);
     if !faults.is_empty() {
         return Err(format!("not tidy:\n  {}", faults.join("\n  ")));
     }
     prepare()?;
     lint()?;
-    // Last, so that the test runner's closing lines close the output.
-    test(&[])
+    test(&[])?;
+    // Last, so that what it has come to closes the output.
+    simulate(&["--seeds".to_owned(), SEEDS_OF_CI.to_string()])
+}
+
+fn simulate(args: &[String]) -> Result<(), Failure> {
+    let args = args.iter().map(String::as_str);
+    cargo(&["run", "--quiet", "-p", "simulator", "--"].into_iter().chain(args).collect::<Vec<_>>(), &[])
 }
 
 fn lint() -> Result<(), Failure> {

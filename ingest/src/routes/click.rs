@@ -9,7 +9,6 @@ use store::{Claims, ReadModel};
 use streams::Publisher;
 
 use crate::clicks::redirect;
-use crate::clock::uuid_at;
 use crate::edge::Edge;
 use crate::error::Error;
 use crate::request::Context;
@@ -27,7 +26,7 @@ pub(super) async fn follow<P: Publisher, C: Claims, R: ReadModel>(
         link.destination.clone()
     } else {
         let now = edge.now();
-        let click_id = click_id(uuid_at(now));
+        let click_id = click_id(edge.ids.next(now));
         let request_id = request.extensions().get::<Context>().map(|context| context.request_id.clone());
         edge.record_click(&live.registry, link, &click_id, now, request_id);
         redirect(&link.destination, &click_id, &link.affiliate_id)

@@ -11,7 +11,6 @@ use store::{Claims, Fingerprint, IdempotencyScope, ReadModel, status_digest};
 use streams::{Message, Publisher};
 
 use super::{Signed, check_json, json_response};
-use crate::clock::uuid_at;
 use crate::conversion;
 use crate::edge::{Edge, topic};
 use crate::error::Error;
@@ -46,7 +45,7 @@ pub(super) async fn conversion<P: Publisher, C: Claims, R: ReadModel>(
 ) -> Result<Response, Error> {
     let signed = edge.0.authenticate(request).await?;
     let (reader, key) = signed.open(conversion::FIELDS)?;
-    let event_id = event_id(EventKind::Conversion, uuid_at(signed.received_at));
+    let event_id = event_id(EventKind::Conversion, edge.0.ids.next(signed.received_at));
     let mut record =
         conversion::read(reader, &signed.caller, event_id, signed.received_at).map_err(Error::Validation)?;
     let used = |key: &IdempotencyKey| IdempotencyUse { key: key.key.clone(), body_digest: key.body_digest_hex() };
@@ -65,7 +64,7 @@ pub(super) async fn order_status<P: Publisher, C: Claims, R: ReadModel>(
 ) -> Result<Response, Error> {
     let signed = edge.0.authenticate(request).await?;
     let (reader, key) = signed.open(order_status::FIELDS)?;
-    let event_id = event_id(EventKind::OrderStatus, uuid_at(signed.received_at));
+    let event_id = event_id(EventKind::OrderStatus, edge.0.ids.next(signed.received_at));
     let record = order_status::read(reader, &signed.caller, event_id, signed.received_at).map_err(Error::Validation)?;
     let order = signed.order(&record.external_order_id);
     let conversion_id = order.conversion_id();

@@ -57,8 +57,8 @@ impl Cluster {
         Process::start(self, name)
     }
 
-    /// Stops a process where it is, as a machine that does not get to run: its clients are not heard of either. That its
-    /// steps are not run meanwhile is the simulator's to see to.
+    /// Stops a process where it is, as a machine that does not get to run: its clients are not heard of either. That
+    /// its steps are not run meanwhile is the simulator's to see to.
     pub fn suspend(&self, process: u64) {
         if let Some(running) = self.state().processes.get_mut(&process) {
             running.is_suspended = true;
@@ -148,7 +148,8 @@ impl Cluster {
         state.note(format_args!("coordinator of {group} is another"));
     }
 
-    /// Forgets the offsets of a group, as brokers do some days after its last member is gone; `false` if it has members.
+    /// Forgets the offsets of a group, as brokers do some days after its last member is gone; `false` if it has
+    /// members.
     pub fn forget_offsets(&self, group: &str) -> bool {
         self.state().forget_offsets(group)
     }

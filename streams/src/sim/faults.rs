@@ -70,10 +70,11 @@ pub enum Fate {
         /// As in [`Fate::Lost`].
         noticed: Duration,
     },
-    /// It is lost for the client, and yet it arrives later. What tells it from a request of the time that it arrives in is
-    /// its epoch alone, which librdkafka keeps from one transaction to the next: if the client has asked again meanwhile,
-    /// was answered and has begun its next transaction, an EndTxn ends that one, and offsets of a TxnOffsetCommit take the
-    /// place of its own. With [`Duration::MAX`] for `noticed`, the session has given the producer up by then.
+    /// It is lost for the client, and yet it arrives later. What tells it from a request of the time that it arrives in
+    /// is its epoch alone, which librdkafka keeps from one transaction to the next: if the client has asked again
+    /// meanwhile, was answered and has begun its next transaction, an EndTxn ends that one, and offsets of a
+    /// TxnOffsetCommit take the place of its own. With [`Duration::MAX`] for `noticed`, the session has given the
+    /// producer up by then.
     Late {
         /// As in [`Fate::Lost`].
         noticed: Duration,
@@ -109,13 +110,14 @@ pub trait Faults: Send + Sync {
         let _ = (cluster, call);
     }
 
-    /// A process has nothing to do until a time since the start. Others may do their steps; then time passes until then.
+    /// A process has nothing to do until a time since the start. Others may do their steps; then time passes until
+    /// then.
     fn idle(&self, cluster: &Cluster, process: u64, until: Duration) {
         let _ = (cluster, process, until);
     }
 
-    /// How long a marker is under way to a partition of a topic, or to that of a group's offsets. The cluster must not be
-    /// used here.
+    /// How long a marker is under way to a partition of a topic, or to that of a group's offsets. The cluster must not
+    /// be used here.
     fn marker_delay(&self, name: &str, partition: u32) -> Duration {
         let _ = (name, partition);
         Duration::ZERO

@@ -3,8 +3,8 @@
 //!
 //! # Constraints
 //!
-//! 1. A client sees of the model what it may see of Kafka, the worst of it included; where that is a claim about the real
-//!    thing, a test asserts the same of both (`tests/claims`).
+//! 1. A client sees of the model what it may see of Kafka, the worst of it included; where that is a claim about the
+//!    real thing, a test asserts the same of both (`tests/claims`).
 //! 2. One thread, virtual time, no I/O, no dice: what happens follows from the calls that are made and from what
 //!    [`Faults`] decides. Two runs with the same choices have the same history.
 //! 3. What is simulated is [`KafkaSession`](crate::kafka::KafkaSession) itself, over clients that stand for librdkafka:
@@ -14,18 +14,20 @@
 //!
 //! A [`Cluster`] is topics, a transaction coordinator and a group coordinator, as one broker that never loses what it
 //! acknowledged: of replication a client sees errors, time-outs and a new leader that does not know yet how far its
-//! partition goes. A [`Process`] is what dies together: sessions, publishers and a clock. A [`Disk`] outlives processes.
+//! partition goes. A [`Process`] is what dies together: sessions, publishers and a clock. A [`Disk`] outlives
+//! processes.
 //!
 //! # Order of operations
 //!
 //! *A request.* (1) [`Faults::before`]; (2) half the latency passes; (3) the broker acts, or does not, or will later;
-//! (4) [`Faults::after`]; (5) the other half; (6) the client has its answer, or notices that there is none. Time passes in
+//! (4) [`Faults::after`]; (5) the other half; (6) the client has its answer, or notices that there is none. Time passes
+//! in
 //! (1) and (4) as well if the simulator lets it, and others do their steps there: a process is then in the middle of a
 //! call, as one that is stopped there.
 //!
 //! *A transaction's end* is answered once the coordinator has decided it. A marker for each partition, and one for the
-//! group's offsets, follow, each in its own time ([`Faults::marker_delay`]): so a last stable offset lags, and offsets may
-//! be decided before records are.
+//! group's offsets, follow, each in its own time ([`Faults::marker_delay`]): so a last stable offset lags, and offsets
+//! may be decided before records are.
 //!
 //! *A crash.* The process is taken out of the cluster first: none of its clients does anything from then on, also not
 //! while it is unwound. Then the call that it is in unwinds, up to [`Process::run`].
@@ -33,8 +35,8 @@
 //! # What it leaves out
 //!
 //! Connections and their order: a late request is late by the simulator's word. Broker-side memory of producers expires
-//! never. Members are static and use the range assignor, and transactions are those of clients that keep their epoch, as
-//! librdkafka's.
+//! never. Members are static and use the range assignor, and transactions are those of clients that keep their epoch,
+//! as librdkafka's.
 
 mod broker;
 mod call;

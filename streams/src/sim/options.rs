@@ -10,6 +10,8 @@ pub struct ClusterOptions {
     /// How often the coordinator looks for transactions that are open for too long
     /// (`transaction.abort.timed.out.transaction.cleanup.interval.ms`). Default 10 s.
     pub transaction_check_every: Duration,
+    /// Records that a fetch of a changelog brings at the most, at least 1. Default 2,000.
+    pub changelog_fetch_records_max: usize,
     /// The wall clock at the start, in milliseconds since the epoch. Default 1 January 2026.
     pub epoch_ms: i64,
     /// Lines of the history that are kept; its hash is of all. Default 10,000.
@@ -21,6 +23,7 @@ impl Default for ClusterOptions {
         ClusterOptions {
             latency: Duration::from_micros(200),
             transaction_check_every: Duration::from_secs(10),
+            changelog_fetch_records_max: 2_000,
             epoch_ms: 1_767_225_600_000,
             history_lines_max: 10_000,
         }

@@ -14,8 +14,6 @@ use super::process::Process;
 use super::requests::{Fetch, ListOffsets};
 use crate::kafka::client::ReaderClient;
 
-/// Records that a fetch brings at the most.
-const FETCH_RECORDS_MAX: usize = 2_000;
 
 /// Reads the partitions of a changelog, one at a time.
 #[derive(Debug)]
@@ -68,7 +66,8 @@ impl SimReader {
             Ok(from) => from,
             Err(error) => return Some(error),
         };
-        let request = Fetch { topic: self.changelog.clone(), partition, offset, records_max: FETCH_RECORDS_MAX };
+        let records_max = cluster.state().options.changelog_fetch_records_max;
+        let request = Fetch { topic: self.changelog.clone(), partition, offset, records_max };
         let answer = cluster.ask(&self.process, &request, 0, deadline);
         let mut reading = self.reading();
         let reading = reading.as_mut()?;

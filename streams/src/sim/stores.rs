@@ -54,7 +54,8 @@ impl Write {
 }
 
 impl Disk {
-    /// The stores of a worker of this process. One that was not at the end of its changelog for `unseen_max` is emptied.
+    /// The stores of a worker of this process. One that was not at the end of its changelog for `unseen_max` is
+    /// emptied.
     #[must_use]
     pub fn stores(&self, process: &Process, unseen_max: Duration) -> SimStores {
         SimStores { disk: self.clone(), process: process.clone(), unseen_max }

@@ -1,8 +1,8 @@
 //! What a session asks of Kafka's client, call by call.
 //!
-//! A session's logic is written against these traits; [`Librdkafka`] is what it runs on. They are as thin as can be: each
-//! method is one call of librdkafka, with its time-outs and its errors, so that whatever else implements them, the model
-//! of [`crate::sim`] for one, is under the same logic that runs in production.
+//! A session's logic is written against these traits; [`Librdkafka`] is what it runs on. They are as thin as can be:
+//! each method is one call of librdkafka, with its time-outs and its errors, so that whatever else implements them, the
+//! model of [`crate::sim`] for one, is under the same logic that runs in production.
 //!
 //! **Architecture Invariant:** nothing is decided here. What an error means, and what is done next, is the session's.
 
@@ -96,7 +96,8 @@ pub struct Place<'a> {
 /// What the group did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// These partitions, each with its topic, are the member's. The client has acknowledged it, and reads none of them yet.
+    /// These partitions, each with its topic, are the member's. The client has acknowledged it, and reads none of them
+    /// yet.
     Assigned(Vec<(String, i32)>),
     /// No partition is the member's any more. The client has acknowledged it.
     Revoked,

@@ -137,10 +137,12 @@ impl State {
 
     /// Whether the generation that a member joined is there.
     pub(in crate::sim) fn joined(&self, group: &str, instance: &str, member: &str) -> Result<Joined, Code> {
-        let (group, _) = self.member(group, instance, member)?;
+        let (group, known) = self.member(group, instance, member)?;
         Ok(match group.phase {
-            Phase::Empty | Phase::Preparing => Joined::Wait,
-            Phase::Completing | Phase::Stable => Joined::Of(group.generation),
+            Phase::Empty => Joined::Wait,
+            // One that joined the generation before was answered when that began, whatever has begun since.
+            Phase::Preparing if known.has_joined => Joined::Wait,
+            Phase::Preparing | Phase::Completing | Phase::Stable => Joined::Of(group.generation),
         })
     }
 

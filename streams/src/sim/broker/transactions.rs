@@ -49,7 +49,8 @@ pub(super) struct Transaction {
 
 impl State {
     /// Gives a producer its number. With a transactional id, whoever had it is fenced, and what that one left open is
-    /// aborted: until that is done the answer is to ask again. `known` is what a producer has that asks for its next epoch.
+    /// aborted: until that is done the answer is to ask again. `known` is what a producer has that asks for its next
+    /// epoch.
     pub(in crate::sim) fn init_producer(
         &mut self,
         transactional: Option<(&str, Duration)>,

@@ -1,0 +1,80 @@
+//! What the edge wrote.
+
+use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported};
+
+use super::{Committed, Refused, Visible, order_key};
+use crate::fault::{Faults, Invariant};
+
+/// A fact about an order, as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Report(ConversionReported),
+    Status(OrderStatusReported),
+}
+
+impl Event {
+    fn decode(value: &[u8]) -> Option<Event> {
+        let report = schemas::decode(value).map(Event::Report);
+        report.or_else(|_| schemas::decode(value).map(Event::Status)).ok()
+    }
+
+    fn id(&self) -> &str {
+        match self {
+            Event::Report(report) => &report.event_id,
+            Event::Status(status) => &status.event_id,
+        }
+    }
+
+    fn key(&self) -> String {
+        match self {
+            Event::Report(it) => order_key(&it.merchant_id, it.livemode, &it.external_order_id),
+            Event::Status(it) => order_key(&it.merchant_id, it.livemode, &it.external_order_id),
+        }
+    }
+}
+
+impl Committed {
+    /// A report or a status update; anything else on `conversions` must be refused by `orders`.
+    pub(super) fn fact(&mut self, record: Visible<'_>, faults: &mut Faults) {
+        let event = Event::decode(record.value).filter(|event| event.key().as_bytes() == record.key);
+        let Some(event) = event.filter(|event| !matches!(event, Event::Report(it) if it.amount_minor < 0)) else {
+            self.refuse(record);
+            return;
+        };
+        let key = event.key();
+        if let Some(known) = self.events.get(event.id()) {
+            // A producer that gave a message up while a broker was away may have written it twice.
+            faults.check(Invariant::Ids, *known == event, || {
+                format!("{key}: two events have the id {}: {known:?} and {event:?}", event.id())
+            });
+            return;
+        }
+        self.events.insert(event.id().to_owned(), event.clone());
+        match event {
+            Event::Report(report) => self.reports.entry(key).or_default().push(report),
+            Event::Status(status) => self.statuses.entry(key).or_default().push(status),
+        }
+    }
+
+    pub(super) fn clicked(&mut self, record: Visible<'_>, faults: &mut Faults) {
+        let click = schemas::decode::<ClickRecorded>(record.value).ok();
+        let Some(click) = click.filter(|click| click.click_id.as_bytes() == record.key) else {
+            self.refuse(record);
+            return;
+        };
+        let known = self.clicks.entry(click.click_id.clone()).or_insert_with(|| click.clone());
+        faults.check(Invariant::Ids, *known == click, || {
+            format!("click {}: two clicks have this id: {known:?} and {click:?}", click.click_id)
+        });
+    }
+
+    fn refuse(&mut self, record: Visible<'_>) {
+        let Visible { topic, partition, offset, key, value } = record;
+        self.refused.push(Refused { topic, partition, offset, key: key.to_vec(), value: value.to_vec() });
+    }
+
+    /// Whether an event with this id is in the log of the order.
+    pub(crate) fn has_event(&self, id: &str, key: &str) -> bool {
+        self.events.get(id).is_some_and(|event| event.key() == key)
+    }
+}

@@ -1,0 +1,23 @@
+//! What must become of every order, balance and payout: the mission, written from API.md and from nothing else.
+//!
+//! A run tells [`Facts`] what merchants and browsers sent and were answered, and [`Committed`] every record as it becomes
+//! visible to a reader of committed records; [`Committed::observe`] objects at once to a record that no right run has.
+//! When nothing moves any more, [`end`] holds everything against everything: answers, log, conversions and money.
+//!
+//! It is naive on purpose: each order is worked out from the list of all its facts, with exact fractions.
+//!
+//! **Architecture Invariant:** shares no line with `processors`, and knows nothing of how they work it out: it depends on
+//! `schemas` alone, and takes from there the records, ids and the registry, but no arithmetic.
+//!
+//! **Architecture Invariant:** no I/O, no clock, no dice, no hash map: the same run gets the same faults in the same order.
+
+mod committed;
+mod facts;
+mod fault;
+mod mission;
+mod verdict;
+
+pub use committed::Committed;
+pub use facts::{Answer, Body, Facts, OrderId, Report, RequestId, Status};
+pub use fault::{Fault, Invariant};
+pub use verdict::end;

@@ -1,0 +1,169 @@
+//! What must become of one order, from its facts, the registries that were in force, and the time.
+
+use std::collections::BTreeSet;
+
+use schemas::Timestamp;
+use schemas::records::{
+    ClickRecorded, Commission, Confidence, ConfidenceReason, ConversionReported, ConversionState,
+    ConversionTransitioned, OrderStatus, OrderStatusReported,
+};
+use schemas::registry::Registry;
+
+mod commission;
+mod course;
+
+/// All facts of an order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order<'a> {
+    /// The first report in the log.
+    pub(crate) report: &'a ConversionReported,
+    /// All updates in the log.
+    pub(crate) updates: &'a [OrderStatusReported],
+    /// The click it names, if `clicks` knew it.
+    pub(crate) click: Option<&'a ClickRecorded>,
+}
+
+/// What an order must have become. Where the contract leaves something open there are several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) states: Vec<ConversionState>,
+    pub(crate) confidence: Vec<(Option<Confidence>, Option<ConfidenceReason>)>,
+    pub(crate) affiliate_id: Option<String>,
+    pub(crate) campaign_id: Option<String>,
+    pub(crate) commission: Option<Commission>,
+    pub(crate) hold_until: Option<Timestamp>,
+    pub(crate) order_statuses: BTreeSet<OrderStatus>,
+}
+
+impl End {
+    /// Whether a conversion is what it must be.
+    pub(crate) fn is(&self, now: &ConversionTransitioned) -> bool {
+        self.states.contains(&now.state)
+            && self.confidence.contains(&(now.confidence, now.confidence_reason))
+            && self.affiliate_id == now.affiliate_id
+            && self.campaign_id == now.campaign_id
+            && self.commission == now.commission
+            && self.hold_until == now.hold_until
+            && self.order_statuses.contains(&now.order_status)
+    }
+}
+
+/// When everything has come to rest, as clocks show it that may be off by so much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) at: Timestamp,
+    pub(crate) skew_ms: i64,
+}
+
+impl Now {
+    /// Whether clocks may say that an instant has come, and whether they may say that it has not.
+    fn has_come(self, instant: Timestamp) -> (bool, bool) {
+        (instant.0 <= self.at.0 + self.skew_ms, instant.0 > self.at.0 - self.skew_ms)
+    }
+}
+
+/// When an order was placed.
+pub(crate) fn ordered_at(report: &ConversionReported) -> Timestamp {
+    report.ordered_at.unwrap_or(report.received_at)
+}
+
+/// Until when the click named is awaited: as the registry says that was in force when the report came.
+pub(crate) fn awaited_until(report: &ConversionReported, registry: &Registry) -> Timestamp {
+    later(report.received_at, registry.policies().click_wait)
+}
+
+/// What an order must have become, its terms being those of `terms` and its wait that of `wait`.
+pub(crate) fn end(order: Order<'_>, terms: &Registry, wait: &Registry, now: Now) -> End {
+    let Order { report, updates, click } = order;
+    let course = course::course(report, updates);
+    let confidence = confidence(report, click, terms, wait, now);
+    let click = click.filter(|_| confidence.contains(&(Some(Confidence::High), None)));
+    let Some(click) = click else {
+        let state = if course.reversed { ConversionState::Reversed } else { ConversionState::Received };
+        return End {
+            states: vec![state],
+            confidence,
+            affiliate_id: None,
+            campaign_id: None,
+            commission: None,
+            hold_until: None,
+            order_statuses: course.order_statuses,
+        };
+    };
+    let commission = commission::commission(report, &click.campaign_id, terms);
+    let policies = terms.policies();
+    let hold_until = match (course.delivered, course.settled) {
+        (Some(delivered), _) => Some(later(delivered, policies.return_window)),
+        (None, Some(settled)) => Some(later(settled, policies.settlement_window)),
+        (None, None) => None,
+    };
+    End {
+        states: states(&course, commission.is_some(), hold_until, now),
+        confidence,
+        affiliate_id: Some(click.affiliate_id.clone()),
+        campaign_id: Some(click.campaign_id.clone()),
+        commission,
+        hold_until,
+        order_statuses: course.order_statuses,
+    }
+}
+
+/// The states of an order that is attributed.
+fn states(
+    course: &course::Course,
+    with_commission: bool,
+    hold_until: Option<Timestamp>,
+    now: Now,
+) -> Vec<ConversionState> {
+    if course.reversed {
+        return vec![ConversionState::Reversed];
+    }
+    if !with_commission {
+        return vec![ConversionState::Attributed];
+    }
+    if course.approved {
+        return vec![ConversionState::Payable];
+    }
+    let Some(hold_until) = hold_until else { return vec![ConversionState::CommissionCreated] };
+    let (elapsed, held) = now.has_come(hold_until);
+    let states = [(ConversionState::Payable, elapsed), (ConversionState::Hold, held)];
+    states.into_iter().filter(|(_, possible)| *possible).map(|(state, _)| state).collect()
+}
+
+/// HIGH, or LOW and why, or neither while the click is awaited.
+fn confidence(
+    report: &ConversionReported,
+    click: Option<&ClickRecorded>,
+    terms: &Registry,
+    wait: &Registry,
+    now: Now,
+) -> Vec<(Option<Confidence>, Option<ConfidenceReason>)> {
+    let low = |reason| (Some(Confidence::Low), Some(reason));
+    if report.click_id.is_none() {
+        return vec![low(ConfidenceReason::NoClick)];
+    }
+    let own = click.filter(|click| click.merchant_id == report.merchant_id);
+    let Some(own) = own else {
+        // Another merchant's is awaited like one that nobody knows; the topic, unlike the API, tells the two apart.
+        let unknown = click.map_or(ConfidenceReason::ClickUnknown, |_| ConfidenceReason::ClickNotYours);
+        let (over, awaited) = now.has_come(awaited_until(report, wait));
+        let possible = [(low(unknown), over), ((None, None), awaited)];
+        return possible.into_iter().filter(|(_, possible)| *possible).map(|(it, _)| it).collect();
+    };
+    let ordered_at = ordered_at(report);
+    if own.clicked_at > ordered_at {
+        return vec![low(ConfidenceReason::ClickAfterOrder)];
+    }
+    let campaign = terms.campaign(&own.campaign_id).and_then(|campaign| campaign.lookback);
+    if later(own.clicked_at, campaign.unwrap_or(terms.policies().lookback)) < ordered_at {
+        return vec![low(ConfidenceReason::ClickOutsideWindow)];
+    }
+    vec![(Some(Confidence::High), None)]
+}
+
+fn later(from: Timestamp, window: std::time::Duration) -> Timestamp {
+    Timestamp(from.0 + i64::try_from(window.as_millis()).expect("a window is at most ten years"))
+}
+
+#[cfg(test)]
+mod tests;

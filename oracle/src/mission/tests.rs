@@ -1,0 +1,275 @@
+//! The rows of the contract's tables, one order each.
+
+use std::time::Duration;
+
+use schemas::records::{
+    ClickRecorded, Confidence, ConversionReported, ConversionState, OrderStatus, OrderStatusReported, ReportedStatus,
+};
+use schemas::registry::Registry;
+use schemas::{Currency, Timestamp};
+
+use super::{End, Now, Order, end};
+
+const T0: i64 = 1_781_429_400_000;
+const DAY: i64 = 86_400_000;
+
+const REGISTRY: &str = r#"
+[[merchants]]
+id = "m1"
+name = "One"
+
+[[merchants]]
+id = "m2"
+name = "Two"
+
+[[affiliates]]
+id = "a1"
+name = "A"
+
+[[campaigns]]
+id = "c1"
+merchant = "m1"
+
+[[campaigns]]
+id = "c1-short"
+merchant = "m1"
+lookback = "2d"
+
+[[rules]]
+id = "r-product"
+level = "product"
+merchant = "m1"
+product = "RED"
+percent = "12"
+
+[[rules]]
+id = "r-bounds"
+level = "product"
+merchant = "m1"
+product = "BLUE"
+percent = "12"
+minimum = "5.00"
+cap = "50.00"
+currency = "NPR"
+
+[[rules]]
+id = "r-campaign"
+level = "campaign"
+campaign = "c1"
+percent = "10"
+effective_from = "2026-06-14T09:30:00Z"
+effective_until = "2026-06-15T09:30:00Z"
+
+[[rules]]
+id = "r-merchant"
+level = "merchant"
+merchant = "m1"
+fixed = "3.00"
+currency = "NPR"
+
+[[rules]]
+id = "r-platform"
+level = "platform"
+percent = "5"
+effective_until = "2026-07-14T09:30:00Z"
+"#;
+
+/// A pending order of 2999.00 NPR that names a click of an hour before, looked at two years later.
+struct Case {
+    report: ConversionReported,
+    updates: Vec<OrderStatusReported>,
+    click: Option<ClickRecorded>,
+    now_ms: i64,
+}
+
+impl Case {
+    fn new() -> Case {
+        let report = ConversionReported {
+            event_id: "cnvevt_1".to_owned(),
+            merchant_id: "m1".to_owned(),
+            livemode: true,
+            external_order_id: "O-1".to_owned(),
+            click_id: Some("clk_1".to_owned()),
+            external_product_id: None,
+            amount_minor: 299_900,
+            currency: Currency::parse("NPR").unwrap(),
+            order_status: OrderStatus::Pending,
+            ordered_at: None,
+            received_at: Timestamp(T0),
+            coupon_code: None,
+            metadata: None,
+            idempotency: None,
+        };
+        let click = ClickRecorded {
+            click_id: "clk_1".to_owned(),
+            merchant_id: "m1".to_owned(),
+            campaign_id: "c1".to_owned(),
+            affiliate_id: "a1".to_owned(),
+            link_id: None,
+            clicked_at: Timestamp(T0 - 3_600_000),
+        };
+        Case { report, updates: Vec::new(), click: Some(click), now_ms: T0 + 730 * DAY }
+    }
+
+    fn report(mut self, change: impl FnOnce(&mut ConversionReported)) -> Case {
+        change(&mut self.report);
+        self
+    }
+
+    fn click(mut self, change: impl FnOnce(&mut ClickRecorded)) -> Case {
+        change(self.click.as_mut().unwrap());
+        self
+    }
+
+    fn unknown_click(mut self) -> Case {
+        self.click = None;
+        self
+    }
+
+    /// An update received a day after the report, with the time sent in days after it.
+    fn update(mut self, status: ReportedStatus, days: Option<i64>) -> Case {
+        self.updates.push(OrderStatusReported {
+            event_id: format!("osevt_{}", self.updates.len()),
+            merchant_id: "m1".to_owned(),
+            livemode: true,
+            external_order_id: "O-1".to_owned(),
+            status,
+            click_id: None,
+            status_updated_at: days.map(|days| Timestamp(T0 + days * DAY)),
+            received_at: Timestamp(T0 + DAY),
+            reason: None,
+            metadata: None,
+        });
+        self
+    }
+
+    fn at(mut self, now_ms: i64) -> Case {
+        self.now_ms = now_ms;
+        self
+    }
+
+    fn end(&self) -> End {
+        let registry = Registry::parse(REGISTRY).unwrap();
+        let order = Order { report: &self.report, updates: &self.updates, click: self.click.as_ref() };
+        end(order, &registry, &registry, Now { at: Timestamp(self.now_ms), skew_ms: 0 })
+    }
+}
+
+/// `expected` is the state, the confidence or its reason, the rule and the amount, the hold's end in days after the
+/// report, and the order's status.
+#[track_caller]
+fn check(case: Case, expected: &str) {
+    let end = case.end();
+    assert!(end.states.len() == 1 && end.confidence.len() == 1, "the contract leaves it open: {end:?}");
+    let mut shown = vec![format!("{:?}", end.states[0])];
+    shown.push(match end.confidence[0] {
+        (Some(Confidence::Low), Some(reason)) => format!("{reason:?}"),
+        (Some(confidence), _) => format!("{confidence:?}"),
+        (None, _) => "awaited".to_owned(),
+    });
+    shown.extend(end.commission.map(|it| format!("{} {}", it.rule_id, it.amount_minor)));
+    shown.extend(end.hold_until.map(|it| format!("{}d", (it.0 - T0) / DAY)));
+    shown.extend(end.order_statuses.iter().map(|it| format!("{it:?}")));
+    assert_eq!(shown.join(" "), expected);
+}
+
+#[test]
+fn attribution() {
+    let new = Case::new;
+    check(new(), "CommissionCreated High r-campaign 29990 Pending");
+    check(new().report(|it| it.click_id = None).unknown_click(), "Received NoClick Pending");
+    check(new().unknown_click().at(T0 + 59_999), "Received awaited Pending");
+    check(new().unknown_click().at(T0 + 60_000), "Received ClickUnknown Pending");
+    check(new().click(|it| it.merchant_id = "m2".to_owned()).at(T0), "Received awaited Pending");
+    check(new().click(|it| it.merchant_id = "m2".to_owned()), "Received ClickNotYours Pending");
+    check(new().click(|it| it.clicked_at = Timestamp(T0)), "CommissionCreated High r-campaign 29990 Pending");
+    check(new().click(|it| it.clicked_at = Timestamp(T0 + 1)), "Received ClickAfterOrder Pending");
+    let before = |ms: i64| new().click(move |it| it.clicked_at = Timestamp(T0 - ms));
+    check(before(30 * DAY), "CommissionCreated High r-campaign 29990 Pending");
+    check(before(30 * DAY + 1), "Received ClickOutsideWindow Pending");
+    let short = |ms: i64| before(ms).click(|it| it.campaign_id = "c1-short".to_owned());
+    check(short(2 * DAY), "CommissionCreated High r-merchant 300 Pending");
+    check(short(2 * DAY + 1), "Received ClickOutsideWindow Pending");
+    // The order's own time counts, not the report's.
+    let placed = |ms: i64| new().report(move |it| it.ordered_at = Some(Timestamp(T0 + ms)));
+    check(placed(-3_600_001), "Received ClickAfterOrder Pending");
+}
+
+#[test]
+fn commissions() {
+    let new = Case::new;
+    let product = |name: &'static str, minor: i64| {
+        new().report(move |it| {
+            it.external_product_id = Some(name.to_owned());
+            it.amount_minor = minor;
+        })
+    };
+    check(product("RED", 299_900), "CommissionCreated High r-product 35988 Pending");
+    check(product("GREEN", 299_900), "CommissionCreated High r-campaign 29990 Pending");
+    check(product("BLUE", 100), "CommissionCreated High r-bounds 500 Pending");
+    check(product("BLUE", 5_000), "CommissionCreated High r-bounds 600 Pending");
+    check(product("BLUE", 500_000), "CommissionCreated High r-bounds 5000 Pending");
+    // Half to even: 0.5, 1.5 and 2.5 minor units.
+    check(product("GREEN", 5), "CommissionCreated High r-campaign 0 Pending");
+    check(product("GREEN", 15), "CommissionCreated High r-campaign 2 Pending");
+    check(product("GREEN", 25), "CommissionCreated High r-campaign 2 Pending");
+    // From the first instant, until before the last.
+    let placed = |ms: i64| new().report(move |it| it.ordered_at = Some(Timestamp(T0 + ms)));
+    check(placed(-1), "CommissionCreated High r-merchant 300 Pending");
+    check(placed(DAY - 1), "CommissionCreated High r-campaign 29990 Pending");
+    check(placed(DAY), "CommissionCreated High r-merchant 300 Pending");
+    let yen = |days: i64| placed(days * DAY).report(|it| it.currency = Currency::parse("JPY").unwrap());
+    check(yen(2), "CommissionCreated High r-platform 14995 Pending");
+    check(yen(29).click(|it| it.clicked_at = Timestamp(T0)), "CommissionCreated High r-platform 14995 Pending");
+    let late = |days: i64| yen(days).click(|it| it.clicked_at = Timestamp(T0 + DAY));
+    check(late(30), "Attributed High Pending");
+}
+
+#[test]
+fn lifecycle() {
+    use ReportedStatus::{
+        Cancelled, CommissionApproved, CommissionRejected, Confirmed, Delivered, Paid, Pending, Refunded, Returned,
+    };
+    let new = Case::new;
+    let day = |case: Case, day: i64| case.at(T0 + day * DAY);
+    let high = |rest: &str| rest.replace(" High ", " High r-campaign 29990 ");
+    let is = |case: Case, rest: &str| check(case, &high(rest));
+    is(new().update(Pending, Some(1)), "CommissionCreated High Pending");
+    is(day(new().update(Confirmed, Some(1)), 30), "Hold High 31d Confirmed");
+    is(day(new().update(Confirmed, Some(1)), 31), "Payable High 31d Confirmed");
+    is(new().update(Confirmed, None), "Payable High 31d Confirmed");
+    is(day(new().update(Paid, Some(2)).update(Confirmed, Some(3)), 4), "Hold High 32d Confirmed");
+    is(day(new().update(Delivered, Some(2)).update(Delivered, Some(5)), 6), "Hold High 16d Delivered");
+    is(day(new().update(Confirmed, Some(1)).update(Delivered, Some(40)), 41), "Hold High 54d Delivered");
+    is(day(new().report(|it| it.order_status = OrderStatus::Confirmed), 3), "Hold High 30d Confirmed");
+    is(day(new().update(CommissionApproved, Some(1)), 1), "Payable High Pending");
+    is(day(new().update(Confirmed, Some(1)).update(CommissionApproved, Some(2)), 2), "Payable High 31d Confirmed");
+    is(new().update(CommissionRejected, Some(1)), "Reversed High Pending");
+    is(new().update(Cancelled, Some(1)), "Reversed High Cancelled");
+    is(new().update(Confirmed, Some(1)).update(Returned, Some(50)), "Reversed High 31d Returned");
+    is(new().update(CommissionApproved, Some(1)).update(Refunded, Some(2)), "Reversed High Refunded");
+    // For good; and whatever came first.
+    is(new().update(Delivered, Some(3)).update(Cancelled, Some(2)), "Reversed High Cancelled");
+    is(new().update(Cancelled, Some(2)).update(Confirmed, Some(2)), "Reversed High 32d Cancelled");
+    is(new().report(|it| it.order_status = OrderStatus::Returned).update(Confirmed, Some(1)), "Reversed High Returned");
+    // Older than what is known: only a clock that it starts, or a reversal.
+    is(day(new().update(Delivered, Some(5)).update(Confirmed, Some(3)), 6), "Hold High 19d Delivered");
+    is(day(new().update(Confirmed, Some(5)).update(Confirmed, Some(3)), 6), "Hold High 33d Confirmed");
+    check(new().unknown_click().update(Confirmed, Some(1)), "Received ClickUnknown Confirmed");
+    check(new().unknown_click().update(Returned, Some(1)), "Reversed ClickUnknown Returned");
+}
+
+#[test]
+fn what_the_contract_leaves_open() {
+    let case = Case::new().update(ReportedStatus::Confirmed, Some(1)).update(ReportedStatus::Paid, Some(1));
+    assert_eq!(case.end().order_statuses.len(), 2, "which of two updates of one instant comes last");
+    let registry = Registry::parse(REGISTRY).unwrap();
+    let order = Order { report: &case.report, updates: &case.updates, click: case.click.as_ref() };
+    let hold_until = Timestamp(T0 + DAY) + Duration::from_secs(30 * 86_400);
+    for (off_ms, states) in [(-11, 1), (-10, 2), (0, 2), (9, 2), (10, 1)] {
+        let now = Now { at: Timestamp(hold_until.0 + off_ms), skew_ms: 10 };
+        let end = end(order, &registry, &registry, now);
+        assert_eq!(end.states.len(), states, "{off_ms} ms after the hold: {:?}", end.states);
+        assert!(end.states.iter().all(|it| matches!(it, ConversionState::Hold | ConversionState::Payable)));
+    }
+}

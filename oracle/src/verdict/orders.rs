@@ -1,0 +1,111 @@
+//! Every order's end.
+
+use std::time::Duration;
+
+use schemas::Timestamp;
+use schemas::records::{Confidence, ConfidenceReason, ConversionReported, ConversionTransitioned};
+
+use crate::committed::Committed;
+use crate::facts::Facts;
+use crate::fault::{Faults, Invariant};
+use crate::mission::{self, End, Now, Order};
+
+/// Most re-sends that a conversion counts.
+const CONFLICTS_MAX: usize = 100;
+/// How long after it was made a click or a question may be processed, clocks that are off included.
+const DELAY_MAX: Duration = Duration::from_secs(86_400);
+
+pub(super) fn check(facts: &Facts, committed: &Committed, now: Now, faults: &mut Faults) {
+    for (key, reports) in &committed.reports {
+        let Some((report, resent)) = reports.split_first() else { continue };
+        let revisions = committed.conversions.get(key).map_or(&[][..], Vec::as_slice);
+        let Some(last) = revisions.last() else {
+            faults.add(Invariant::Lost, format!("{key}: is in the log and has no conversion: {report:?}"));
+            continue;
+        };
+        joined(key, report, facts, committed, faults);
+        let click = committed.verdicts.get(key).map(|verdict| &verdict.click);
+        let updates = committed.statuses.get(key).map_or(&[][..], Vec::as_slice);
+        let possible = ends(Order { report, updates, click }, revisions, facts, now);
+        faults.check(Invariant::End, possible.iter().any(|end| end.is(last)), || {
+            format!("{key}: ended as {last:?}, and must end as one of {possible:?}")
+        });
+        let conflicts = resent.iter().filter(|it| differs(it, report)).count().min(CONFLICTS_MAX);
+        faults.check(Invariant::End, usize::try_from(last.conflicts) == Ok(conflicts), || {
+            format!("{key}: counts {} conflicts, and the log has {conflicts}", last.conflicts)
+        });
+        waited(key, report, revisions, facts, faults);
+    }
+}
+
+/// The ends that an order may have come to, under each registry that it may have been attributed under.
+fn ends(order: Order<'_>, revisions: &[ConversionTransitioned], facts: &Facts, now: Now) -> Vec<End> {
+    let attributed = revisions.iter().find(|it| it.confidence == Some(Confidence::High));
+    let decided_at = attributed.or(revisions.last()).map_or(now.at, |it| it.at);
+    let begun_at = revisions.first().map_or(now.at, |it| it.at);
+    let mut found = Vec::new();
+    for terms in facts.in_force(decided_at) {
+        for wait in facts.in_force(begun_at) {
+            let end = mission::end(order, terms, wait, now);
+            if !found.contains(&end) {
+                found.push(end);
+            }
+        }
+    }
+    found
+}
+
+/// Each order that names a click asked for it, and was answered if the click came while either was kept.
+fn joined(key: &str, report: &ConversionReported, facts: &Facts, committed: &Committed, faults: &mut Faults) {
+    let lookup = committed.lookups.get(key);
+    faults.check(Invariant::Lookup, lookup.map(|lookup| &lookup.click_id) == report.click_id.as_ref(), || {
+        format!("{key}: names the click {:?}, and asked {lookup:?}", report.click_id)
+    });
+    let (Some(lookup), Some(click_id)) = (lookup, &report.click_id) else { return };
+    let Some(click) = committed.clicks.get(click_id) else { return };
+    // Click and question may have been forgotten before the other came, by when they came, and that is later than when
+    // they were made.
+    let kept = facts.registries().map(|registry| registry.policies().click_retention).min().unwrap_or_default();
+    let apart = click.clicked_at.since(lookup.asked_at).max(lookup.asked_at.since(click.clicked_at));
+    let forgotten = kept <= apart + DELAY_MAX;
+    let answered = committed.verdicts.contains_key(key);
+    faults.check(Invariant::Verdict, answered || forgotten, || {
+        format!("{key}: asked {lookup:?}, and was never told of {click:?}")
+    });
+}
+
+/// A click is given up no sooner than the wait is over, and not awaited for longer.
+fn waited(
+    key: &str,
+    report: &ConversionReported,
+    revisions: &[ConversionTransitioned],
+    facts: &Facts,
+    faults: &mut Faults,
+) {
+    let Some(begun) = revisions.first() else { return };
+    let untils: Vec<Timestamp> =
+        facts.in_force(begun.at).iter().map(|registry| mission::awaited_until(report, registry)).collect();
+    for revision in revisions {
+        let fits = match (revision.confidence, revision.confidence_reason) {
+            (Some(Confidence::Low), Some(ConfidenceReason::ClickUnknown | ConfidenceReason::ClickNotYours)) => {
+                untils.iter().any(|until| *until <= revision.at)
+            }
+            (None, _) => untils.iter().any(|until| revision.at < *until),
+            (Some(_), _) => true,
+        };
+        faults.check(Invariant::Early, fits, || {
+            format!("{key}: awaits its click until {untils:?}, and revision {} is {revision:?}", revision.revision)
+        });
+    }
+}
+
+/// Whether a later report of an order is a conflict.
+pub(super) fn differs(other: &ConversionReported, first: &ConversionReported) -> bool {
+    let compared = |it: &ConversionReported| ConversionReported {
+        event_id: String::new(),
+        received_at: Timestamp(0),
+        idempotency: None,
+        ..it.clone()
+    };
+    compared(other) != compared(first)
+}

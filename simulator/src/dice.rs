@@ -1,0 +1,152 @@
+//! What goes wrong, call by call.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+use streams::sim::{Api, Fate};
+
+use crate::random::Random;
+use crate::swarm::{Kind, Swarm};
+
+/// Others' steps within one's own, one within the other, at the most.
+const DEPTH_MAX: u32 = 3;
+
+/// Decides about faults, and counts them.
+#[derive(Debug)]
+pub(crate) struct Dice {
+    random: Random,
+    swarm: Swarm,
+    /// Nothing goes wrong any more.
+    pub(crate) calm: bool,
+    /// No broker answers until then.
+    pub(crate) away_until: Duration,
+    /// How many steps are within one another.
+    pub(crate) depth: u32,
+    pub(crate) counts: BTreeMap<Kind, u64>,
+}
+
+/// What others do while a worker is within a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meanwhile {
+    Nothing,
+    /// One of them takes a turn.
+    Turn,
+    /// They go on until then; whoever is within the call is stopped as a whole, or only waits.
+    Until(Duration, Stopped),
+    /// The caller dies.
+    Crash,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    Process,
+    Worker,
+}
+
+impl Dice {
+    pub(crate) fn new(seed: u64, swarm: Swarm) -> Dice {
+        let counts = BTreeMap::new();
+        Dice { random: Random::new(seed, "faults"), swarm, calm: false, away_until: Duration::ZERO, depth: 0, counts }
+    }
+
+    /// Whether a fault of a kind happens now; counted if so.
+    pub(crate) fn happens(&mut self, kind: Kind) -> bool {
+        let happens = !self.calm && self.random.happens(self.swarm.rate(kind));
+        if happens {
+            self.count(kind);
+        }
+        happens
+    }
+
+    fn count(&mut self, kind: Kind) {
+        *self.counts.entry(kind).or_default() += 1;
+    }
+
+    pub(crate) fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    /// What others do before a worker's request is sent, or after it was done.
+    pub(crate) fn meanwhile(&mut self, now: Duration) -> Meanwhile {
+        if self.calm || self.depth >= DEPTH_MAX {
+            return Meanwhile::Nothing;
+        }
+        if self.happens(Kind::WorkerCrash) {
+            return Meanwhile::Crash;
+        }
+        for (kind, stopped) in [(Kind::Frozen, Stopped::Process), (Kind::Slow, Stopped::Worker)] {
+            if self.happens(kind) {
+                let wait = self.random.time(Duration::from_millis(100), Duration::from_secs(45));
+                return Meanwhile::Until(now + wait, stopped);
+            }
+        }
+        if self.random.happens(300) { Meanwhile::Turn } else { Meanwhile::Nothing }
+    }
+
+    /// Whether somebody else takes a turn while a worker waits.
+    pub(crate) fn turn_while_idle(&mut self) -> bool {
+        !self.calm && self.depth < DEPTH_MAX && self.random.happens(1_000)
+    }
+
+    /// What becomes of a request.
+    pub(crate) fn fate(&mut self, api: Api, now: Duration) -> Fate {
+        if now < self.away_until {
+            return Fate::Lost { noticed: Duration::from_secs(1) };
+        }
+        if self.calm {
+            return Fate::Arrives;
+        }
+        if self.happens(Kind::RequestLost) {
+            return Fate::Lost { noticed: self.noticed() };
+        }
+        if self.happens(Kind::AnswerLost) {
+            return Fate::Unanswered { noticed: self.noticed() };
+        }
+        // What ends a transaction, or says what it consumed, must not come in the time of the next one after an answer to
+        // its repeat: that is beyond any session until clients take an epoch for each transaction (see ARCHITECTURE.md).
+        let is_of_one_transaction = matches!(api, Api::EndTxn | Api::TxnOffsetCommit);
+        if self.happens(Kind::RequestLate) {
+            let noticed = if is_of_one_transaction { Duration::MAX } else { self.noticed() };
+            return Fate::Late { noticed, arrives: self.random.short(Duration::from_secs(60)) };
+        }
+        if !is_of_one_transaction && self.happens(Kind::RequestRepeated) {
+            return Fate::Repeated { again: self.random.short(Duration::from_secs(60)) };
+        }
+        if let Some(codes) = refusals(api).filter(|_| self.happens(Kind::RequestRefused)) {
+            return Fate::Refused(self.random.pick(codes));
+        }
+        Fate::Arrives
+    }
+
+    /// When a client notices that there is no answer: a connection breaks, or its own time-out is over.
+    fn noticed(&mut self) -> Duration {
+        let times =
+            [Duration::from_millis(5), Duration::from_millis(100), Duration::from_secs(2), Duration::from_secs(30)];
+        self.random.pick(&times)
+    }
+
+    /// How long a marker is on its way.
+    pub(crate) fn marker_delay(&mut self) -> Duration {
+        if self.happens(Kind::MarkerDelayed) { self.random.short(Duration::from_secs(8)) } else { Duration::ZERO }
+    }
+}
+
+/// What a broker may answer that cannot do what it is asked.
+fn refusals(api: Api) -> Option<&'static [Code]> {
+    match api {
+        Api::Produce => Some(&[Code::NotLeaderForPartition, Code::NotEnoughReplicas, Code::RequestTimedOut]),
+        Api::Fetch | Api::ListOffsets => Some(&[Code::NotLeaderForPartition, Code::LeaderNotAvailable]),
+        Api::InitProducerId
+        | Api::AddPartitionsToTxn
+        | Api::AddOffsetsToTxn
+        | Api::TxnOffsetCommit
+        | Api::EndTxn
+        | Api::JoinGroup
+        | Api::SyncGroup
+        | Api::Heartbeat
+        | Api::LeaveGroup
+        | Api::OffsetFetch => Some(&[Code::CoordinatorLoadInProgress, Code::NotCoordinator]),
+        Api::DescribeGroups => None,
+    }
+}

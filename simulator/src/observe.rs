@@ -1,0 +1,196 @@
+//! Whoever watches a run: reads every record as it becomes visible, and what the cluster knows besides.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use oracle::{Committed, Fault};
+use schemas::records::{CauseType, Confidence, ConversionState, ConversionTransitioned};
+use schemas::topics::{
+    CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CLICKS_CHANGELOG, CONVERSIONS, LEDGER_CHANGELOG, LEDGER_ENTRIES,
+    ORDERS_CHANGELOG, TRANSITIONS, TopicSpec,
+};
+use streams::StateStore as _;
+use streams::sim::{Cluster, Disk};
+
+use crate::sometimes::{Rare, Sometimes};
+use crate::topology::Topology;
+use crate::workers::PROCESSORS;
+
+/// The changelogs, in the order of [`PROCESSORS`].
+pub(crate) const CHANGELOGS: [TopicSpec; 3] = [ORDERS_CHANGELOG, CLICKS_CHANGELOG, LEDGER_CHANGELOG];
+
+/// What each of [`PROCESSORS`] reads.
+const INPUTS: [&[&str]; 3] =
+    [&[CONVERSIONS.name, CLICK_VERDICTS.name], &[CLICKS.name, CLICK_LOOKUPS.name], &[LEDGER_ENTRIES.name]];
+
+/// A changelog's partition: everything that was ever committed, and what it comes to at a position.
+#[derive(Debug, Default)]
+struct Changelog {
+    changes: Vec<(u64, Bytes, Option<Bytes>)>,
+    fold: BTreeMap<Bytes, Bytes>,
+    /// Changes folded.
+    folded: usize,
+}
+
+impl Changelog {
+    /// The rows at a position.
+    fn at(&mut self, position: u64) -> &BTreeMap<Bytes, Bytes> {
+        let until = self.changes.partition_point(|(offset, _, _)| *offset < position);
+        if until < self.folded {
+            self.fold.clear();
+            self.folded = 0;
+        }
+        for (_, key, value) in &self.changes[self.folded..until] {
+            match value {
+                Some(value) => drop(self.fold.insert(key.clone(), value.clone())),
+                None => drop(self.fold.remove(key)),
+            }
+        }
+        self.folded = until;
+        &self.fold
+    }
+}
+
+/// What was seen of an order.
+#[derive(Debug)]
+struct OrderSeen {
+    confidence: Option<Confidence>,
+    state: ConversionState,
+    conflicts: i32,
+}
+
+/// Sees everything that is committed, once.
+#[derive(Debug, Default)]
+pub(crate) struct Observer {
+    pub(crate) committed: Committed,
+    next: BTreeMap<(u16, u32), u64>,
+    changelogs: BTreeMap<(usize, u32), Changelog>,
+    offsets: BTreeMap<(&'static str, String, u32), u64>,
+    orders: BTreeMap<Vec<u8>, OrderSeen>,
+    /// The end of the ids of the rules that are in force for new orders; it changes with the registry.
+    pub(crate) version: u64,
+    pub(crate) records: u64,
+}
+
+impl Observer {
+    /// Reads what has become visible since.
+    pub(crate) fn look(&mut self, cluster: &Cluster, topology: &Topology, sometimes: &mut Sometimes) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for (spec, options) in topology.topics() {
+            for partition in 0..options.partitions {
+                let from = self.next.get(&(spec.number, partition)).copied().unwrap_or(0);
+                let mut seen = |offset: u64, key: &[u8], value: Option<&[u8]>| {
+                    faults.extend(self.one(spec, partition, (offset, key, value), sometimes));
+                };
+                let next = cluster.read(spec.name, partition, from, &mut seen);
+                self.next.insert((spec.number, partition), next);
+            }
+        }
+        faults
+    }
+
+    fn one(
+        &mut self,
+        spec: &TopicSpec,
+        partition: u32,
+        (offset, key, value): (u64, &[u8], Option<&[u8]>),
+        sometimes: &mut Sometimes,
+    ) -> Vec<Fault> {
+        self.records += 1;
+        if let Some(processor) = CHANGELOGS.iter().position(|changelog| changelog.number == spec.number) {
+            let value = value.map(Bytes::copy_from_slice);
+            let changelog = self.changelogs.entry((processor, partition)).or_default();
+            changelog.changes.push((offset, Bytes::copy_from_slice(key), value));
+            return Vec::new();
+        }
+        let value = value.unwrap_or_default();
+        if spec.number == TRANSITIONS.number {
+            self.transition(key, value, sometimes);
+        }
+        self.committed.observe(spec.number, partition, offset, key, value)
+    }
+
+    fn transition(&mut self, key: &[u8], value: &[u8], sometimes: &mut Sometimes) {
+        let Ok(now) = schemas::decode::<ConversionTransitioned>(value) else { return };
+        if let Some(before) = self.orders.get(key) {
+            let upgraded = before.confidence == Some(Confidence::Low) && now.confidence == Some(Confidence::High);
+            sometimes.saw_if(Rare::LateClickUpgrade, upgraded);
+            let reversed = before.state == ConversionState::Hold && now.state == ConversionState::Reversed;
+            sometimes.saw_if(Rare::ReversedInHold, reversed);
+            sometimes.saw_if(Rare::ConflictCounted, now.conflicts > before.conflicts);
+            let rule = now.commission.as_ref().and_then(|commission| commission.rule_id.rsplit_once('-'));
+            let pinned = rule.is_some_and(|(_, version)| version != self.version.to_string());
+            sometimes.saw_if(Rare::TermsPinned, pinned);
+        }
+        let elapsed = now.timeline.iter().any(|entry| entry.cause.kind == CauseType::HoldElapsed);
+        sometimes.saw_if(Rare::HoldElapsed, elapsed && now.state == ConversionState::Payable);
+        let seen = OrderSeen { confidence: now.confidence, state: now.state, conflicts: now.conflicts };
+        self.orders.insert(key.to_vec(), seen);
+    }
+
+    /// Whether a store is the fold of its changelog at its position; what is wrong, if it is not.
+    pub(crate) fn check_store(
+        &mut self,
+        cluster: &Cluster,
+        (processor, partition): (usize, u32),
+        disk: &Disk,
+    ) -> Option<String> {
+        let store = disk.store(partition)?;
+        let position = store.position()?;
+        let (_, stable, end) = cluster.marks(CHANGELOGS[processor].name, partition);
+        if position > end {
+            let name = PROCESSORS[processor];
+            return Some(format!("the store of {name}/{partition} is at {position}, and its changelog ends at {end}"));
+        }
+        // Of a step that was just committed the markers may still be on their way.
+        if position > stable {
+            return None;
+        }
+        let expected = self.changelogs.entry((processor, partition)).or_default().at(position);
+        if store.rows().eq(expected.iter()) {
+            return None;
+        }
+        let rows: BTreeMap<&Bytes, &Bytes> = store.rows().collect();
+        let missing = expected.iter().find(|(key, value)| rows.get(key) != Some(value)).map(|(key, _)| key);
+        let extra = rows.keys().find(|key| !expected.contains_key(**key)).copied();
+        Some(format!(
+            "the store of {}/{partition} at {position} is not the fold of its changelog: it lacks {missing:?}, and has \
+             {extra:?} besides",
+            PROCESSORS[processor],
+        ))
+    }
+
+    /// Committed offsets only go on; what is wrong, if they do not.
+    pub(crate) fn check_offsets(&mut self, cluster: &Cluster) -> Option<String> {
+        for group in PROCESSORS {
+            for ((topic, partition), offset) in cluster.offsets(group) {
+                let before = self.offsets.insert((group, topic.clone(), partition), offset);
+                if before.is_some_and(|before| before > offset) {
+                    let before = before.unwrap_or_default();
+                    return Some(format!("{group} went back in {topic}/{partition} from {before} to {offset}"));
+                }
+            }
+        }
+        None
+    }
+
+    /// What is not consumed yet of what processors read.
+    pub(crate) fn lag(cluster: &Cluster, partitions: u32) -> Option<String> {
+        for (group, topics) in PROCESSORS.iter().zip(INPUTS) {
+            let offsets = cluster.offsets(group);
+            for topic in topics {
+                for partition in 0..partitions {
+                    let from = offsets.get(&((*topic).to_owned(), partition)).copied().unwrap_or(0);
+                    let mut first = None;
+                    cluster.read(topic, partition, from, &mut |offset, _, _| {
+                        first.get_or_insert(offset);
+                    });
+                    if let Some(first) = first {
+                        return Some(format!("{group} is at {from} of {topic}/{partition}, which has {first}"));
+                    }
+                }
+            }
+        }
+        None
+    }
+}

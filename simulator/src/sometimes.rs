@@ -1,0 +1,98 @@
+//! What has to happen sometimes: a campaign in which one of these never does has tested less than it seems to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+macro_rules! rare {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Something that does not happen in every run.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Rare { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Rare {
+            /// All of them.
+            pub const ALL: &[Rare] = &[$(Rare::$name,)+];
+
+            /// What it is, in words.
+            #[must_use]
+            pub fn words(self) -> &'static str {
+                match self { $(Rare::$name => concat!($($doc,)+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+rare! {
+    /// a commit of unknown outcome was committed
+    UnknownCommitted,
+    /// a commit of unknown outcome was aborted
+    UnknownAborted,
+    /// a zombie was fenced by its generation
+    FencedByGeneration,
+    /// a zombie was fenced by its epoch
+    FencedByEpoch,
+    /// a click that came late made a LOW conversion HIGH
+    LateClickUpgrade,
+    /// a conversion was reversed during its hold
+    ReversedInHold,
+    /// a conversion became payable because its hold was over
+    HoldElapsed,
+    /// a conflict was counted
+    ConflictCounted,
+    /// two edges accepted the same report
+    DuplicateAcrossEdges,
+    /// a restore was cut off, and gone on with
+    RestoreResumed,
+    /// a store was made from nothing
+    ColdRestore,
+    /// a store was of no use any more, and emptied
+    StoreWiped,
+    /// a power loss took writes of a store back
+    StoreRolledBack,
+    /// a timer fired in a worker that had been started again
+    TimerAfterCrash,
+    /// claims were lost, and made again from the log
+    ClaimsRemade,
+    /// an order that may have been recorded was sent again and was a duplicate
+    AmbiguousRetried,
+    /// partitions were taken away with records polled
+    RebalanceWithRecords,
+    /// an EndTxn took effect after its client had given it up
+    EndTxnLate,
+    /// the coordinator aborted a transaction that was open for too long
+    TransactionTimedOut,
+    /// the brokers were away
+    BrokersAway,
+    /// terms of an earlier registry stayed those of an order
+    TermsPinned,
+}
+
+impl fmt::Display for Rare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+/// How often each happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sometimes(BTreeMap<Rare, u64>);
+
+impl Sometimes {
+    /// It happened.
+    pub(crate) fn saw(&mut self, rare: Rare) {
+        *self.0.entry(rare).or_default() += 1;
+    }
+
+    /// It happened, if so.
+    pub(crate) fn saw_if(&mut self, rare: Rare, happened: bool) {
+        if happened {
+            self.saw(rare);
+        }
+    }
+
+    /// How often it happened.
+    #[must_use]
+    pub fn count(&self, rare: Rare) -> u64 {
+        self.0.get(&rare).copied().unwrap_or(0)
+    }
+}

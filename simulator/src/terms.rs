@@ -1,0 +1,175 @@
+//! The registries of a run: whom there is, and under which windows and rules.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use schemas::Timestamp;
+use schemas::registry::Registry;
+
+use crate::random::Random;
+
+/// An API key with what signs for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender {
+    pub(crate) key: &'static str,
+    pub(crate) secret: &'static str,
+    pub(crate) merchant_id: &'static str,
+    pub(crate) livemode: bool,
+    /// The currency of orders that name none.
+    pub(crate) currency: &'static str,
+}
+
+/// Who reports orders.
+pub(crate) const SENDERS: [Sender; 3] = [
+    Sender {
+        key: "live_pk_one",
+        secret: "sk_live_one_0000000000000000",
+        merchant_id: "m1",
+        livemode: true,
+        currency: "NPR",
+    },
+    Sender {
+        key: "test_pk_one",
+        secret: "sk_test_one_0000000000000000",
+        merchant_id: "m1",
+        livemode: false,
+        currency: "NPR",
+    },
+    Sender {
+        key: "live_pk_two",
+        secret: "sk_live_two_0000000000000000",
+        merchant_id: "m2",
+        livemode: true,
+        currency: "JPY",
+    },
+];
+
+/// Links, each with the merchant whose it is.
+pub(crate) const LINKS: [(&str, &str); 4] = [("l1", "m1"), ("l2", "m1"), ("l3", "m1"), ("l4", "m2")];
+
+/// Products that rules name, and one that none does.
+pub(crate) const PRODUCTS: [&str; 3] = ["RED", "BLUE", "GREEN"];
+
+const PARTIES: &str = r#"
+[[merchants]]
+id = "m1"
+name = "One"
+currency = "NPR"
+
+[[merchants]]
+id = "m2"
+name = "Two"
+currency = "JPY"
+
+[[keys]]
+id = "live_pk_one"
+merchant = "m1"
+secret = "sk_live_one_0000000000000000"
+
+[[keys]]
+id = "test_pk_one"
+merchant = "m1"
+secret = "sk_test_one_0000000000000000"
+
+[[keys]]
+id = "live_pk_two"
+merchant = "m2"
+secret = "sk_live_two_0000000000000000"
+
+[[affiliates]]
+id = "a1"
+name = "A"
+
+[[affiliates]]
+id = "a2"
+name = "B"
+
+[[campaigns]]
+id = "c2"
+merchant = "m1"
+
+[[campaigns]]
+id = "c4"
+merchant = "m2"
+
+[[links]]
+id = "l1"
+campaign = "c1"
+affiliate = "a1"
+destination = "https://one.example/"
+
+[[links]]
+id = "l2"
+campaign = "c2"
+affiliate = "a2"
+destination = "https://one.example/?p=2"
+
+[[links]]
+id = "l3"
+campaign = "c1"
+affiliate = "a2"
+destination = "https://one.example/three?"
+
+[[links]]
+id = "l4"
+campaign = "c4"
+affiliate = "a1"
+destination = "https://two.example/"
+"#;
+
+/// A click that is known from elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Elsewhere {
+    pub(crate) click_id: String,
+    pub(crate) link: &'static str,
+    pub(crate) clicked_at: Timestamp,
+}
+
+/// The longest window of all registries, in hours: after so long nothing is held any more.
+pub(crate) const WINDOW_HOURS_MAX: u64 = 72;
+
+/// A registry with windows and rules of its own; `clicks` are in each of a run.
+pub(crate) fn draw(seed: u64, version: u64, clicks: &[Elsewhere], epoch_ms: i64) -> Arc<Registry> {
+    let mut random = Random::new(seed.wrapping_add(version), "terms");
+    let wait = random.pick(&["0s", "5s", "60s", "10m"]);
+    let lookback = random.pick(&["1h", "24h", "30d"]);
+    let settlement = random.pick(&["10m", "6h", "24h", "72h"]);
+    let returns = random.pick(&["5m", "2h", "48h"]);
+    let mut text = format!(
+        "[policies]\nclick_wait = \"{wait}\"\nlookback = \"{lookback}\"\nsettlement_window = \"{settlement}\"\n\
+         return_window = \"{returns}\"\n{PARTIES}\n[[campaigns]]\nid = \"c1\"\nmerchant = \"m1\"\nlookback = \"{}\"\n",
+        random.pick(&["30m", "12h", "7d"]),
+    );
+    rules(&mut text, &mut random, version, epoch_ms);
+    for Elsewhere { click_id, link, clicked_at } in clicks {
+        let _ = write!(text, "\n[[clicks]]\nid = \"{click_id}\"\nlink = \"{link}\"\nclicked_at = \"{clicked_at}\"\n");
+    }
+    Arc::new(Registry::parse(&text).unwrap_or_else(|faults| panic!("the simulated registry parses: {faults}\n{text}")))
+}
+
+fn rules(text: &mut String, random: &mut Random, version: u64, epoch_ms: i64) {
+    let percent =
+        |random: &mut Random| format!("percent = \"{}.{}\"", random.below(40), random.pick(&["0", "25", "5", "3333"]));
+    let mut rule = |name: &str, scope: &str, terms: &str| {
+        let _ = write!(text, "\n[[rules]]\nid = \"{name}-{version}\"\n{scope}\n{terms}\n");
+    };
+    let of_product = percent(random);
+    rule("red", "level = \"product\"\nmerchant = \"m1\"\nproduct = \"RED\"", &of_product);
+    if random.happens(7_000) {
+        let terms = format!("fixed = \"{}\"\ncurrency = \"JPY\"", random.below(500));
+        rule("blue", "level = \"product\"\nmerchant = \"m2\"\nproduct = \"BLUE\"", &terms);
+    }
+    if random.happens(7_000) {
+        let terms = format!("{}\nminimum = \"5.00\"\ncap = \"40.00\"\ncurrency = \"NPR\"", percent(random));
+        rule("campaign", "level = \"campaign\"\ncampaign = \"c1\"", &terms);
+    }
+    if random.happens(5_000) {
+        let from = Timestamp(epoch_ms + i64::try_from(random.below(600_000)).expect("ten minutes"));
+        let terms = format!("{}\neffective_from = \"{from}\"", percent(random));
+        rule("merchant", "level = \"merchant\"\nmerchant = \"m1\"", &terms);
+    }
+    if random.happens(8_000) {
+        let of_all = percent(random);
+        rule("platform", "level = \"platform\"", &of_all);
+    }
+}

@@ -1,0 +1,216 @@
+//! Breaks the production code in many small ways, and has the simulator find each of them.
+//!
+//! A mutation is a file `simulator/mutations/NAME.patch`: a sentence that says what is broken, and a diff. The sources are
+//! copied to `target/mutants`, broken there, built and simulated, one mutation after the other. One that no seed finds is a
+//! hole in the simulator or in the oracle.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{Failure, cargo_path, say};
+
+/// Seeds that a mutation may survive at most.
+const SEEDS_MAX: u64 = 500;
+/// How long the seeds of one mutation may take; one that takes longer hangs.
+const CAMPAIGN_MAX: Duration = Duration::from_secs(1_200);
+/// How often it is looked whether they are done.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+const MUTATIONS: &str = "simulator/mutations";
+const TREE: &str = "target/mutants";
+
+/// What became of a mutation.
+enum Found {
+    /// A seed found it: the line that says so.
+    By(String),
+    /// No seed did.
+    Survived,
+}
+
+/// Runs the mutations with these names, or all: `[NAME…] [--seeds N]`.
+pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
+    let (names, seeds) = parse(args)?;
+    let known = patches(root)?;
+    if let Some(name) = names.iter().find(|name| !known.iter().any(|patch| name_of(patch) == **name)) {
+        return Err(format!("there is no mutation {name}: {MUTATIONS}/ has no {name}.patch"));
+    }
+    let mut survivors = Vec::new();
+    for patch in known.iter().filter(|patch| names.is_empty() || names.contains(&name_of(patch))) {
+        let name = name_of(patch);
+        copy_sources(root).map_err(|error| format!("the sources cannot be copied to {TREE}: {error}"))?;
+        apply(root, patch, &["--directory", TREE])?;
+        match try_seeds(root, &name, seeds)? {
+            Found::By(line) => say(&format!("{name}: found: {line}")),
+            Found::Survived => {
+                say(&format!("{name}: SURVIVED {seeds} seeds"));
+                survivors.push(name);
+            }
+        }
+    }
+    if survivors.is_empty() { Ok(()) } else { Err(format!("no seed found {}", survivors.join(", "))) }
+}
+
+/// Whether every mutation still fits the sources; one that does not is a fault.
+pub(crate) fn check(root: &Path) -> Result<Vec<String>, Failure> {
+    Ok(patches(root)?.iter().filter_map(|patch| apply(root, patch, &["--check"]).err()).collect())
+}
+
+fn parse(args: &[String]) -> Result<(BTreeSet<String>, u64), Failure> {
+    let (mut names, mut seeds) = (BTreeSet::new(), SEEDS_MAX);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == "--seeds" {
+            let number = args.next().and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+            seeds = number.ok_or("--seeds must be followed by a number of at least 1")?;
+        } else {
+            names.insert(arg.clone());
+        }
+    }
+    Ok((names, seeds))
+}
+
+fn patches(root: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |error: io::Error| format!("{MUTATIONS} cannot be read: {error}");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root.join(MUTATIONS)).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "patch") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn name_of(patch: &Path) -> String {
+    patch.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// `git apply`, whose complaint is the error.
+fn apply(root: &Path, patch: &Path, options: &[&str]) -> Result<(), Failure> {
+    let output = Command::new("git").arg("apply").args(options).arg(patch).current_dir(root).output();
+    let output = output.map_err(|error| format!("git cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    let first = complaint.lines().next().unwrap_or("git apply failed");
+    Err(format!("{MUTATIONS}/{}.patch: {first}: make it anew for the sources as they are", name_of(patch)))
+}
+
+/// Makes the copy what the sources are, committed or not. What is the same is not touched, so that it is not built again.
+fn copy_sources(root: &Path) -> io::Result<()> {
+    let listed = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()?;
+    let tree = root.join(TREE);
+    let names = String::from_utf8_lossy(&listed.stdout);
+    let mut wanted = BTreeSet::new();
+    for name in names.split_terminator('\0').filter(|name| root.join(name).is_file()) {
+        let (from, to) = (root.join(name), tree.join(name));
+        let content = fs::read(from)?;
+        if fs::read(&to).ok().as_ref() != Some(&content) {
+            fs::create_dir_all(to.parent().unwrap_or(&tree))?;
+            fs::write(&to, content)?;
+        }
+        wanted.insert(to);
+    }
+    remove_others(&tree, &wanted)
+}
+
+/// Removes files that are sources no more.
+fn remove_others(folder: &Path, wanted: &BTreeSet<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(&path, wanted)?;
+        } else if !wanted.contains(&path) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn try_seeds(root: &Path, name: &str, seeds: u64) -> Result<Found, Failure> {
+    let target = root.join("target/mutants-target");
+    let mut build = Command::new(cargo_path());
+    build.args(["build", "--quiet", "--package", "simulator"]).env("CARGO_TARGET_DIR", &target);
+    // Nobody debugs a mutation, and a build takes longer than its seeds.
+    build.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
+    // Without what it says of a build that passes: that a mutation leaves a variable unused is to be expected.
+    let built = build.current_dir(root.join(TREE)).output().map_err(|error| format!("cargo cannot be run: {error}"))?;
+    if !built.status.success() {
+        let said = String::from_utf8_lossy(&built.stderr);
+        return Err(format!("{MUTATIONS}/{name}.patch does not compile:\n{said}"));
+    }
+    let seeds = seeds.to_string();
+    let output = target.join(format!("{name}.txt"));
+    let file = fs::File::create(&output).map_err(|error| format!("{}: {error}", output.display()))?;
+    let mut simulate = Command::new(target.join("debug/simulator"));
+    simulate.args(["--seeds", &seeds, "--until-failure"]).current_dir(root.join(TREE));
+    let started = simulate.stdout(file).stderr(Stdio::null()).spawn();
+    let mut child = started.map_err(|error| format!("the simulator cannot be run: {error}"))?;
+    match wait(&mut child) {
+        Some(0) => Ok(Found::Survived),
+        Some(1) => Ok(Found::By(last_line(&output))),
+        Some(code) => Err(format!("{name}: the simulator ended with {code}, see {}", output.display())),
+        None => Err(format!("{name}: the simulator hangs or was killed, see {}", output.display())),
+    }
+}
+
+/// The exit code; nothing if it was ended by a signal, ours when it takes too long included.
+fn wait(child: &mut Child) -> Option<i32> {
+    let until = Instant::now() + CAMPAIGN_MAX;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.code(),
+            Ok(None) if Instant::now() < until => thread::sleep(LOOK_EVERY),
+            Ok(None) | Err(_) => {
+                // Killed or gone: either way there is no code.
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+        }
+    }
+}
+
+/// The line that tells of the fault: the first that begins with the seed, or else the last.
+fn last_line(output: &Path) -> String {
+    let text = fs::read_to_string(output).unwrap_or_default();
+    let told = text.lines().find(|line| line.starts_with("seed ")).or_else(|| text.lines().last());
+    told.unwrap_or("without a word").chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_names_and_a_number_of_seeds() {
+        let parse = |line: &str| parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(parse(""), Ok((BTreeSet::new(), SEEDS_MAX)));
+        let names = BTreeSet::from(["half-up".to_owned(), "no-rewind".to_owned()]);
+        assert_eq!(parse("half-up --seeds 20 no-rewind"), Ok((names, 20)));
+        for wrong in ["--seeds", "--seeds 0", "--seeds many"] {
+            assert!(parse(wrong).is_err_and(|error| error.contains("--seeds")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_mutation_says_what_it_breaks_and_fits_the_sources() {
+        let root = crate::root();
+        assert_eq!(check(&root), Ok(Vec::new()));
+        for patch in patches(&root).unwrap() {
+            let text = fs::read_to_string(&patch).unwrap();
+            let (why, _) = text.split_once("\n\ndiff --git ").expect("a sentence, an empty line and a diff");
+            assert!(why.ends_with('.') && !why.contains('\n'), "{}: {why}", patch.display());
+        }
+    }
+}
