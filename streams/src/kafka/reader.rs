@@ -157,8 +157,7 @@ impl KafkaReader {
             if let Offset::Offset(offset) = element.offset() {
                 place.position = place.position.max(u64::try_from(offset).unwrap_or(0));
             }
-            // Safe to go by: the client enqueues its statistics behind the records up to that end, so these have been
-            // polled.
+            // Safe to go by: nothing up to that end was left to be polled.
             let drained = stats.partitions.get(&(element.topic().to_owned(), partition)).and_then(|seen| seen.drained);
             place.position = place.position.max(drained.unwrap_or(0));
         }

@@ -108,7 +108,8 @@ impl From<&Partition> for PartitionStats {
             position: some(partition.app_offset),
             stable: some(partition.ls_offset),
             end: some(partition.hi_offset),
-            drained: some(partition.eof_offset),
+            // Statistics overtake the records that are fetched and not polled, so they prove it only where there are none.
+            drained: some(partition.eof_offset).filter(|_| partition.fetchq_cnt == 0),
         }
     }
 }

@@ -68,6 +68,25 @@ fn an_end_behind_aborted_records_is_reached_though_nothing_is_read() {
     assert_eq!(keys(&reader.next(&Limits::default(), WAIT).unwrap()), ["open"]);
 }
 
+/// The client has fetched to the end and says so, while most of what it fetched was not handed out.
+#[test]
+fn what_the_client_has_ahead_is_not_read() {
+    let World { connection, .. } = &world("ahead", 1);
+    let producer = Transactions::new(connection, "p");
+    producer.begin(connection, A, 0, &["a", "b", "c", "d"]);
+    producer.commit();
+    let mut reader = KafkaReader::open(connection, "reader", &[A], &BTreeMap::new()).unwrap();
+    let one = Limits { records_max: 1, bytes_max: 1 << 20 };
+    assert_eq!(keys(&reader.next(&one, WAIT).unwrap()), ["a"]);
+    // Statistics come every second, and the end is in those after it was met.
+    for next in ["b", "c"] {
+        std::thread::sleep(Duration::from_millis(2_500));
+        assert_eq!(keys(&reader.next(&one, WAIT).unwrap()), [next]);
+    }
+    assert_eq!((reader.positions(), reader.caught_up()), (BTreeMap::from([((1, 0), 3)]), false));
+    assert_eq!(keys(&drain(&mut reader)), ["d"]);
+}
+
 #[test]
 fn limits_are_kept_and_order_with_them() {
     let World { connection, .. } = &world("limits", 1);
