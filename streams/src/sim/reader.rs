@@ -14,7 +14,6 @@ use super::process::Process;
 use super::requests::{Fetch, ListOffsets};
 use crate::kafka::client::ReaderClient;
 
-
 /// Reads the partitions of a changelog, one at a time.
 #[derive(Debug)]
 pub struct SimReader {
