@@ -80,9 +80,9 @@ pub(crate) fn fences(code: RDKafkaErrorCode) -> bool {
     matches!(code, Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced)
 }
 
-/// Whether it is a partition of which the client has no metadata: also of one that is there, if a broker was asked that has
-/// just started and has none either.
-fn unknown_yet(code: RDKafkaErrorCode) -> bool {
+/// Whether it is a partition of which the client has no metadata, or no leader: also of one that is there, if a broker was
+/// asked that has just started or has just come back.
+pub(super) fn unknown_yet(code: RDKafkaErrorCode) -> bool {
     code == RDKafkaErrorCode::UnknownPartition
 }
 
@@ -110,7 +110,7 @@ pub(super) fn ask<T>(
         match question(left) {
             Ok(answer) => return Ok(answer),
             Err(error) => {
-                let passes = error.rdkafka_error_code().is_some_and(transient);
+                let passes = error.rdkafka_error_code().is_some_and(|code| transient(code) || unknown_yet(code));
                 if !passes || Instant::now() + PAUSE >= deadline {
                     return Err(failed(context())(error));
                 }

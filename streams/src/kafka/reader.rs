@@ -14,6 +14,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::Connection;
+use super::client::watermarks;
 use super::errors::{PAUSE, ask, failed, transient};
 use super::watch::{Watch, Watched};
 use crate::log::{Limits, LogError, Record, Topic};
@@ -271,7 +272,7 @@ pub(super) fn bounds(
 ) -> Result<(u64, u64), LogError> {
     let context = || format!("asking for the bounds of {name}/{partition}");
     ask(context, deadline, |wait| {
-        let (first, end) = consumer.fetch_watermarks(name, partition.cast_signed(), wait)?;
+        let (first, end) = watermarks(consumer, name, partition, wait)?;
         match (u64::try_from(first), u64::try_from(end)) {
             (Ok(first), Ok(end)) => Ok((first, end)),
             _ => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OffsetNotAvailable)),

@@ -1,6 +1,7 @@
 //! The log on Kafka, against a real broker.
 
 mod admin;
+mod metadata;
 mod partitions;
 mod publisher;
 mod reader;

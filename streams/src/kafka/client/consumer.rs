@@ -11,7 +11,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::{Event, Identity, MemberClient, Place, number};
+use super::{Event, Identity, MemberClient, Place, number, watermarks};
 use crate::kafka::errors::failed;
 use crate::kafka::watch::watched_by;
 use crate::kafka::{Connection, SessionOptions, Watch};
@@ -160,7 +160,7 @@ impl MemberClient for GroupConsumer {
     }
 
     fn watermarks(&self, topic: &str, partition: u32, wait: Duration) -> KafkaResult<(i64, i64)> {
-        self.0.fetch_watermarks(topic, number(partition), wait)
+        watermarks(&self.0, topic, partition, wait)
     }
 
     fn unsubscribe(&self) {

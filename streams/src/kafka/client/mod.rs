@@ -20,11 +20,13 @@ mod consumer;
 mod librdkafka;
 mod producer;
 mod reader;
+mod watermarks;
 
 pub use self::consumer::GroupConsumer;
 pub use self::librdkafka::{Librdkafka, MonotonicTime};
 pub use self::producer::TransactionalProducer;
 pub use self::reader::ChangelogConsumers;
+pub(super) use self::watermarks::watermarks;
 
 /// Who a worker is in the cluster.
 #[derive(Clone, Debug)]

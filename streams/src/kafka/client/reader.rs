@@ -8,7 +8,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::{ReaderClient, number};
+use super::{ReaderClient, number, watermarks};
 use crate::kafka::errors::failed;
 use crate::kafka::watch::Watched;
 use crate::kafka::{Connection, Watch};
@@ -56,11 +56,11 @@ impl ReaderClient for ChangelogConsumers {
     type Record<'a> = BorrowedMessage<'a>;
 
     fn high(&self, partition: u32, wait: Duration) -> KafkaResult<(i64, i64)> {
-        self.high.fetch_watermarks(&self.changelog, number(partition), wait)
+        watermarks(&self.high, &self.changelog, partition, wait)
     }
 
     fn stable(&self, partition: u32, wait: Duration) -> KafkaResult<(i64, i64)> {
-        self.stable.fetch_watermarks(&self.changelog, number(partition), wait)
+        watermarks(&self.stable, &self.changelog, partition, wait)
     }
 
     fn read_from(&self, partition: u32, offset: Option<u64>) -> KafkaResult<()> {

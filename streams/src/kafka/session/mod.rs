@@ -422,12 +422,12 @@ impl<C: Clients> Session for KafkaSession<C> {
         let is_known = self.partitions.is_assigned(partition)
             && self.take_over()?
             && (self.partitions.is_located(partition) || self.locate(partition)?);
-        if !is_known {
+        let restored = if is_known { self.restorer()?.part(partition, after, apply)? } else { None };
+        let Some(restored) = restored else {
             self.wait_on(partition);
             return Ok(Restored::Partly(after.unwrap_or(0)));
-        }
+        };
         self.waiting = None;
-        let restored = self.restorer()?.part(partition, after, apply)?;
         if let Restored::Complete(_) = restored {
             self.partitions.set_ready(partition);
             self.member.assign(&self.partitions.ready_positions())?;

@@ -79,31 +79,27 @@ impl<C: Clients> Restorer<C> {
         Ok(None)
     }
 
-    /// Hands over a part of the changes after a position.
+    /// Hands over a part of the changes after a position; `None` if the brokers do not say where they end.
     pub(super) fn part(
         &mut self,
         partition: u32,
         after: Option<u64>,
         apply: ApplyChanges<'_>,
-    ) -> Result<Restored, LogError> {
+    ) -> Result<Option<Restored>, LogError> {
         let next = after.unwrap_or(0);
         if self.current.as_ref().is_none_or(|current| current.partition != partition || current.next != next) {
-            match self.begin(partition, next)? {
-                Some(current) if after == Some(current.end) => return Ok(Restored::Complete(current.end)),
-                Some(current) => self.current = Some(current),
-                None => {
-                    // An answer that says nothing may come at once.
-                    self.time.sleep(PAUSE);
-                    return Ok(Restored::Partly(next));
-                }
+            let Some(current) = self.begin(partition, next)? else { return Ok(None) };
+            if after == Some(current.end) {
+                return Ok(Some(Restored::Complete(current.end)));
             }
+            self.current = Some(current);
         }
         let mut current = self.current.take().expect("it has just begun");
         if !current.reading && !self.is_stable(&mut current)? {
             self.time.sleep(PAUSE);
             let end = current.end;
             self.current = Some(current);
-            return Ok(Restored::Partly(end));
+            return Ok(Some(Restored::Partly(end)));
         }
         if !current.reading {
             self.read_from(partition, Some(next))?;
@@ -114,7 +110,7 @@ impl<C: Clients> Restorer<C> {
             Restored::Complete(_) => self.reader.stop().map_err(failed("ending a restore"))?,
             Restored::Partly(_) => self.current = Some(current),
         }
-        Ok(restored)
+        Ok(Some(restored))
     }
 
     /// Finds out where the changelog ends; `None` if the brokers do not say.
