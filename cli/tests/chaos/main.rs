@@ -22,13 +22,33 @@ mod storm;
 mod tampering;
 mod zombie;
 
-use std::env;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::{env, panic};
+
+/// What has failed so far, for the end of the output: what is before it may be cut off.
+static FAILURES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Taken by every test here.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    static NOTES_FAILURES: Once = Once::new();
+    NOTES_FAILURES.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            FAILURES.lock().unwrap_or_else(PoisonError::into_inner).push(info.to_string());
+            usual(info);
+        }));
+    });
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    FAILURES.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    alone
+}
+
+/// Says what has failed in this test.
+pub(crate) fn say_failures() {
+    for failure in &*FAILURES.lock().unwrap_or_else(PoisonError::into_inner) {
+        say(failure);
+    }
 }
 
 /// A number from the environment.

@@ -15,7 +15,7 @@ use crate::http::{ONE, head, open, read_answer};
 use crate::merchant::Target;
 use crate::orders::{LATE_CLICKS, late_click};
 use crate::process::{Process, START_DEADLINE, run, tail};
-use crate::say;
+use crate::{say, say_failures};
 
 const PREFIX: &str = "chaos-";
 /// Partitions of every topic that is read by key.
@@ -270,6 +270,7 @@ impl Drop for Stack {
             say(&format!("the commands' log ends:\n{}", tail(&self.log())));
             self.folder.disable_cleanup(true);
             say(&format!("logs, data and facts are kept in {}", self.folder().display()));
+            say_failures();
         }
     }
 }
