@@ -43,6 +43,17 @@ pub enum Fault {
     RepeatLate(Duration),
 }
 
+/// The number of requests for metadata.
+const METADATA: u16 = 3;
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Fault(Fault),
+    /// The answer names no broker.
+    NameNoBroker,
+}
+
 /// Stands between the clients of a broker and the broker, and does nothing that it was not told to.
 #[derive(Debug)]
 pub struct Proxy {
@@ -61,12 +72,12 @@ struct Shared {
     stopped: AtomicBool,
 }
 
-/// What was asked for by [`Proxy::inject`].
+/// What was asked for.
 #[derive(Debug)]
 struct Rule {
-    api: Api,
+    api: u16,
     client: String,
-    fault: Fault,
+    deed: Deed,
     held_off: Duration,
     /// Until when further requests are lost, once the fault has happened.
     until: Option<Instant>,
@@ -93,8 +104,27 @@ impl Proxy {
     /// further one is lost for as long as `held_off`. Returns what [`Proxy::hits`] wants.
     #[must_use]
     pub fn inject(&self, api: Api, client: &str, fault: Fault, held_off: Duration) -> usize {
+        self.add(Rule {
+            api: api as u16,
+            client: client.to_owned(),
+            deed: Deed::Fault(fault),
+            held_off,
+            until: None,
+            hits: 0,
+        })
+    }
+
+    /// Has the next answer about metadata to such a client name no broker, as that of one does that has just come back and
+    /// is still fenced. The client has to ask in version 9 or a later one. Returns what [`Proxy::hits`] wants.
+    #[must_use]
+    pub fn name_no_broker(&self, client: &str) -> usize {
+        let (client, deed) = (client.to_owned(), Deed::NameNoBroker);
+        self.add(Rule { api: METADATA, client, deed, held_off: Duration::ZERO, until: None, hits: 0 })
+    }
+
+    fn add(&self, rule: Rule) -> usize {
         let mut rules = lock(&self.shared.rules);
-        rules.push(Rule { api, client: client.to_owned(), fault, held_off, until: None, hits: 0 });
+        rules.push(rule);
         rules.len() - 1
     }
 
@@ -161,14 +191,15 @@ impl Shared {
         loop {
             let frame = read_frame(&mut client)?;
             let correlation = frame.get(8..12).map(<[u8]>::to_vec);
-            match self.fault(&frame) {
+            match self.deed(&frame) {
                 None => {}
-                Some(Fault::LoseRequest) => return Ok(()),
-                Some(Fault::LoseAnswer) => lock(&marked.lost).extend(correlation),
-                Some(Fault::Repeat) => {
+                Some(Deed::Fault(Fault::LoseRequest)) => return Ok(()),
+                Some(Deed::NameNoBroker) => lock(&marked.nameless).extend(correlation),
+                Some(Deed::Fault(Fault::LoseAnswer)) => lock(&marked.lost).extend(correlation),
+                Some(Deed::Fault(Fault::Repeat)) => {
                     lock(&marked.repeated).extend(correlation.map(|id| (id, (frame.clone(), Duration::ZERO))));
                 }
-                Some(Fault::RepeatLate(after)) => {
+                Some(Deed::Fault(Fault::RepeatLate(after))) => {
                     lock(&marked.repeated).extend(correlation.map(|id| (id, (frame.clone(), after))));
                 }
             }
@@ -179,7 +210,11 @@ impl Shared {
     /// Hands answers on until one is to be lost.
     fn answers(&self, mut broker: &TcpStream, mut client: &TcpStream, marked: &Marked) -> io::Result<()> {
         loop {
-            let frame = read_frame(&mut broker)?;
+            let mut frame = read_frame(&mut broker)?;
+            let correlation = frame.get(4..8).unwrap_or_default();
+            if lock(&marked.nameless).remove(correlation) {
+                frame = without_brokers(&frame).expect("metadata are answered in a version that is known here");
+            }
             let correlation = frame.get(4..8).unwrap_or_default();
             if lock(&marked.lost).contains(correlation) {
                 return Ok(());
@@ -204,21 +239,21 @@ impl Shared {
     }
 
     /// What is to happen to a request, by the first rule that it meets.
-    fn fault(&self, frame: &[u8]) -> Option<Fault> {
+    fn deed(&self, frame: &[u8]) -> Option<Deed> {
         let body = frame.get(4..)?;
         let api = u16::from_be_bytes([*body.first()?, *body.get(1)?]);
         let length = usize::from(u16::from_be_bytes([*body.get(8)?, *body.get(9)?]));
         let client = String::from_utf8_lossy(body.get(HEADER_BYTES..HEADER_BYTES + length).unwrap_or_default());
         let (mut rules, now) = (lock(&self.rules), Instant::now());
-        rules.iter_mut().filter(|rule| rule.api as u16 == api && client.contains(&rule.client)).find_map(|rule| {
-            let fault = match rule.until {
-                None => rule.fault,
-                Some(until) if now < until => Fault::LoseRequest,
+        rules.iter_mut().filter(|rule| rule.api == api && client.contains(&rule.client)).find_map(|rule| {
+            let deed = match rule.until {
+                None => rule.deed,
+                Some(until) if now < until => Deed::Fault(Fault::LoseRequest),
                 Some(_) => return None,
             };
             rule.until.get_or_insert(now + rule.held_off);
             rule.hits += 1;
-            Some(fault)
+            Some(deed)
         })
     }
 }
@@ -227,11 +262,43 @@ impl Shared {
 #[derive(Debug, Default)]
 struct Marked {
     lost: Mutex<BTreeSet<Vec<u8>>>,
+    nameless: Mutex<BTreeSet<Vec<u8>>>,
     repeated: Mutex<BTreeMap<Vec<u8>, Repeated>>,
 }
 
 /// A request that comes again, and how much later.
 type Repeated = (Vec<u8>, Duration);
+
+/// An answer about metadata without its list of brokers: after the correlation id (4 bytes) and the tags of its header, the
+/// throttle time (4), then the brokers, each with its id (4), host, port (4), rack and tags; lengths are varints, one more
+/// than what they count.
+fn without_brokers(frame: &[u8]) -> Option<Vec<u8>> {
+    const NO_TAGS: u8 = 0;
+    const NONE: u8 = 1;
+    let mut rest = frame.get(8..)?.strip_prefix(&[NO_TAGS])?.get(4..)?;
+    let head = frame.len() - rest.len();
+    let brokers = length(&mut rest)?;
+    for _ in 0..brokers {
+        rest = rest.get(4..)?;
+        let host = length(&mut rest)?;
+        rest = rest.get(host + 4..)?;
+        let rack = length(&mut rest)?;
+        rest = rest.get(rack..)?.strip_prefix(&[NO_TAGS])?;
+    }
+    let mut answer = frame[..head].to_vec();
+    answer.push(NONE);
+    answer.extend(rest);
+    let size = u32::try_from(answer.len() - 4).ok()?;
+    answer[..4].copy_from_slice(&size.to_be_bytes());
+    Some(answer)
+}
+
+/// A length of up to 127, as no test has more brokers or a longer name; nothing, which is 0, is as long as an empty one.
+fn length(rest: &mut &[u8]) -> Option<usize> {
+    let (first, behind) = rest.split_first().filter(|(first, _)| **first < 0x80)?;
+    *rest = behind;
+    Some(usize::from(*first).saturating_sub(1))
+}
 
 /// A frame with its size.
 fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {

@@ -6,7 +6,8 @@
 //! # A partition that stays silent
 //!
 //! After a broker was away, librdkafka may lose track of a partition's leader and time out every message to it for as
-//! long as the client lives, while the brokers are there and other partitions are served (its issue 5430). So
+//! long as the client lives, while the brokers are there and other partitions are served (its issue 5430), or of every
+//! broker (its issue 5301). So
 //! [`KafkaPublisher::renew_if_silent`], which whoever runs a publisher calls now and then, puts a new client in the old
 //! one's place. A crash of this process would have done no more: what the old client had under way has failed, and
 //! may be there or not.
@@ -131,24 +132,28 @@ impl KafkaPublisher {
         self.watch.fatal().map(str::to_owned)
     }
 
-    /// Puts a new client in the place of one to which a partition has been silent, although a broker is connected: for
-    /// 10 s and longer, every message to it timed out. What the old one cannot deliver within a second fails with
+    /// Puts a new client in the place of one that has lost sight of all brokers for good, or to which a partition has been
+    /// silent, although a broker is connected: for 10 s and longer, every message to it timed out. What the old one cannot deliver within a second fails with
     /// [`PublishError::Failed`]. To be called now and then, by one thread; blocks for some seconds if there is reason to.
     ///
     /// # Errors
     /// The new client could not be made; the old one stays.
     pub fn renew_if_silent(&self) -> Result<bool, LogError> {
-        let silent = match &self.state().client {
-            Some(client) => client.silent(SILENCE_MAX),
-            None => None,
-        };
-        let Some(partition) = silent.filter(|_| self.watch.stats().brokers.values().any(|broker| broker.up)) else {
-            return Ok(false);
-        };
-        tracing::warn!(
-            partition,
-            "kafka: every message to it timed out, and brokers are there: another client is made"
-        );
+        if self.watch.is_stranded() {
+            tracing::warn!("kafka: the producer has lost sight of all brokers for good: another is made");
+        } else {
+            let silent = match &self.state().client {
+                Some(client) => client.silent(SILENCE_MAX),
+                None => None,
+            };
+            let Some(partition) = silent.filter(|_| self.watch.stats().brokers.values().any(|broker| broker.up)) else {
+                return Ok(false);
+            };
+            tracing::warn!(
+                partition,
+                "kafka: every message to it timed out, and brokers are there: another client is made"
+            );
+        }
         let client = Client::new(&self.connection, &self.client_id, &self.options, &self.held, &self.watch)?;
         let old = {
             let mut open = self.state();

@@ -34,11 +34,14 @@ type Partition = (u16, u32);
 /// Reads topics from given positions on: what is committed and nothing else, in order within each partition. The
 /// partitions are those that the topics have when it is opened: later ones are seen at the next open.
 pub struct KafkaReader {
+    connection: Connection,
+    client_id: String,
     consumer: BaseConsumer<Watched>,
     watch: Arc<Watch>,
     /// The topics' names in the cluster, with their numbers.
     topics: Vec<(String, u16)>,
     places: BTreeMap<Partition, Place>,
+    renewals: u64,
 }
 
 /// Where the reader is in a partition.
@@ -66,7 +69,8 @@ impl KafkaReader {
         from: &BTreeMap<Partition, u64>,
     ) -> Result<KafkaReader, LogError> {
         let deadline = Instant::now() + WAIT;
-        let (consumer, watch) = consumer(connection, client_id, &[])?;
+        let watch = Arc::new(Watch::idle(client_id));
+        let consumer = consumer(connection, client_id, &watch, &[])?;
         let topics: Vec<(String, u16)> = topics.iter().map(|topic| (connection.topic(*topic), topic.id)).collect();
         let mut places = BTreeMap::new();
         let mut assignment = TopicPartitionList::new();
@@ -84,7 +88,8 @@ impl KafkaReader {
             }
         }
         consumer.assign(&assignment).map_err(failed("assigning partitions"))?;
-        Ok(KafkaReader { consumer, watch, topics, places })
+        let (connection, client_id) = (connection.clone(), client_id.to_owned());
+        Ok(KafkaReader { connection, client_id, consumer, watch, topics, places, renewals: 0 })
     }
 
     /// Takes what is available, up to `limits`, waiting no longer than `wait` for the first record. A tombstone is a
@@ -94,6 +99,9 @@ impl KafkaReader {
     /// [`LogError::Gone`] if retention overtook the reader; [`LogError::Kafka`] for what waiting does not cure. The
     /// reader is of no more use then: open another from the positions that were applied.
     pub fn next(&mut self, limits: &Limits, wait: Duration) -> Result<Vec<Record>, LogError> {
+        if self.watch.is_stranded() {
+            self.renew()?;
+        }
         let deadline = Instant::now() + wait;
         let mut records = Vec::new();
         let mut bytes = 0;
@@ -140,10 +148,34 @@ impl KafkaReader {
         self.places.iter().map(|(partition, place)| end(partition, place).saturating_sub(place.position)).sum()
     }
 
+    /// How often a client that had lost sight of all brokers for good was replaced.
+    #[must_use]
+    pub fn renewals(&self) -> u64 {
+        self.renewals
+    }
+
     /// What the client says of itself and of the brokers.
     #[must_use]
     pub fn watch(&self) -> Arc<Watch> {
         Arc::clone(&self.watch)
+    }
+
+    /// Goes on with another client where this one, which has lost sight of all brokers for good, was.
+    fn renew(&mut self) -> Result<(), LogError> {
+        self.renewals += 1;
+        tracing::warn!(
+            client = self.client_id,
+            "kafka: the reader has lost sight of all brokers for good: another is made"
+        );
+        let mut assignment = TopicPartitionList::new();
+        for ((id, partition), place) in &self.places {
+            let Some((name, _)) = self.topics.iter().find(|(_, number)| number == id) else { continue };
+            let offset = Offset::Offset(place.position.cast_signed());
+            let added = assignment.add_partition_offset(name, partition.cast_signed(), offset);
+            added.map_err(failed(format!("assigning {name}/{partition}")))?;
+        }
+        self.consumer = consumer(&self.connection, &self.client_id, &self.watch, &[])?;
+        self.consumer.assign(&assignment).map_err(failed("assigning partitions"))
     }
 
     /// Takes over the client's positions, which control records move too. Aborted records move none: behind them it
@@ -212,10 +244,11 @@ impl fmt::Debug for KafkaReader {
 pub(super) fn consumer(
     connection: &Connection,
     client_id: &str,
+    watch: &Arc<Watch>,
     settings: &[(&str, &str)],
-) -> Result<(BaseConsumer<Watched>, Arc<Watch>), LogError> {
+) -> Result<BaseConsumer<Watched>, LogError> {
     let mut config = connection.client(client_id);
-    let watch = Watch::new(client_id, &mut config);
+    watch.listen(&mut config);
     config
         .set("group.id", connection.name(client_id))
         .set("isolation.level", "read_committed")
@@ -235,8 +268,7 @@ pub(super) fn consumer(
         config.set(*name, *value);
     }
     let context = format!("making the consumer {client_id}");
-    let consumer = config.create_with_context(Watched(Arc::clone(&watch))).map_err(failed(context))?;
-    Ok((consumer, watch))
+    config.create_with_context(Watched(Arc::clone(watch))).map_err(failed(context))
 }
 
 fn set_if_free(config: &mut ClientConfig, name: &str, value: &str) {

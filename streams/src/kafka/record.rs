@@ -1,7 +1,7 @@
 //! Reading single records, for whoever holds their coordinates.
 
 use std::fmt;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -11,7 +11,7 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 use super::Connection;
 use super::errors::{failed, timed_out, transient};
 use super::reader::{bounds, consumer, record};
-use super::watch::Watched;
+use super::watch::{Watch, Watched};
 use crate::log::{LogError, Record, Topic};
 
 /// Records that are read at the same time; more wait for one of these, up to their deadline.
@@ -23,6 +23,7 @@ const STEP: Duration = Duration::from_millis(100);
 /// Reads one record at a time, from any thread.
 pub struct RecordReader {
     connection: Connection,
+    client_id: String,
     idle: Mutex<Vec<BaseConsumer<Watched>>>,
     returned: Condvar,
 }
@@ -33,20 +34,10 @@ impl RecordReader {
     /// # Errors
     /// [`LogError::Kafka`] if librdkafka does not take the settings.
     pub fn open(connection: &Connection, client_id: &str) -> Result<RecordReader, LogError> {
-        // One record is wanted: ask for little, and keep nothing ahead.
-        let settings = [
-            ("enable.partition.eof", "true"),
-            ("queued.min.messages", "1"),
-            ("queued.max.messages.kbytes", "1024"),
-            ("fetch.message.max.bytes", "65536"),
-            // A broker has one fetch of a consumer at a time, so one that waits for more holds up the next record.
-            ("fetch.wait.max.ms", "5"),
-            // With one record in the queue it counts as full, and a partition is not asked again for this long.
-            ("fetch.queue.backoff.ms", "1"),
-        ];
-        let made = (0..CONSUMERS).map(|_| consumer(connection, client_id, &settings).map(|(consumer, _)| consumer));
+        let made = (0..CONSUMERS).map(|_| make(connection, client_id));
         let idle = Mutex::new(made.collect::<Result<Vec<_>, _>>()?);
-        Ok(RecordReader { connection: connection.clone(), idle, returned: Condvar::new() })
+        let (connection, client_id) = (connection.clone(), client_id.to_owned());
+        Ok(RecordReader { connection, client_id, idle, returned: Condvar::new() })
     }
 
     /// The committed record at exactly `offset`; `None` if there is none: the offset is after the last stable one, or
@@ -66,6 +57,11 @@ impl RecordReader {
         let consumer = self.take(deadline).ok_or_else(|| timed_out(context()))?;
         let found = self.read_with(&consumer, topic, partition, offset, deadline);
         let unassigned = consumer.unassign().map_err(failed(context()));
+        let consumer = match &found {
+            // It may have lost sight of all brokers for good (librdkafka's issue 5301); another one has not.
+            Err(LogError::Kafka { .. }) => make(&self.connection, &self.client_id).unwrap_or(consumer),
+            Ok(_) | Err(_) => consumer,
+        };
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(consumer);
         self.returned.notify_one();
         unassigned.and(found)
@@ -130,6 +126,24 @@ impl RecordReader {
             }
         }
     }
+}
+
+/// A consumer that reads single records.
+fn make(connection: &Connection, client_id: &str) -> Result<BaseConsumer<Watched>, LogError> {
+    // One record is wanted: ask for little, and keep nothing ahead.
+    let settings = [
+        ("enable.partition.eof", "true"),
+        ("queued.min.messages", "1"),
+        ("queued.max.messages.kbytes", "1024"),
+        ("fetch.message.max.bytes", "65536"),
+        // A broker has one fetch of a consumer at a time, so one that waits for more holds up the next record.
+        ("fetch.wait.max.ms", "5"),
+        // With one record in the queue it counts as full, and a partition is not asked again for this long.
+        ("fetch.queue.backoff.ms", "1"),
+        // They would pile up while it is idle, and nobody asks for them.
+        ("statistics.interval.ms", "0"),
+    ];
+    consumer(connection, client_id, &Arc::new(Watch::idle(client_id)), &settings)
 }
 
 impl fmt::Debug for RecordReader {

@@ -1,6 +1,7 @@
 //! What a client of librdkafka says while it works: statistics, errors and log lines.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,13 @@ const STATISTICS_INTERVAL_MS: &str = "1000";
 /// A line that says the same is logged again after this long, with how often it was left out.
 const REPEAT: Duration = Duration::from_secs(30);
 
+/// So many statistics in a row that name no broker, after some that did, are a client that looks for none any more: one
+/// that still does has the configured ones in them again within milliseconds.
+const BARE_STATISTICS_MAX: u32 = 2;
+
+/// Statistics that name brokers have not come yet.
+const NONE_KNOWN: u32 = u32::MAX;
+
 /// Lines that are remembered.
 const LINES_MAX: usize = 64;
 
@@ -27,6 +35,8 @@ pub struct Watch {
     stats: Mutex<Arc<KafkaStats>>,
     lines: Mutex<Lines>,
     fatal: OnceLock<String>,
+    /// Statistics in a row that named no broker, after one that did.
+    bare: AtomicU32,
 }
 
 impl Watch {
@@ -40,11 +50,18 @@ impl Watch {
     /// Asks for the statistics of a client, which may be another one than before.
     pub(crate) fn listen(&self, config: &mut ClientConfig) {
         config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
+        self.bare.store(NONE_KNOWN, Ordering::Relaxed);
     }
 
     /// Will listen to a client that log lines call `client`.
     pub(crate) fn idle(client: &str) -> Watch {
-        Watch { client: client.to_owned(), stats: Mutex::default(), lines: Mutex::default(), fatal: OnceLock::new() }
+        Watch {
+            client: client.to_owned(),
+            stats: Mutex::default(),
+            lines: Mutex::default(),
+            fatal: OnceLock::new(),
+            bare: AtomicU32::new(NONE_KNOWN),
+        }
     }
 
     /// The last statistics; all zero before the first, which come after a second.
@@ -59,10 +76,27 @@ impl Watch {
         self.fatal.get().map(String::as_str)
     }
 
+    /// Whether the client has forgotten every broker and will never ask one again, though they may be there. librdkafka
+    /// (2.10 to 2.13 at least, its issue 5301) comes to that by an answer that names no broker, which one gives that has
+    /// just come back and is still fenced. Only another client helps.
+    pub(crate) fn is_stranded(&self) -> bool {
+        (BARE_STATISTICS_MAX..NONE_KNOWN).contains(&self.bare.load(Ordering::Relaxed))
+    }
+
     /// For [`ClientContext::stats`].
     pub(crate) fn take_stats(&self, statistics: &Statistics) {
         let stats = Arc::new(KafkaStats::from(statistics));
+        self.note_brokers(stats.brokers.len());
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    }
+
+    fn note_brokers(&self, known: usize) {
+        let bare = match (known, self.bare.load(Ordering::Relaxed)) {
+            (0, NONE_KNOWN) => NONE_KNOWN,
+            (0, bare) => (bare + 1).min(BARE_STATISTICS_MAX),
+            (_, _) => 0,
+        };
+        self.bare.store(bare, Ordering::Relaxed);
     }
 
     /// For [`ClientContext::error`].
@@ -169,6 +203,24 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_that_knows_no_broker_any_more_is_stranded() {
+        let watch = Watch::idle("test");
+        let check = |known: usize, expected: bool| {
+            watch.note_brokers(known);
+            assert_eq!(watch.is_stranded(), expected, "after {known}");
+        };
+        for (known, expected) in [(0, false), (0, false), (3, false), (0, false), (1, false), (0, false), (0, true)] {
+            check(known, expected);
+        }
+        check(0, true);
+        check(2, false);
+        watch.note_brokers(0);
+        watch.listen(&mut ClientConfig::new());
+        watch.note_brokers(0);
+        assert!(!watch.is_stranded(), "another client has heard of none yet");
+    }
 
     #[test]
     fn a_line_is_logged_once_in_a_while_and_counted_meanwhile() {

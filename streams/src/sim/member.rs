@@ -151,6 +151,10 @@ impl MemberClient for SimMember {
         self.process.cluster().state().joiners.get(&self.id).and_then(Joiner::fatal)
     }
 
+    fn is_stranded(&self) -> bool {
+        false
+    }
+
     fn members(&self, group: &str, wait: Duration) -> KafkaResult<Vec<String>> {
         ask(&self.process, &DescribeGroups(group.to_owned()), wait).map_err(KafkaError::GroupListFetch)
     }

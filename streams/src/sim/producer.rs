@@ -388,4 +388,8 @@ impl ProducerClient for SimProducer {
     fn is_fatal(&self) -> bool {
         self.inner().fatal.is_some()
     }
+
+    fn is_stranded(&self) -> bool {
+        false
+    }
 }

@@ -137,6 +137,10 @@ impl ReaderClient for SimReader {
         Ok(self.reading().as_ref().filter(|reading| reading.partition == partition).and_then(|one| one.position))
     }
 
+    fn is_stranded(&self) -> bool {
+        false
+    }
+
     fn stop(&self) -> KafkaResult<()> {
         *self.reading() = None;
         Ok(())

@@ -121,6 +121,10 @@ impl MemberClient for GroupConsumer {
         self.0.client().fatal_error().map(|(code, _)| code)
     }
 
+    fn is_stranded(&self) -> bool {
+        self.0.context().watch.is_stranded()
+    }
+
     fn members(&self, group: &str, wait: Duration) -> KafkaResult<Vec<String>> {
         let groups = self.0.client().fetch_group_list(Some(group), wait)?;
         Ok(groups.groups().iter().flat_map(|group| group.members()).map(|member| member.id().to_owned()).collect())

@@ -126,6 +126,9 @@ pub trait MemberClient: Send {
     /// Why the client can do nothing more, if that is so.
     fn fatal(&self) -> Option<RDKafkaErrorCode>;
 
+    /// Whether the client has lost sight of all brokers for good.
+    fn is_stranded(&self) -> bool;
+
     /// The ids of a group's members.
     ///
     /// # Errors
@@ -260,6 +263,9 @@ pub trait ProducerClient: Send {
 
     /// Whether the client can do nothing more.
     fn is_fatal(&self) -> bool;
+
+    /// Whether the client has lost sight of all brokers for good.
+    fn is_stranded(&self) -> bool;
 }
 
 /// Consumers of a changelog's partitions, of which one is read at a time.
@@ -295,6 +301,9 @@ pub trait ReaderClient: Send {
     /// # Errors
     /// The client does not know the partition.
     fn position(&self, partition: u32) -> Result<Option<u64>, KafkaError>;
+
+    /// Whether a client has lost sight of all brokers for good.
+    fn is_stranded(&self) -> bool;
 
     /// Reads no partition.
     ///

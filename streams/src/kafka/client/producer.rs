@@ -143,4 +143,8 @@ impl ProducerClient for TransactionalProducer {
     fn is_fatal(&self) -> bool {
         self.0.client().fatal_error().is_some()
     }
+
+    fn is_stranded(&self) -> bool {
+        self.0.context().watch.is_stranded()
+    }
 }

@@ -52,14 +52,22 @@ impl ChangelogConsumers {
     }
 }
 
+/// Lets a client say what it has to, which it keeps until it is polled.
+fn hear(consumer: &BaseConsumer<Watched>) {
+    drop(consumer.poll(Duration::ZERO));
+}
+
 impl ReaderClient for ChangelogConsumers {
     type Record<'a> = BorrowedMessage<'a>;
 
     fn high(&self, partition: u32, wait: Duration) -> KafkaResult<(i64, i64)> {
+        hear(&self.high);
         watermarks(&self.high, &self.changelog, partition, wait)
     }
 
     fn stable(&self, partition: u32, wait: Duration) -> KafkaResult<(i64, i64)> {
+        // Whatever it was at, `read_from` comes next.
+        hear(&self.stable);
         watermarks(&self.stable, &self.changelog, partition, wait)
     }
 
@@ -82,6 +90,10 @@ impl ReaderClient for ChangelogConsumers {
             Some(Offset::Offset(offset)) => u64::try_from(offset).ok(),
             _ => None,
         })
+    }
+
+    fn is_stranded(&self) -> bool {
+        [&self.stable, &self.high].iter().any(|consumer| consumer.context().0.is_stranded())
     }
 
     fn stop(&self) -> KafkaResult<()> {

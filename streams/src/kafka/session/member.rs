@@ -18,6 +18,8 @@ const RANDOM_ID_LENGTH: usize = 36;
 pub(super) enum End {
     /// Another member of its name has joined: another process, or itself, if the answer to its joining was lost.
     Fenced,
+    /// The client has lost sight of all brokers for good.
+    Stranded,
     /// The client gave up.
     Failed(LogError),
 }
@@ -115,7 +117,7 @@ impl<C: Clients> Member<C> {
 
     /// Why this consumer can do nothing more, if that is so.
     pub(super) fn end(&self) -> Option<End> {
-        let code = self.consumer.fatal()?;
+        let Some(code) = self.consumer.fatal() else { return self.consumer.is_stranded().then_some(End::Stranded) };
         if code == RDKafkaErrorCode::FencedInstanceId {
             return Some(End::Fenced);
         }

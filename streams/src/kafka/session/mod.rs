@@ -70,6 +70,8 @@ const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often a pause looks whether it is to stop.
 const STOP_CHECK_EVERY: Duration = Duration::from_millis(50);
+/// What a client that is [stranded](Watch::is_stranded) is told of by.
+const STRANDED: &str = "the client has lost sight of all brokers for good: another is made";
 /// How long leaving a group may take.
 const LEAVE_WAIT: Duration = Duration::from_secs(5);
 
@@ -214,16 +216,28 @@ impl<C: Clients> KafkaSession<C> {
         Polled::Revoked(numbers)
     }
 
+    /// The member's client will never hear of its group again: another one takes its name, as after a restart.
+    fn stranded(&mut self) -> Result<Polled, LogError> {
+        let numbers = self.partitions.revoke();
+        tracing::warn!(worker = self.identity.worker, partitions = ?numbers, "{STRANDED}");
+        (self.group, self.restorer) = (None, None);
+        self.join()?;
+        Ok(Polled::Revoked(numbers))
+    }
+
+    fn join(&mut self) -> Result<(), LogError> {
+        let (topics, stats) = (self.partitions.topics(), Arc::clone(&self.stats));
+        self.member = Member::join(&self.clients, &self.identity, &topics, &self.options, stats)?;
+        Ok(())
+    }
+
     /// Joins again once its name is free.
     fn rejoin(&mut self, mut fenced: Fenced, wait: Duration) -> Result<Polled, LogError> {
         self.time.sleep(wait.min(STOP_CHECK_EVERY));
         let name = (self.identity.group.as_str(), self.identity.worker.as_str());
         match fenced.ask(&self.member, name, self.options.session_timeout) {
             Verdict::Wait => self.fenced = Some(fenced),
-            Verdict::Join => {
-                let (topics, stats) = (self.partitions.topics(), Arc::clone(&self.stats));
-                self.member = Member::join(&self.clients, &self.identity, &topics, &self.options, stats)?;
-            }
+            Verdict::Join => self.join()?,
             Verdict::Replaced => return Err(LogError::Replaced { worker: self.identity.worker.clone() }),
         }
         Ok(Polled::Nothing)
@@ -278,6 +292,10 @@ impl<C: Clients> KafkaSession<C> {
     }
 
     fn restorer(&mut self) -> Result<&mut Restorer<C>, LogError> {
+        if self.restorer.as_ref().is_some_and(Restorer::is_stranded) {
+            tracing::warn!(worker = self.identity.worker, "{STRANDED}");
+            self.restorer = None;
+        }
         if self.restorer.is_none() {
             self.restorer = Some(Restorer::new(&self.clients, &self.identity.worker, &self.changelog)?);
         }
@@ -296,6 +314,10 @@ impl<C: Clients> KafkaSession<C> {
 
     /// Takes the transactional id over; `false` if the brokers have not agreed yet.
     fn take_over(&mut self) -> Result<bool, LogError> {
+        if self.transactor.as_ref().is_some_and(Transactor::is_stranded) {
+            tracing::warn!(worker = self.identity.worker, "{STRANDED}");
+            self.transactor = None;
+        }
         if self.transactor.is_none() {
             self.transactor = Some(Transactor::new(&self.clients, &self.identity.worker, &self.options)?);
         }
@@ -350,9 +372,12 @@ impl<C: Clients> Session for KafkaSession<C> {
         if let Some(fenced) = self.fenced.take() {
             return self.rejoin(fenced, wait);
         }
+        // What it says would pile up while there is nothing to commit.
+        self.transactor.iter().for_each(Transactor::listen);
         match self.member.end() {
             None => {}
             Some(End::Fenced) => return Ok(self.fenced()),
+            Some(End::Stranded) => return self.stranded(),
             Some(End::Failed(error)) => return Err(error),
         }
         let now = self.time.now();

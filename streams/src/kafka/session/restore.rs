@@ -58,6 +58,11 @@ impl<C: Clients> Restorer<C> {
         Ok(Restorer { changelog: changelog.to_owned(), reader, time: clients.time(), current: None })
     }
 
+    /// Whether a client has lost sight of all brokers for good.
+    pub(super) fn is_stranded(&self) -> bool {
+        self.reader.is_stranded()
+    }
+
     /// Forgets what it was at: the next part begins anew.
     pub(super) fn forget(&mut self) {
         self.current = None;

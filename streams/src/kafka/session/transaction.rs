@@ -77,6 +77,16 @@ impl<C: Clients> Transactor<C> {
         Ok(self.initialised)
     }
 
+    /// Hears what the client has to say.
+    pub(super) fn listen(&self) {
+        self.producer.poll();
+    }
+
+    /// Whether the client has lost sight of all brokers for good.
+    pub(super) fn is_stranded(&self) -> bool {
+        self.producer.is_stranded()
+    }
+
     /// Whether it can do nothing more.
     pub(super) fn is_spent(&self) -> bool {
         self.spent.get()
