@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use schemas::Timestamp;
-use schemas::codec::{header_error, is};
-use schemas::ids::{ConversionId, OrderKey, check_name};
-use schemas::records::{ConversionReported, ConversionTransitioned, IdempotencyUse, OrderStatusReported};
-use streams::{Change, Record, StateStore, StoreError};
+use schemas::records::ConversionTransitioned;
+use streams::{Change, StateStore, StoreError};
 
-use super::claims::{is_remembered, remembering};
-use super::feed::{CONVERSIONS_TOPIC, TRANSITIONS_TOPIC};
+use super::claims::remembering;
 use super::list::list_row;
 use super::rows::{
-    CLAIMS, Head, KEYS, STATUSES, Use, claim_key, conversion_key, decode_claim, decode_head, decode_use, encode_claim,
+    CLAIMS, Head, KEYS, STATUSES, claim_key, conversion_key, decode_claim, decode_head, decode_use, encode_claim,
     encode_conversion, encode_entry, idempotency_key, mark, status_key, timeline_key,
 };
+<<<<<<< HEAD
 use crate::claims::{ConversionClaim, Fingerprint, IdempotencyScope, status_digest};
 
 /// What a record says.
@@ -90,6 +88,10 @@ fn transitioned(conversion: ConversionTransitioned) -> Result<Fact, String> {
         None => Ok(Fact::Transitioned(Box::new(conversion))),
     }
 }
+=======
+use crate::claims::{ConversionClaim, KeyUse};
+use crate::facts::Fact;
+>>>>>>> x-claims
 
 /// Changes on their way into the store, over what is there.
 #[derive(Debug)]
@@ -125,14 +127,16 @@ impl<'a, S: StateStore> Batch<'a, S> {
     /// Adds what a fact changes. A key used [`crate::claims::IDEMPOTENCY_AGE`] before `now` or earlier is not kept.
     pub(super) fn fold(&mut self, fact: &Fact, now: Timestamp) -> Result<(), StoreError> {
         match fact {
-            Fact::Reported { id, claim, used } => {
+            Fact::Reported { id, claim, used, received_at: _ } => {
                 self.claim(claim_key(*id), claim)?;
                 match used {
-                    Some((row, used)) if is_remembered(used.at, now) => self.remember(row, *used),
+                    Some((scope, key, used)) if used.is_remembered(now) => {
+                        self.remember(&idempotency_key(scope, key), *used)
+                    }
                     Some(_) | None => Ok(()),
                 }
             }
-            Fact::Status { digest, event_id } => {
+            Fact::Status { digest, event_id, received_at: _ } => {
                 let key = status_key(*digest);
                 if self.get(&key)?.is_none() {
                     self.claims_new.push((key.clone(), event_id.clone()));
@@ -157,7 +161,7 @@ impl<'a, S: StateStore> Batch<'a, S> {
         Ok(())
     }
 
-    fn remember(&mut self, row: &[u8], used: Use) -> Result<(), StoreError> {
+    fn remember(&mut self, row: &[u8], used: KeyUse) -> Result<(), StoreError> {
         let before = self.get(row)?.map(|value| decode_use(&value)).transpose()?;
         let changes = remembering(row.to_vec(), before, used);
         self.changes.extend(changes.into_iter().map(|change| (change.key.to_vec(), change.value)));
