@@ -1,5 +1,6 @@
 //! Keyspaces on a real server, and what asks them.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use scylla::client::session::Session;
@@ -51,4 +52,9 @@ pub(crate) async fn two_edges(options: &Options) -> [CqlClaims; 2] {
 /// Another client of the server.
 pub(crate) async fn session(options: &Options) -> Session {
     SessionBuilder::new().known_nodes(&options.contact_points).build().await.expect("a session")
+}
+
+/// A figure for whoever reads along.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

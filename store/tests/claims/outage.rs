@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::common::{claim, id, report};
-use crate::cql::{PATIENCE, open, options, runtime, session, two_edges, wait_up};
+use crate::cql::{PATIENCE, open, options, runtime, say, session, two_edges, wait_up};
 
 /// The longest a claim may take to say that it knows nothing, beside the time it was given.
 const SLACK: Duration = Duration::from_secs(2);
@@ -43,7 +43,7 @@ impl Load {
             let [one, two] = &edges;
             tokio::join!(self.claim(one, &order, "one"), self.claim(two, &order, "two"));
             // Whoever is told at once that the server is away has a request to answer before the next.
-            sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -107,7 +107,7 @@ fn a_server_killed_under_load_is_found_again_and_nobody_is_told_wrong() {
         let edges = [CqlClaims::new(&cqls[0]), CqlClaims::new(&cqls[1])];
         let load = Load::default();
         let mut workers = JoinSet::new();
-        (0..8).for_each(|_| drop(workers.spawn(load.clone().run(edges.clone()))));
+        (0..32).for_each(|_| drop(workers.spawn(load.clone().run(edges.clone()))));
         load.advance(300).await;
         for round in 0..2 {
             server.kill();
@@ -127,7 +127,7 @@ fn a_server_killed_under_load_is_found_again_and_nobody_is_told_wrong() {
             for cql in [&cqls[0], &cqls[1], &late] {
                 wait_up(cql).await;
             }
-            println!("round {round}: refused within {refused:?}, found {:?} after it was ready", began.elapsed());
+            say(&format!("round {round}: refused within {refused:?}, found {:?} after it was ready", began.elapsed()));
             assert!(began.elapsed() < HEALS_WITHIN, "{:?}", began.elapsed());
             load.advance(300).await;
         }
@@ -140,7 +140,7 @@ fn a_server_killed_under_load_is_found_again_and_nobody_is_told_wrong() {
         assert!(load.unknown.load(Ordering::Relaxed) > 0, "nothing went wrong");
         check(&options, &load).await;
         let stats = edges.map(|edge| edge.stats());
-        println!("{stats:?}");
+        say(&format!("{stats:?}"));
     });
 }
 
@@ -179,7 +179,7 @@ fn a_server_that_does_not_answer_is_given_up_in_bounded_time() {
         let told = callers.join_all().await;
         assert!(told.iter().all(|(unknown, _)| *unknown), "the server is stalled");
         let longest = told.iter().map(|(_, took)| *took).max().unwrap_or_default();
-        println!("500 at once: the last knows nothing after {longest:?}");
+        say(&format!("500 at once: the last knows nothing after {longest:?}"));
         assert!(longest < options.claim_timeout + SLACK, "{longest:?}");
         wait_away(&cql).await;
         let refused = time_to_refuse(&edge_of_it).await;
@@ -188,7 +188,7 @@ fn a_server_that_does_not_answer_is_given_up_in_bounded_time() {
         server.resume();
         let began = Instant::now();
         wait_up(&cql).await;
-        println!("found {:?} after it went on", began.elapsed());
+        say(&format!("found {:?} after it went on", began.elapsed()));
         assert!(began.elapsed() < HEALS_WITHIN, "{:?}", began.elapsed());
         let claimed = edge_of_it.claim_conversion(id("C"), &claim(&report("C", "cnvevt_1"), 1)).await;
         assert_eq!(claimed.expect("answered"), Claim::Claimed);

@@ -41,11 +41,6 @@ pub(crate) const fn all(cql: &'static str) -> Change {
     Change { cql, only_on: None }
 }
 
-/// A statement that only ScyllaDB understands.
-pub(crate) const fn scylla(cql: &'static str) -> Change {
-    Change { cql, only_on: Some(Server::Scylla) }
-}
-
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tables {
@@ -172,6 +167,10 @@ pub(crate) fn missing<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const fn scylla(cql: &'static str) -> Change {
+        Change { cql, only_on: Some(Server::Scylla) }
+    }
 
     const KNOWN: &[Migration] = &[
         Migration { version: 1, name: "one", statements: &[all("CREATE TABLE {keyspace}.a")] },
