@@ -18,13 +18,18 @@ pub(crate) type Dump = BTreeMap<String, Vec<Columns>>;
 /// Reads all of the read model's keyspace.
 pub(crate) fn dump(options: &Options) -> Dump {
     wait(async {
-        let session = SessionBuilder::new().known_nodes(&options.contact_points).build().await.expect("a session");
+        let session = session(options).await;
         let mut dump = Dump::new();
         for (table, columns) in tables(&session, &options.keyspace).await {
             dump.insert(table.clone(), rows(&session, &options.keyspace, &table, &columns).await);
         }
         dump
     })
+}
+
+/// Another client of the server.
+pub(crate) async fn session(options: &Options) -> Session {
+    SessionBuilder::new().known_nodes(&options.contact_points).build().await.expect("a session")
 }
 
 /// The columns of each table, and whether they are of its key.

@@ -9,9 +9,11 @@ use schemas::topics::TRANSITIONS;
 use store::cql::{Options, Writer};
 use store::embedded::Positions;
 use testkit::Cql as Server;
+use tokio::time::timeout;
 
+use super::common::transition;
 use super::dump::dump;
-use super::logs::log;
+use super::logs::{log, record};
 use super::server::{keyspaces, open, runtime, wait};
 use super::writes::assert_same;
 
@@ -61,4 +63,23 @@ fn all_is_written_though_the_server_is_killed_and_hangs_meanwhile() {
     let mut found = dump(&options);
     found.insert("positions".to_owned(), Vec::new());
     assert_same(&found, &expected);
+}
+
+#[test]
+fn what_was_given_up_is_written_by_the_next_try() {
+    let server = Server::start();
+    let options = Options { request_timeout: Duration::from_millis(500), ..keyspaces(&server) };
+    let cql = open(&options);
+    let writer = Writer::new(&cql);
+    let batch = [record(TRANSITIONS, &transition("A", 1))];
+    server.stall();
+    let given_up = wait(async { timeout(Duration::from_secs(2), writer.write(&batch)).await });
+    assert!(given_up.is_err(), "{given_up:?}");
+    server.kill();
+    server.start_again();
+    wait(writer.write(&batch)).expect("written");
+    let found = dump(&options);
+    let count = |table: &str| found[table].len();
+    assert_eq!((count("conversions"), count("conversions_by_time")), (3, 1));
+    assert_eq!((count("list_years"), count("list_slots")), (1, 1), "and can be found");
 }

@@ -5,7 +5,7 @@ use store::cql::{AdoptError, Writer};
 use store::embedded::Positions;
 use testkit::Cql as Server;
 
-use super::server::{keyspaces, open, wait};
+use super::server::{keyspaces, open, seed, wait};
 
 #[test]
 fn positions_never_go_back() {
@@ -13,7 +13,7 @@ fn positions_never_go_back() {
     let writer = Writer::new(&open(&options));
     assert_eq!(wait(writer.positions()).expect("read"), Positions::new());
     let mut expected = Positions::new();
-    let mut dice = fastrand::Rng::new();
+    let mut dice = fastrand::Rng::with_seed(seed());
     for _ in 0..40 {
         let one = |dice: &mut fastrand::Rng| {
             let topic = dice.choice([TRANSITIONS, BALANCES]).expect("one of two");

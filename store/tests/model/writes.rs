@@ -9,9 +9,9 @@ use streams::{LogError, Record};
 use testkit::Cql as Server;
 
 use super::common::{id, transition};
-use super::dump::{Columns, Dump, dump};
+use super::dump::{Columns, Dump, dump, session};
 use super::logs::{balance_changed, ids, log, record, revision};
-use super::server::{keyspaces, open, wait};
+use super::server::{keyspaces, open, seed, wait};
 
 /// No log: whoever asks it has not found what was written.
 #[derive(Debug)]
@@ -60,8 +60,7 @@ fn the_same_is_left_whatever_the_order_and_whoever_writes() {
     let expected = filled(&keyspaces(server), &records);
     let options = keyspaces(server);
     let cql = open(&options);
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
+    let seed = seed();
     wait(async {
         let write = |seed: u64| {
             let (writer, mut records) = (Writer::new(&cql), records.clone());
@@ -79,7 +78,7 @@ fn the_same_is_left_whatever_the_order_and_whoever_writes() {
                 writer.stats()
             })
         };
-        let (one, other) = (write(seed), write(seed + 1));
+        let (one, other) = (write(seed), write(seed.wrapping_add(1)));
         for stats in [one.await.expect("done"), other.await.expect("done")] {
             assert_eq!((stats.records, stats.skipped, stats.warnings), (2 * records.len() as u64, 0, 0));
         }
@@ -152,4 +151,25 @@ fn a_long_timeline_with_much_metadata_is_written_without_a_warning_and_read_whol
     let found = wait(model(&cql).conversion(id("A"))).expect("read").expect("there");
     assert_eq!(found.timeline, long.timeline);
     assert_eq!(found.conversion.metadata, long.metadata);
+}
+
+#[test]
+fn entries_that_no_revision_counts_yet_are_not_shown() {
+    let options = keyspaces(Server::shared());
+    let cql = open(&options);
+    let (writer, model) = (Writer::new(&cql), model(&cql));
+    let put = |order: &str, seq: i32| {
+        let statement = format!(
+            "INSERT INTO {}.conversions (conversion_id, seq, state, at, cause, applied) VALUES (?, ?, 'hold', 0, 'click', true)",
+            options.keyspace
+        );
+        let values = (id(order).0, seq);
+        wait(async { session(&options).await.query_unpaged(statement, values).await.expect("written") });
+    };
+    put("A", 1);
+    assert_eq!(wait(model.conversion(id("A"))).expect("read"), None);
+    wait(writer.write(&[record(TRANSITIONS, &transition("B", 1))])).expect("written");
+    put("B", 3);
+    let found = wait(model.conversion(id("B"))).expect("read").expect("there");
+    assert_eq!(found.timeline, transition("B", 1).timeline);
 }

@@ -16,13 +16,14 @@ use super::columns::confidence_of;
 use super::conversion::ConversionValue;
 use super::merge::AT_ONCE_MAX;
 use super::read::CqlReadModel;
-use super::slots::{Slot, conversions_list};
+use super::slots::{SHARDS, Slot, conversions_list};
 use super::values::{Word, instant};
 use super::walk::{Bounds, List, Listed, Partition, Range, walk};
 use crate::view::{ListCursor, ListPage, ListQuery};
 
 /// What is looked at for one page, which ends there however few rows it has.
-const BOUNDS: Bounds = Bounds { rows: 10_000, partitions: 1_024, time: Duration::from_millis(250) };
+const BOUNDS: Bounds =
+    Bounds { rows: 10_000, partitions: 1_024, time: Duration::from_millis(250), directory: 8 * SHARDS as usize };
 
 /// How much a page may be, roughly: no row is added to so many bytes.
 const BYTES_MAX: usize = 256 << 10;

@@ -10,11 +10,8 @@ use schemas::Timestamp;
 use schemas::ids::ConversionId;
 
 use super::merge::{AT_ONCE_MAX, Merge};
-use super::slots::{SHARDS, Slot};
+use super::slots::Slot;
 use crate::view::{ListCursor, ListQuery};
-
-/// Most entries of the directory in one read. More than a slot has shards, so that each read has one slot whole.
-const DIRECTORY_MAX: usize = 8 * SHARDS as usize;
 
 /// A partition of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +64,8 @@ pub(super) struct Bounds {
     pub(super) rows: usize,
     pub(super) partitions: usize,
     pub(super) time: Duration,
+    /// Partitions in one read of the directory: more than a slot has shards, so that each read has one slot whole.
+    pub(super) directory: usize,
 }
 
 /// What a walk found.
@@ -144,9 +143,9 @@ impl<'a, L: List> Walk<'a, L> {
     async fn year(&mut self, year: i32) -> Result<Progress, L::Error> {
         let mut last = self.last;
         loop {
-            let mut found = self.list.partitions(year, self.first, last, DIRECTORY_MAX).await?;
+            let mut found = self.list.partitions(year, self.first, last, self.bounds.directory).await?;
             let Some(oldest) = found.last().map(|partition| partition.slot) else { return Ok(Progress::Further) };
-            let whole = found.len() < DIRECTORY_MAX;
+            let whole = found.len() < self.bounds.directory;
             if !whole {
                 // Of the oldest slot some shards may be left: it is read again, with what comes before it.
                 found.retain(|partition| partition.slot > oldest);

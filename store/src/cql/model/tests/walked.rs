@@ -72,7 +72,7 @@ impl List for Memory {
     }
 }
 
-const UNBOUNDED: Bounds = Bounds { rows: usize::MAX, partitions: usize::MAX, time: Duration::MAX };
+const UNBOUNDED: Bounds = Bounds { rows: usize::MAX, partitions: usize::MAX, time: Duration::MAX, directory: 128 };
 
 fn query(limit: usize) -> ListQuery {
     ListQuery {
@@ -123,7 +123,7 @@ proptest! {
         arriving in prop::collection::vec(row(), 0..60),
         (from, until) in (prop::option::of(at()), prop::option::of(at())),
         limit in 1..12_usize,
-        bounds in (1..30_usize, 1..12_usize),
+        bounds in (1..30_usize, 1..12_usize, 6..20_usize),
     ) {
         let asked = |place: &ListCursor| {
             from.is_none_or(|from| place.received_at.0 >= from) && until.is_none_or(|until| place.received_at.0 < until)
@@ -133,7 +133,7 @@ proptest! {
         let mut list = Memory { rows: rows.clone(), ..Memory::default() };
         let mut query = query(limit);
         (query.from, query.until) = (from.map(Timestamp), until.map(Timestamp));
-        let bounds = Bounds { rows: bounds.0, partitions: bounds.1, time: Duration::MAX };
+        let bounds = Bounds { rows: bounds.0, partitions: bounds.1, directory: bounds.2, ..UNBOUNDED };
         let (mut found, mut arriving) = (Vec::new(), arriving.into_iter());
         loop {
             let (places, next) = page(&list, &query, bounds);
@@ -180,7 +180,7 @@ fn a_filter_that_admits_nothing_ends_at_the_bounds_and_goes_on_from_there() {
     let rows: BTreeMap<_, _> =
         (0..1_000_i64).map(|number| (place(NOW.0 - number * 60_000, number as u8), false)).collect();
     let list = Memory { rows, ..Memory::default() };
-    let bounds = Bounds { rows: 100, partitions: 16, time: Duration::MAX };
+    let bounds = Bounds { rows: 100, partitions: 16, ..UNBOUNDED };
     let (mut query, mut pages) = (query(50), 0);
     loop {
         let (places, next) = page(&list, &query, bounds);
