@@ -1,14 +1,15 @@
 //! What is left of records that are written again, in another order, by two writers at once.
 
-use schemas::records::{Account, ConversionTransitioned};
+use schemas::records::{Account, ConversionState, ConversionTransitioned};
 use schemas::topics::{BALANCES, CONVERSIONS, TRANSITIONS};
-use store::ReadModel;
+use scylla::value::CqlTimestamp;
 use store::cql::{Cql, CqlReadModel, Options, Writer};
 use store::embedded::Reports;
+use store::{ListQuery, ReadModel};
 use streams::{LogError, Record};
 use testkit::Cql as Server;
 
-use super::common::{id, transition};
+use super::common::{NOW, id, transition};
 use super::dump::{Columns, Dump, dump, session};
 use super::logs::{balance_changed, ids, log, record, revision};
 use super::server::{keyspaces, open, seed, wait};
@@ -191,4 +192,53 @@ fn entries_that_no_revision_counts_yet_are_not_shown() {
     put("B", 3);
     let found = wait(model.conversion(id("B"))).expect("read").expect("there");
     assert_eq!(found.timeline, transition("B", 1).timeline);
+}
+
+#[test]
+fn a_row_of_a_list_says_only_where_a_conversion_is() {
+    let options = keyspaces(Server::shared());
+    let cql = open(&options);
+    wait(Writer::new(&cql).write(&[record(TRANSITIONS, &transition("A", 1))])).expect("written");
+    // Rows that lag behind, and rows that are nobody's, as no writer of ours leaves them for good.
+    wait(async {
+        let (session, keyspace) = (session(&options).await, &options.keyspace);
+        let id = id("A").0;
+        let copy = async |merchant_id: &str, received_at: i64, state: &str| {
+            let statement = format!(
+                "INSERT INTO {keyspace}.conversions_by_time (merchant_id, livemode, slot, shard, received_at, \
+                 conversion_id, state, confidence) VALUES (?, true, ?, ?, ?, ?, ?, 'NONE')"
+            );
+            let slot = CqlTimestamp(NOW.0 - NOW.0 % 600_000);
+            let shard = i8::try_from(id[0] % 16).expect("small");
+            let values = (merchant_id, slot, shard, CqlTimestamp(received_at), id, state);
+            session.query_unpaged(statement, values).await.expect("written");
+            let list = format!("conversions/{merchant_id}/live");
+            let statement =
+                format!("INSERT INTO {keyspace}.list_slots (list, year, slot, shard) VALUES (?, 2026, ?, ?)");
+            session.query_unpaged(statement, (&list, slot, shard)).await.expect("written");
+            let statement = format!("INSERT INTO {keyspace}.list_years (list, year) VALUES (?, 2026)");
+            session.query_unpaged(statement, (&list,)).await.expect("written");
+        };
+        copy("mer_one", NOW.0, "payable").await;
+        copy("mer_one", NOW.0 + 1, "hold").await;
+        copy("mer_two", NOW.0, "hold").await;
+    });
+    let model = model(&cql);
+    let listed = |merchant_id: &str, state: Option<ConversionState>| {
+        let merchant_id = merchant_id.to_owned();
+        let query = ListQuery {
+            merchant_id,
+            livemode: true,
+            state,
+            confidence: None,
+            from: None,
+            until: None,
+            after: None,
+            limit: 10,
+        };
+        wait(model.list(&query)).expect("listed").rows.len()
+    };
+    assert_eq!(listed("mer_one", None), 1, "once, and in its own place");
+    assert_eq!(listed("mer_one", Some(ConversionState::Payable)), 0, "what the conversion says counts");
+    assert_eq!(listed("mer_two", None), 0, "no list has another's");
 }
