@@ -6,7 +6,6 @@ use schemas::records::{ConversionReported, OrderStatus};
 
 use crate::auth::Caller;
 use crate::fields::Reader;
-use crate::json::{Kind, kind};
 
 /// The fields of the request.
 pub(crate) const FIELDS: &[&str] = &[
@@ -89,11 +88,7 @@ fn amount(reader: &mut Reader<'_>, currency: Currency, currency_known: bool) -> 
         reader.fault(format!("{NAME} is required: a decimal string such as \"2999.00\""));
         return None;
     };
-    if kind(value) == Kind::Number {
-        reader.refuse(NAME, "must be a decimal string such as \"2999.00\", not a JSON number: put it in quotes", value);
-        return None;
-    }
-    let (text, value) = reader.string(NAME)?;
+    let text = reader.decimal(NAME)?;
     match currency.parse_amount(&text) {
         Ok(minor) => Some(minor),
         Err(AmountError::TooPrecise { .. }) if !currency_known => None,

@@ -102,6 +102,17 @@ impl<'a> Reader<'a> {
         text
     }
 
+    /// The text of a decimal number, which is none yet.
+    pub(crate) fn decimal(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
+        let value = self.raw(name)?;
+        if kind(value) == Kind::Number {
+            let must = "must be a decimal string such as \"2999.00\", not a JSON number: put it in quotes";
+            self.refuse(name, must, value);
+            return None;
+        }
+        self.string(name).map(|(text, _)| text)
+    }
+
     /// One of the words of a table.
     pub(crate) fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
         let (text, value) = self.string(name)?;

@@ -36,6 +36,7 @@ pub(crate) struct ConversionBody<'a> {
     metadata: Option<&'a RawValue>,
     commission: Option<CommissionBody<'a>>,
     hold_until: Option<String>,
+    refunded_amount: Option<String>,
     conflicts: i32,
     timeline: Vec<EntryBody<'a>>,
 }
@@ -65,6 +66,7 @@ struct CauseBody<'a> {
     kind: CauseType,
     event_id: Option<&'a str>,
     order_status: Option<ReportedStatus>,
+    refunded_amount: Option<String>,
     applied: bool,
     fields: &'a [String],
 }
@@ -103,10 +105,19 @@ impl<'a> ConversionBody<'a> {
             metadata,
             commission: conversion.commission.as_ref().map(CommissionBody::of),
             hold_until: conversion.hold_until.map(|at| at.to_string()),
+            refunded_amount: refunded(conversion.refunded_thousandths, conversion.currency),
             conflicts: conversion.conflicts,
-            timeline: view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click)).collect(),
+            timeline: view
+                .timeline
+                .iter()
+                .map(|entry| EntryBody::of(entry, hides_click, conversion.currency))
+                .collect(),
         })
     }
+}
+
+fn refunded(thousandths: Option<i64>, currency: Currency) -> Option<String> {
+    thousandths.map(|thousandths| currency.format_thousandths(thousandths))
 }
 
 /// Nobody learns of another merchant's clicks, not even that there is one.
@@ -141,14 +152,20 @@ impl<'a> CommissionBody<'a> {
 }
 
 impl<'a> EntryBody<'a> {
-    fn of(entry: &'a TimelineEntry, hides_click: bool) -> EntryBody<'a> {
-        let Cause { kind, event_id, order_status, applied, fields } = &entry.cause;
+    fn of(entry: &'a TimelineEntry, hides_click: bool, currency: Currency) -> EntryBody<'a> {
+        let Cause { kind, event_id, order_status, refunded_thousandths, applied, fields } = &entry.cause;
         let kind = match kind {
             CauseType::Click if hides_click => CauseType::ClickWaitElapsed,
             kind => *kind,
         };
-        let cause =
-            CauseBody { kind, event_id: event_id.as_deref(), order_status: *order_status, applied: *applied, fields };
+        let cause = CauseBody {
+            kind,
+            event_id: event_id.as_deref(),
+            order_status: *order_status,
+            refunded_amount: refunded(*refunded_thousandths, currency),
+            applied: *applied,
+            fields,
+        };
         EntryBody { seq: entry.seq, state: entry.state, at: entry.at.to_string(), cause }
     }
 }

@@ -69,7 +69,7 @@ pub(super) async fn order_status<P: Publisher, C: Claims, R: ReadModel>(
     let order = signed.order(&record.external_order_id);
     let conversion_id = order.conversion_id();
     let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
-    let identity = Identity::OrderStatus(status_digest(conversion_id, record.status, record.status_updated_at));
+    let identity = Identity::OrderStatus(status_digest(conversion_id, &record));
     let key = key.map(|IdempotencyKey { key, body_digest }| IdempotencyKey { key: status_key(&key), body_digest });
     let submission = signed.submission(conversion_id, identity, record.event_id, key);
     answer(edge, signed, submission, message, "ACCEPTED").await
