@@ -55,6 +55,8 @@ pub(crate) enum Shed {
     Turn,
     /// On the log's queue.
     LogFull,
+    /// On the large bodies of batches at once.
+    BatchBodies,
 }
 
 impl Shed {
@@ -66,6 +68,7 @@ impl Shed {
             Shed::Lane => "lane",
             Shed::Turn => "turn",
             Shed::LogFull => "log_full",
+            Shed::BatchBodies => "batch_bodies",
         }
     }
 
@@ -79,6 +82,9 @@ impl Shed {
             Shed::Lane => "too many equal requests at once; this one was not recorded, and a retry is safe",
             Shed::Turn => "an equal request is still under way; this one was not recorded, and a retry is safe",
             Shed::LogFull => "the log takes no more at the moment; nothing was recorded, and a retry is safe",
+            Shed::BatchBodies => {
+                "too many large batches at once; nothing was recorded, and a retry, or a smaller batch, is safe"
+            }
         }
     }
 }
@@ -113,7 +119,8 @@ impl Error {
         }
     }
 
-    fn code(&self) -> &'static str {
+    /// The contract's code.
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Error::Auth(error) => error.code(),
             Error::MalformedJson(_) | Error::BodyBroken(_) => "MALFORMED_JSON",
@@ -129,7 +136,8 @@ impl Error {
         }
     }
 
-    fn messages(&self) -> Vec<String> {
+    /// What the caller is told.
+    pub(crate) fn messages(&self) -> Vec<String> {
         match self {
             Error::Auth(error) => vec![error.to_string()],
             Error::MalformedJson(message) => vec![message.clone()],
@@ -172,10 +180,19 @@ impl Error {
         *response.body_mut() = Body::from(json);
     }
 
+    /// Whether it is ours, and worth an error line.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.status().is_server_error() && !matches!(self, Error::Shed { .. })
+    }
+
+    /// Whether a retry of the same will do.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Error::Unavailable { .. } | Error::Shed { .. })
+    }
+
     fn log(&self, request_id: &str, route: &'static str) {
         let (status, code) = (self.status().as_u16(), self.code());
-        let is_fault = self.status().is_server_error() && !matches!(self, Error::Shed { .. });
-        if is_fault {
+        if self.is_fault() {
             tracing::error!(request_id, route, status, code, error = %self, "request failed");
         } else {
             tracing::debug!(request_id, route, status, code, error = %self, "request refused");

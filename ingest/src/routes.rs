@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
@@ -22,6 +23,7 @@ use crate::error::Error;
 use crate::places::Place;
 use crate::request::{Context, surround};
 
+mod batch;
 mod click;
 pub(crate) mod health;
 mod reading;
@@ -32,6 +34,7 @@ mod reports;
 pub(crate) enum Route {
     Conversions,
     Conversion,
+    Batch,
     OrderStatus,
     Click,
     Live,
@@ -41,9 +44,10 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    const MATCHED: [Route; 7] = [
+    const MATCHED: [Route; 8] = [
         Route::Conversions,
         Route::Conversion,
+        Route::Batch,
         Route::OrderStatus,
         Route::Click,
         Route::Live,
@@ -56,6 +60,7 @@ impl Route {
         match self {
             Route::Conversions => "/api/v1/conversions",
             Route::Conversion => "/api/v1/conversions/{id}",
+            Route::Batch => "/api/v1/conversions/batch",
             Route::OrderStatus => "/api/v1/order-status",
             Route::Click => "/c/{link}",
             Route::Live => "/health/live",
@@ -77,6 +82,7 @@ pub(crate) fn router<P: Publisher, C: Claims, R: ReadModel>(edge: Edge<P, C, R>)
     Router::new()
         .route(Route::Conversions.path(), post(reports::conversion::<P, C, R>))
         .route(Route::Conversion.path(), get(reading::conversion::<P, C, R>))
+        .route(Route::Batch.path(), post(batch::conversions::<P, C, R>).get(reading::conversion::<P, C, R>))
         .route(Route::OrderStatus.path(), post(reports::order_status::<P, C, R>))
         .route(Route::Click.path(), get(click::follow::<P, C, R>))
         .route(Route::Live.path(), get(health::live))
@@ -106,6 +112,11 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
     async fn authenticate(&self, request: Request) -> Result<Signed, Error> {
         let (head, body) = request.into_parts();
         let body = crate::body::read(body, self.config.body_bytes_max, self.config.body_deadline).await?;
+        self.signed(head, body)
+    }
+
+    /// A request whose body has come.
+    fn signed(&self, head: Parts, body: Bytes) -> Result<Signed, Error> {
         let received_at = self.now();
         let (caller, place) = self.admit(&head.headers, &body, received_at)?;
         let context = head.extensions.get::<Context>().expect("the layer around all routes puts it there").clone();

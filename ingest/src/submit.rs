@@ -6,13 +6,13 @@ use schemas::Timestamp;
 use schemas::ids::ConversionId;
 use store::{Claims, Fingerprint, IdempotencyScope, ReadModel};
 use streams::{Ack, Message, PublishError, Publisher};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::claims::Differing;
 use crate::edge::Inner;
 use crate::error::{Error, Shed};
-use crate::flight::NoSeat;
+use crate::flight::{NoSeat, Seat};
 use crate::idempotency::IdempotencyKey;
 use crate::metrics::Outcomes;
 use crate::places::Place;
@@ -34,6 +34,8 @@ pub(crate) struct Submission {
     pub(crate) request_id: Arc<str>,
     /// When an answer is due.
     pub(crate) deadline: Instant,
+    /// Of a batch's: what bounds its questions to the claims at once.
+    pub(crate) questions: Option<Arc<Semaphore>>,
 }
 
 /// What makes a report the same as another.
@@ -79,7 +81,24 @@ impl Sender {
     }
 }
 
+/// Who asks the claims something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'a> {
+    /// For log lines.
+    pub(crate) request_id: &'a str,
+    /// What bounds the questions at once, if something does.
+    pub(crate) questions: Option<&'a Semaphore>,
+}
+
+/// An idempotency key in use.
+pub(crate) type KeySeat = Seat<(IdempotencyScope, String), [u8; 16]>;
+
 impl Submission {
+    /// The one who asks the claims about it.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        Asker { request_id: &self.request_id, questions: self.questions.as_deref() }
+    }
+
     /// The key of the single flight and of the recent claims; digests of either kind never meet.
     pub(crate) fn key(&self) -> [u8; 16] {
         match self.identity {
@@ -91,8 +110,15 @@ impl Submission {
 
 impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
     /// Publishes and claims a report unless it is known. To be run to its end, whether or not anyone still waits: its
-    /// place and its lane stay taken until then, so that a retry does not overtake it.
-    pub(crate) async fn submit(&self, submission: Submission, message: Message, mut sender: Sender, place: Place) {
+    /// place and its lane stay taken until then, so that a retry does not overtake it. Of a batch, those items have no
+    /// place that are more than a merchant has places.
+    pub(crate) async fn submit(
+        &self,
+        submission: Submission,
+        message: Message,
+        mut sender: Sender,
+        place: Option<Place>,
+    ) {
         let result = self.run(&submission, message, &mut sender).await;
         if let (None, Err(error)) = (&sender.0, &result) {
             let request_id = &*submission.request_id;
@@ -105,20 +131,14 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
     async fn run(&self, submission: &Submission, message: Message, sender: &mut Sender) -> Result<Outcome, Error> {
         // The key stays taken until its use is remembered, so that another body cannot slip in between.
         let _key_in_flight = match &submission.idempotency {
-            Some((scope, key)) => {
-                let entry = (scope.clone(), key.key.clone());
-                let seat = self.keys_in_flight.enter(entry, key.body_digest).map_err(|why| self.no_seat(why))?;
-                self.check_idempotency(submission, scope, key).await?;
-                Some(seat)
-            }
+            Some((scope, key)) => Some(self.take_key(submission.asker(), submission.received_at, scope, key).await?),
             None => None,
         };
         let seat = self.flights.enter(submission.key(), ()).map_err(|why| self.no_seat(why))?;
         let _turn = seat.turn(submission.deadline).await.ok_or_else(|| self.shed(Shed::Turn))?;
         let outcome = self.decide(submission, message, sender).await?;
         if let Some((scope, key)) = &submission.idempotency {
-            let remembered = self.claims.remember_idempotency(scope, &key.key, key.body_digest, submission.received_at);
-            self.ask("remember_idempotency", &submission.request_id, remembered).await;
+            self.remember_key(submission.asker(), submission.received_at, scope, key).await;
         }
         self.count(submission, &outcome);
         Ok(outcome)
@@ -131,17 +151,33 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         }
     }
 
-    async fn check_idempotency(
+    /// Takes an idempotency key for a body; with another body it is refused.
+    pub(crate) async fn take_key(
         &self,
-        submission: &Submission,
+        asker: Asker<'_>,
+        now: Timestamp,
         scope: &IdempotencyScope,
         key: &IdempotencyKey,
-    ) -> Result<(), Error> {
-        let used = self.claims.idempotency(scope, &key.key, submission.received_at);
-        match self.ask("idempotency", &submission.request_id, used).await.flatten() {
+    ) -> Result<KeySeat, Error> {
+        let entry = (scope.clone(), key.key.clone());
+        let seat = self.keys_in_flight.enter(entry, key.body_digest).map_err(|why| self.no_seat(why))?;
+        let used = self.claims.idempotency(scope, &key.key, now);
+        match self.ask("idempotency", asker, used).await.flatten() {
             Some(digest) if digest != key.body_digest => Err(Error::IdempotencyKeyReused),
-            Some(_) | None => Ok(()),
+            Some(_) | None => Ok(seat),
         }
+    }
+
+    /// Remembers that an idempotency key was used.
+    pub(crate) async fn remember_key(
+        &self,
+        asker: Asker<'_>,
+        now: Timestamp,
+        scope: &IdempotencyScope,
+        key: &IdempotencyKey,
+    ) {
+        let remembered = self.claims.remember_idempotency(scope, &key.key, key.body_digest, now);
+        self.ask("remember_idempotency", asker, remembered).await;
     }
 
     /// Nothing is published only if exactly this report is known; a report that differs is a fact too.

@@ -11,6 +11,7 @@ use store::{Claims, Fingerprint, IdempotencyScope, ReadModel, status_digest};
 use streams::{Message, Publisher};
 
 use super::{Signed, check_json, json_response};
+use crate::clock::Ids;
 use crate::conversion;
 use crate::edge::{Edge, topic};
 use crate::error::Error;
@@ -22,20 +23,34 @@ use crate::submit::{Identity, Outcome, Sender, Submission};
 
 const X_CONFLICT: HeaderName = HeaderName::from_static("x-conflict");
 
+/// The answer to a report that is new.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AcceptedBody<'a> {
-    event_id: &'a str,
-    status: &'a str,
+pub(super) struct AcceptedBody {
+    event_id: String,
+    status: &'static str,
     duplicate: bool,
 }
 
+/// The answer to a report that was known.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct DuplicateBody {
+pub(super) struct DuplicateBody {
     status: &'static str,
     conversion_id: ConversionId,
     duplicate: bool,
+}
+
+impl AcceptedBody {
+    pub(super) fn new(event_id: String, status: &'static str) -> AcceptedBody {
+        AcceptedBody { event_id, status, duplicate: false }
+    }
+}
+
+impl DuplicateBody {
+    pub(super) fn new(conversion_id: ConversionId) -> DuplicateBody {
+        DuplicateBody { status: "DUPLICATE", conversion_id, duplicate: true }
+    }
 }
 
 /// Reports a conversion.
@@ -45,15 +60,8 @@ pub(super) async fn conversion<P: Publisher, C: Claims, R: ReadModel>(
 ) -> Result<Response, Error> {
     let signed = edge.0.authenticate(request).await?;
     let (reader, key) = signed.open(conversion::FIELDS)?;
-    let event_id = event_id(EventKind::Conversion, edge.0.ids.next(signed.received_at));
-    let mut record =
-        conversion::read(reader, &signed.caller, event_id, signed.received_at).map_err(Error::Validation)?;
-    let used = |key: &IdempotencyKey| IdempotencyUse { key: key.key.clone(), body_digest: key.body_digest_hex() };
-    record.idempotency = key.as_ref().map(used);
-    let order = signed.order(&record.external_order_id);
-    let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
-    let identity = Identity::Conversion(Fingerprint::of(&record));
-    let submission = signed.submission(order.conversion_id(), identity, record.event_id, key);
+    let (submission, message) = signed.report(reader, key.as_ref(), &edge.0.ids)?;
+    let submission = Submission { idempotency: key.map(|key| (signed.scope(), key)), ..submission };
     answer(edge, signed, submission, message, "RECEIVED").await
 }
 
@@ -71,7 +79,8 @@ pub(super) async fn order_status<P: Publisher, C: Claims, R: ReadModel>(
     let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
     let identity = Identity::OrderStatus(status_digest(conversion_id, record.status, record.status_updated_at));
     let key = key.map(|IdempotencyKey { key, body_digest }| IdempotencyKey { key: status_key(&key), body_digest });
-    let submission = signed.submission(conversion_id, identity, record.event_id, key);
+    let submission = signed.submission(conversion_id, identity, record.event_id);
+    let submission = Submission { idempotency: key.map(|key| (signed.scope(), key)), ..submission };
     answer(edge, signed, submission, message, "ACCEPTED").await
 }
 
@@ -83,7 +92,7 @@ fn status_key(sent: &str) -> String {
 
 impl Signed {
     /// Begins to read the body, and takes the idempotency key; its faults are told with those of the fields.
-    fn open(&self, fields: &'static [&'static str]) -> Result<(Reader<'_>, Option<IdempotencyKey>), Error> {
+    pub(super) fn open(&self, fields: &'static [&'static str]) -> Result<(Reader<'_>, Option<IdempotencyKey>), Error> {
         check_json(&self.headers)?;
         let object = Object::parse(&self.body, fields).map_err(Error::MalformedJson)?;
         let mut reader = Reader::new(object);
@@ -94,26 +103,43 @@ impl Signed {
         Ok((reader, key))
     }
 
+    /// A report of a conversion as it is published, under an idempotency key that the caller has yet to take.
+    pub(super) fn report(
+        &self,
+        reader: Reader<'_>,
+        key: Option<&IdempotencyKey>,
+        ids: &Ids,
+    ) -> Result<(Submission, Message), Error> {
+        let event_id = event_id(EventKind::Conversion, ids.next(self.received_at));
+        let read = conversion::read(reader, &self.caller, event_id, self.received_at);
+        let mut record = read.map_err(Error::Validation)?;
+        let used = |key: &IdempotencyKey| IdempotencyUse { key: key.key.clone(), body_digest: key.body_digest_hex() };
+        record.idempotency = key.map(used);
+        let order = self.order(&record.external_order_id);
+        let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
+        let identity = Identity::Conversion(Fingerprint::of(&record));
+        Ok((self.submission(order.conversion_id(), identity, record.event_id), message))
+    }
+
+    /// Where its idempotency keys are.
+    pub(super) fn scope(&self) -> IdempotencyScope {
+        IdempotencyScope { merchant_id: self.caller.merchant_id.clone(), livemode: self.caller.livemode }
+    }
+
     fn order<'a>(&'a self, external_order_id: &'a str) -> OrderKey<'a> {
         OrderKey { merchant_id: &self.caller.merchant_id, livemode: self.caller.livemode, external_order_id }
     }
 
-    fn submission(
-        &self,
-        conversion_id: ConversionId,
-        identity: Identity,
-        event_id: String,
-        key: Option<IdempotencyKey>,
-    ) -> Submission {
-        let (merchant_id, livemode) = (self.caller.merchant_id.clone(), self.caller.livemode);
+    fn submission(&self, conversion_id: ConversionId, identity: Identity, event_id: String) -> Submission {
         Submission {
             conversion_id,
             identity,
             event_id,
-            idempotency: key.map(|key| (IdempotencyScope { merchant_id, livemode }, key)),
+            idempotency: None,
             received_at: self.received_at,
             request_id: self.context.request_id.clone(),
             deadline: self.deadline,
+            questions: None,
         }
     }
 }
@@ -129,16 +155,12 @@ async fn answer<P: Publisher, C: Claims, R: ReadModel>(
     let conversion_id = submission.conversion_id;
     let (sender, told) = Sender::new();
     let place = signed.place;
-    tokio::spawn(async move { edge.0.submit(submission, message, sender, place).await });
+    tokio::spawn(async move { edge.0.submit(submission, message, sender, Some(place)).await });
     let outcome = told.await.map_err(|_| Error::Internal("a submission panicked".to_owned()))??;
     match outcome {
-        Outcome::Accepted { event_id } => {
-            let body = AcceptedBody { event_id: &event_id, status: accepted, duplicate: false };
-            json_response(StatusCode::ACCEPTED, &body)
-        }
+        Outcome::Accepted { event_id } => json_response(StatusCode::ACCEPTED, &AcceptedBody::new(event_id, accepted)),
         Outcome::Duplicate { conflict } => {
-            let body = DuplicateBody { status: "DUPLICATE", conversion_id, duplicate: true };
-            let mut response = json_response(StatusCode::ACCEPTED, &body)?;
+            let mut response = json_response(StatusCode::ACCEPTED, &DuplicateBody::new(conversion_id))?;
             if !conflict.is_empty() {
                 let fields = HeaderValue::from_str(&conflict.join(", ")).expect("field names are ASCII");
                 response.headers_mut().insert(X_CONFLICT, fields);

@@ -3,6 +3,8 @@
 mod support;
 
 mod auth;
+mod batch;
+mod batch_bodies;
 mod clicks;
 mod concurrency;
 mod conversions;
