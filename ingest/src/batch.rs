@@ -81,10 +81,11 @@ impl Batch {
     pub(crate) async fn run<P: Publisher, C: Claims, R: ReadModel>(self, edge: Edge<P, C, R>) -> Result<Ended, Error> {
         let asker = Asker { request_id: &self.request_id, questions: None };
         let now = edge.0.now();
-        let _key_in_flight = match &self.idempotency {
-            Some((scope, key)) => Some(edge.0.take_key(asker, now, scope, key).await?),
-            None => None,
-        };
+        let mut _key_in_flight = None;
+        if let Some((scope, key)) = &self.idempotency {
+            _key_in_flight = Some(edge.0.enter_key(scope, key)?);
+            edge.0.is_key_used(asker, now, scope, key).await?;
+        }
         let mut running = JoinSet::new();
         for chain in chains(self.items) {
             running.spawn(submit_all(edge.clone(), chain));

@@ -34,6 +34,8 @@ pub(crate) enum Error {
     MethodNotAllowed,
     #[error("the idempotency key was used with another body")]
     IdempotencyKeyReused,
+    #[error("the event id was used for another event or order")]
+    EventIdReused,
     #[error("unavailable: {internal}")]
     Unavailable { external: &'static str, internal: String, retry_after: Duration },
     #[error("shed: {}", .bound.label())]
@@ -113,7 +115,7 @@ impl Error {
             Error::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Error::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::IdempotencyKeyReused | Error::EventIdReused => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Unavailable { .. } | Error::Shed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -130,7 +132,7 @@ impl Error {
             Error::BodyTimeout(_) => "REQUEST_TIMEOUT",
             Error::NotFound(_) => "NOT_FOUND",
             Error::MethodNotAllowed => "METHOD_NOT_ALLOWED",
-            Error::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Error::IdempotencyKeyReused | Error::EventIdReused => "IDEMPOTENCY_KEY_REUSED",
             Error::Unavailable { .. } | Error::Shed { .. } => "UNAVAILABLE",
             Error::Internal(_) => "INTERNAL",
         }
@@ -151,6 +153,10 @@ impl Error {
             Error::IdempotencyKeyReused => {
                 vec!["the idempotency key was used with another body in the last 24 h: send a new key".to_owned()]
             }
+            Error::EventIdReused => vec![
+                "X-External-Event-Id was used for another event or order in the last 24 h: each event needs an id of its own"
+                    .to_owned(),
+            ],
             Error::Unavailable { external, .. } => vec![(*external).to_owned()],
             Error::Shed { bound, .. } => vec![bound.message().to_owned()],
             Error::Internal(_) => {

@@ -25,7 +25,7 @@ const STATUSES: &[(&str, ReportedStatus)] = &[
     ("commission_rejected", ReportedStatus::CommissionRejected),
 ];
 
-/// Validates an update received at `now`.
+/// Validates an update received at `now`. An event, if it came as one, decides the status.
 ///
 /// # Errors
 /// Every fault.
@@ -34,11 +34,10 @@ pub(crate) fn read(
     caller: &Caller,
     event_id: String,
     now: Timestamp,
+    event: Option<(&str, ReportedStatus)>,
 ) -> Result<OrderStatusReported, Vec<String>> {
     let external_order_id = reader.required_text("externalOrderId", ORDER_ID_CHARACTERS_MAX);
-    if reader.raw("status").is_none() {
-        reader.fault(format!("status is required: one of {}", list(STATUSES)));
-    }
+    let status = status(&mut reader, event);
     if reader.raw("refundedAmount").is_some() {
         reader.fault(
             "refundedAmount is not accepted yet: partial refunds cannot be reported; the status refunded or returned \
@@ -51,7 +50,7 @@ pub(crate) fn read(
         merchant_id: caller.merchant_id.clone(),
         livemode: caller.livemode,
         external_order_id: external_order_id.unwrap_or_default(),
-        status: reader.word("status", STATUSES).unwrap_or(ReportedStatus::Pending),
+        status: status.unwrap_or(ReportedStatus::Pending),
         click_id: reader.text("clickId", CLICK_ID_CHARACTERS_MAX),
         status_updated_at: reader.instant("statusUpdatedAt", now),
         received_at: now,
@@ -59,4 +58,17 @@ pub(crate) fn read(
         metadata: reader.metadata(),
     };
     reader.finish().map(|()| record)
+}
+
+fn status(reader: &mut Reader<'_>, event: Option<(&str, ReportedStatus)>) -> Option<ReportedStatus> {
+    const NAME: &str = "status";
+    if let Some((event, status)) = event {
+        let word = STATUSES.iter().find(|(_, other)| *other == status).map(|(word, _)| *word);
+        reader.decided(NAME, word.expect("every status has a word"), event);
+        return Some(status);
+    }
+    if reader.raw(NAME).is_none() {
+        reader.fault(format!("{NAME} is required: one of {}", list(STATUSES)));
+    }
+    reader.word(NAME, STATUSES)
 }

@@ -28,6 +28,7 @@ mod click;
 pub(crate) mod health;
 mod reading;
 mod reports;
+mod webhooks;
 
 /// Which route a request took: a label of few values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub(crate) enum Route {
     Conversion,
     Batch,
     OrderStatus,
+    Webhook,
     Click,
     Live,
     Ready,
@@ -44,11 +46,12 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    const MATCHED: [Route; 8] = [
+    const MATCHED: [Route; 9] = [
         Route::Conversions,
         Route::Conversion,
         Route::Batch,
         Route::OrderStatus,
+        Route::Webhook,
         Route::Click,
         Route::Live,
         Route::Ready,
@@ -62,6 +65,7 @@ impl Route {
             Route::Conversion => "/api/v1/conversions/{id}",
             Route::Batch => "/api/v1/conversions/batch",
             Route::OrderStatus => "/api/v1/order-status",
+            Route::Webhook => "/api/v1/webhooks/{event}",
             Route::Click => "/c/{link}",
             Route::Live => "/health/live",
             Route::Ready => "/health/ready",
@@ -84,6 +88,7 @@ pub(crate) fn router<P: Publisher, C: Claims, R: ReadModel>(edge: Edge<P, C, R>)
         .route(Route::Conversion.path(), get(reading::conversion::<P, C, R>))
         .route(Route::Batch.path(), post(batch::conversions::<P, C, R>).get(reading::conversion::<P, C, R>))
         .route(Route::OrderStatus.path(), post(reports::order_status::<P, C, R>))
+        .route(Route::Webhook.path(), post(webhooks::event::<P, C, R>))
         .route(Route::Click.path(), get(click::follow::<P, C, R>))
         .route(Route::Live.path(), get(health::live))
         .route(Route::Ready.path(), get(health::ready::<P, C, R>))

@@ -26,8 +26,8 @@ pub(crate) struct Submission {
     pub(crate) identity: Identity,
     /// Its event.
     pub(crate) event_id: String,
-    /// Its idempotency key, if it has one.
-    pub(crate) idempotency: Option<(IdempotencyScope, IdempotencyKey)>,
+    /// What guards it, if something does.
+    pub(crate) guard: Option<Guard>,
     /// When it was received.
     pub(crate) received_at: Timestamp,
     /// For log lines.
@@ -36,6 +36,15 @@ pub(crate) struct Submission {
     pub(crate) deadline: Instant,
     /// Of a batch's: what bounds its questions to the claims at once.
     pub(crate) questions: Option<Arc<Semaphore>>,
+}
+
+/// An idempotency key in its scope, and how it guards.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) scope: IdempotencyScope,
+    pub(crate) key: IdempotencyKey,
+    /// Whether it is the id of a shop's event: then two with one id follow each other, and the second is known by it.
+    pub(crate) is_event: bool,
 }
 
 /// What makes a report the same as another.
@@ -130,18 +139,35 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
 
     async fn run(&self, submission: &Submission, message: Message, sender: &mut Sender) -> Result<Outcome, Error> {
         // The key stays taken until its use is remembered, so that another body cannot slip in between.
-        let _key_in_flight = match &submission.idempotency {
-            Some((scope, key)) => Some(self.take_key(submission.asker(), submission.received_at, scope, key).await?),
-            None => None,
+        let key_in_flight =
+            submission.guard.as_ref().map(|guard| self.enter_key(&guard.scope, &guard.key)).transpose()?;
+        let is_event = submission.guard.as_ref().is_some_and(|guard| guard.is_event);
+        let _event_turn = match &key_in_flight {
+            Some(seat) if is_event => Some(seat.turn(submission.deadline).await.ok_or_else(|| self.shed(Shed::Turn))?),
+            Some(_) | None => None,
         };
-        let seat = self.flights.enter(submission.key(), ()).map_err(|why| self.no_seat(why))?;
-        let _turn = seat.turn(submission.deadline).await.ok_or_else(|| self.shed(Shed::Turn))?;
-        let outcome = self.decide(submission, message, sender).await?;
-        if let Some((scope, key)) = &submission.idempotency {
-            self.remember_key(submission.asker(), submission.received_at, scope, key).await;
+        let (asker, now) = (submission.asker(), submission.received_at);
+        let is_used = match &submission.guard {
+            Some(guard) => self.is_key_used(asker, now, &guard.scope, &guard.key).await?,
+            None => false,
+        };
+        let outcome = match submission.identity {
+            // An update may say another time than it did when it was delivered before.
+            Identity::OrderStatus(_) if is_event && is_used => Outcome::Duplicate { conflict: Vec::new() },
+            Identity::OrderStatus(_) | Identity::Conversion(_) => self.in_turn(submission, message, sender).await?,
+        };
+        if let Some(guard) = &submission.guard {
+            self.remember_key(asker, now, &guard.scope, &guard.key).await;
         }
         self.count(submission, &outcome);
         Ok(outcome)
+    }
+
+    /// Waits for the requests about the same thing that came before.
+    async fn in_turn(&self, submission: &Submission, message: Message, sender: &mut Sender) -> Result<Outcome, Error> {
+        let seat = self.flights.enter(submission.key(), ()).map_err(|why| self.no_seat(why))?;
+        let _turn = seat.turn(submission.deadline).await.ok_or_else(|| self.shed(Shed::Turn))?;
+        self.decide(submission, message, sender).await
     }
 
     fn no_seat(&self, why: NoSeat) -> Error {
@@ -151,20 +177,24 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         }
     }
 
-    /// Takes an idempotency key for a body; with another body it is refused.
-    pub(crate) async fn take_key(
+    /// Takes an idempotency key, unless it is in use with another body.
+    pub(crate) fn enter_key(&self, scope: &IdempotencyScope, key: &IdempotencyKey) -> Result<KeySeat, Error> {
+        let entry = (scope.clone(), key.key.clone());
+        self.keys_in_flight.enter(entry, key.body_digest).map_err(|why| self.no_seat(why))
+    }
+
+    /// Whether an idempotency key was used before; with another body it is refused.
+    pub(crate) async fn is_key_used(
         &self,
         asker: Asker<'_>,
         now: Timestamp,
         scope: &IdempotencyScope,
         key: &IdempotencyKey,
-    ) -> Result<KeySeat, Error> {
-        let entry = (scope.clone(), key.key.clone());
-        let seat = self.keys_in_flight.enter(entry, key.body_digest).map_err(|why| self.no_seat(why))?;
+    ) -> Result<bool, Error> {
         let used = self.claims.idempotency(scope, &key.key, now);
         match self.ask("idempotency", asker, used).await.flatten() {
             Some(digest) if digest != key.body_digest => Err(Error::IdempotencyKeyReused),
-            Some(_) | None => Ok(seat),
+            used => Ok(used.is_some()),
         }
     }
 

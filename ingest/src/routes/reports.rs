@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use schemas::ids::{ConversionId, EventKind, OrderKey, event_id};
-use schemas::records::IdempotencyUse;
+use schemas::records::{ConversionReported, IdempotencyUse, ReportedStatus};
 use schemas::topics::CONVERSIONS;
 use serde::Serialize;
 use store::{Claims, Fingerprint, IdempotencyScope, ReadModel, status_digest};
@@ -19,7 +19,7 @@ use crate::fields::Reader;
 use crate::idempotency::IdempotencyKey;
 use crate::json::Object;
 use crate::order_status;
-use crate::submit::{Identity, Outcome, Sender, Submission};
+use crate::submit::{Guard, Identity, Outcome, Sender, Submission};
 
 const X_CONFLICT: HeaderName = HeaderName::from_static("x-conflict");
 
@@ -60,8 +60,8 @@ pub(super) async fn conversion<P: Publisher, C: Claims, R: ReadModel>(
 ) -> Result<Response, Error> {
     let signed = edge.0.authenticate(request).await?;
     let (reader, key) = signed.open(conversion::FIELDS)?;
-    let (submission, message) = signed.report(reader, key.as_ref(), &edge.0.ids)?;
-    let submission = Submission { idempotency: key.map(|key| (signed.scope(), key)), ..submission };
+    let (mut submission, message) = signed.report(reader, key.as_ref(), &edge.0.ids)?;
+    submission.guard = key.map(|key| Guard { scope: signed.scope(), key, is_event: false });
     answer(edge, signed, submission, message, "RECEIVED").await
 }
 
@@ -72,15 +72,9 @@ pub(super) async fn order_status<P: Publisher, C: Claims, R: ReadModel>(
 ) -> Result<Response, Error> {
     let signed = edge.0.authenticate(request).await?;
     let (reader, key) = signed.open(order_status::FIELDS)?;
-    let event_id = event_id(EventKind::OrderStatus, edge.0.ids.next(signed.received_at));
-    let record = order_status::read(reader, &signed.caller, event_id, signed.received_at).map_err(Error::Validation)?;
-    let order = signed.order(&record.external_order_id);
-    let conversion_id = order.conversion_id();
-    let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
-    let identity = Identity::OrderStatus(status_digest(conversion_id, record.status, record.status_updated_at));
+    let (mut submission, message, _) = signed.update(reader, None, &edge.0.ids)?;
     let key = key.map(|IdempotencyKey { key, body_digest }| IdempotencyKey { key: status_key(&key), body_digest });
-    let submission = signed.submission(conversion_id, identity, record.event_id);
-    let submission = Submission { idempotency: key.map(|key| (signed.scope(), key)), ..submission };
+    submission.guard = key.map(|key| Guard { scope: signed.scope(), key, is_event: false });
     answer(edge, signed, submission, message, "ACCEPTED").await
 }
 
@@ -110,15 +104,49 @@ impl Signed {
         key: Option<&IdempotencyKey>,
         ids: &Ids,
     ) -> Result<(Submission, Message), Error> {
+        Ok(self.conversion(self.read_conversion(reader, None, ids)?, key))
+    }
+
+    /// A conversion that was reported, or that the event `created` tells of.
+    pub(super) fn read_conversion(
+        &self,
+        reader: Reader<'_>,
+        created: Option<&str>,
+        ids: &Ids,
+    ) -> Result<ConversionReported, Error> {
         let event_id = event_id(EventKind::Conversion, ids.next(self.received_at));
-        let read = conversion::read(reader, &self.caller, event_id, self.received_at);
-        let mut record = read.map_err(Error::Validation)?;
+        conversion::read(reader, &self.caller, event_id, self.received_at, created).map_err(Error::Validation)
+    }
+
+    /// A conversion as it is published.
+    pub(super) fn conversion(
+        &self,
+        mut record: ConversionReported,
+        key: Option<&IdempotencyKey>,
+    ) -> (Submission, Message) {
         let used = |key: &IdempotencyKey| IdempotencyUse { key: key.key.clone(), body_digest: key.body_digest_hex() };
         record.idempotency = key.map(used);
         let order = self.order(&record.external_order_id);
         let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
         let identity = Identity::Conversion(Fingerprint::of(&record));
-        Ok((self.submission(order.conversion_id(), identity, record.event_id), message))
+        (self.submission(order.conversion_id(), identity, record.event_id), message)
+    }
+
+    /// A status update as it is published; an event, if it came as one, decides the status.
+    pub(super) fn update(
+        &self,
+        reader: Reader<'_>,
+        event: Option<(&str, ReportedStatus)>,
+        ids: &Ids,
+    ) -> Result<(Submission, Message, String), Error> {
+        let event_id = event_id(EventKind::OrderStatus, ids.next(self.received_at));
+        let read = order_status::read(reader, &self.caller, event_id, self.received_at, event);
+        let record = read.map_err(Error::Validation)?;
+        let order = self.order(&record.external_order_id);
+        let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
+        let id = order.conversion_id();
+        let identity = Identity::OrderStatus(status_digest(id, record.status, record.status_updated_at));
+        Ok((self.submission(id, identity, record.event_id), message, record.external_order_id))
     }
 
     /// Where its idempotency keys are.
@@ -135,7 +163,7 @@ impl Signed {
             conversion_id,
             identity,
             event_id,
-            idempotency: None,
+            guard: None,
             received_at: self.received_at,
             request_id: self.context.request_id.clone(),
             deadline: self.deadline,
@@ -145,7 +173,7 @@ impl Signed {
 }
 
 /// Runs a submission to its end in a task of its own, so that a sender who goes away leaves nothing half-done.
-async fn answer<P: Publisher, C: Claims, R: ReadModel>(
+pub(super) async fn answer<P: Publisher, C: Claims, R: ReadModel>(
     edge: Edge<P, C, R>,
     signed: Signed,
     submission: Submission,

@@ -17,3 +17,4 @@ mod order_status;
 mod reading;
 mod registry;
 mod server;
+mod webhooks;
