@@ -10,7 +10,9 @@ use schemas::registry::{KeyStatus, Registry};
 use schemas::{Currency, Timestamp};
 use sha2::Sha256;
 
+use crate::body::Forgotten;
 use crate::config::CLOCK_TOLERANCE;
+use crate::error::Error;
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -113,11 +115,26 @@ impl AuthTable {
         AuthTable { keys: keys.collect(), nobodys_mac: mac(NOBODYS_SECRET) }
     }
 
+    /// Whose key a request names, before anything about it is known to be true.
+    pub(crate) fn named(&self, headers: &HeaderMap) -> Option<&Caller> {
+        self.key(headers).map(|key| &*key.caller)
+    }
+
+    /// The MAC that the body of a request with an unknown key is checked with, for when the body is not kept.
+    pub(crate) fn strangers_mac(&self, headers: &HeaderMap) -> StrangersMac {
+        let mut mac = self.nobodys_mac.clone();
+        mac.update(timestamp(headers));
+        mac.update(b".");
+        StrangersMac { mac, signature: signature(headers).unwrap_or([0; SIGNATURE_BYTES]) }
+    }
+
+    fn key(&self, headers: &HeaderMap) -> Option<&Key> {
+        headers.get("x-api-key").and_then(|id| self.keys.get(id.to_str().ok()?))
+    }
+
     /// Checks key, timestamp, signature and then the key's status, so that only who signs rightly learns of it.
     pub(crate) fn verify(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Arc<Caller>, AuthError> {
-        let key = headers.get("x-api-key").and_then(|id| self.keys.get(id.to_str().ok()?));
-        let timestamp = headers.get("x-timestamp").map_or(&[][..], |value| value.as_bytes());
-        let signature = headers.get("x-signature").and_then(|value| decode_hex(value.as_bytes()));
+        let (key, timestamp, signature) = (self.key(headers), timestamp(headers), signature(headers));
 
         // The MAC is computed whatever else is wrong, so that the time taken tells nothing.
         let mut mac = key.map_or(&self.nobodys_mac, |key| &key.mac).clone();
@@ -133,6 +150,23 @@ impl AuthTable {
         }
         key.check_status(now)?;
         Ok(Arc::clone(&key.caller))
+    }
+}
+
+/// A MAC that nobody has the key of.
+pub(crate) struct StrangersMac {
+    mac: HmacSha256,
+    signature: [u8; SIGNATURE_BYTES],
+}
+
+impl Forgotten for StrangersMac {
+    fn see(&mut self, bytes: &[u8]) {
+        self.mac.update(bytes);
+    }
+
+    fn end(self: Box<Self>) -> Error {
+        let _never = self.mac.verify_slice(&self.signature);
+        AuthError::InvalidApiKey.into()
     }
 }
 
@@ -157,6 +191,14 @@ impl fmt::Debug for AuthTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AuthTable({} keys)", self.keys.len())
     }
+}
+
+fn timestamp(headers: &HeaderMap) -> &[u8] {
+    headers.get("x-timestamp").map_or(&[][..], |value| value.as_bytes())
+}
+
+fn signature(headers: &HeaderMap) -> Option<[u8; SIGNATURE_BYTES]> {
+    headers.get("x-signature").and_then(|value| decode_hex(value.as_bytes()))
 }
 
 fn mac(secret: &[u8]) -> HmacSha256 {

@@ -61,6 +61,8 @@ pub(crate) struct Inner<P, C, R> {
     pub(crate) config: Config,
     /// One for each API request in flight.
     pub(crate) places: Places,
+    /// One for each large body of a batch.
+    pub(crate) large_bodies: Places,
     /// One permit for each click on its way into the log.
     pub(crate) clicks_in_flight: Arc<Semaphore>,
     /// Reports under way, by what makes them the same.
@@ -95,10 +97,13 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
     /// As for [`Edge::new`].
     pub fn with_ids(parts: Parts<P, C, R>, ids: Ids) -> Result<Edge<P, C, R>, ConfigError> {
         parts.config.check()?;
-        let places = Places::new(&parts.config);
+        let percent = parts.config.merchant_share_percent;
+        let places = Places::new(parts.config.in_flight_max, percent);
+        let large_bodies = Places::new(parts.config.batch_bodies_max, percent);
         Ok(Edge(Arc::new(Inner {
-            live: ArcSwap::from_pointee(Live::new(parts.registry, &places)),
+            live: ArcSwap::from_pointee(Live::new(parts.registry, &places, &large_bodies)),
             places,
+            large_bodies,
             clicks_in_flight: Arc::new(Semaphore::new(parts.config.clicks_in_flight_max)),
             flights: Flights::new(parts.config.lane_seats_max),
             keys_in_flight: Flights::new(parts.config.lane_seats_max),
@@ -121,7 +126,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
     ///
     /// Takes as long as preparing the MACs of all keys does: for many thousands of them, not a thread that answers.
     pub fn set_registry(&self, registry: Arc<Registry>) {
-        self.0.live.store(Arc::new(Live::new(registry, &self.0.places)));
+        self.0.live.store(Arc::new(Live::new(registry, &self.0.places, &self.0.large_bodies)));
     }
 
     /// The routes, for [`crate::serve`] or for a test.

@@ -123,6 +123,14 @@ impl<'a> Reader<'a> {
         found
     }
 
+    /// A word that an event decides: it may be left out, and may not be another.
+    pub(crate) fn decided(&mut self, name: &'static str, word: &str, event: &str) {
+        let Some((text, value)) = self.string(name) else { return };
+        if text != word {
+            self.refuse(name, format_args!("must be {word} or left out, since the event {event} says so"), value);
+        }
+    }
+
     /// An instant, not more than [`CLOCK_TOLERANCE`] after `now`.
     pub(crate) fn instant(&mut self, name: &'static str, now: Timestamp) -> Option<Timestamp> {
         let (text, value) = self.string(name)?;

@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod readiness;
 pub mod server;
 
+mod batch;
 mod body;
 mod claims;
 mod clicks;

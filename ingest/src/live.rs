@@ -21,11 +21,18 @@ pub(crate) struct Live {
     pub(crate) auth: AuthTable,
     /// The share of each merchant in the places.
     pub(crate) shares: HashMap<String, Arc<Semaphore>>,
+    /// The share of each merchant in the large bodies.
+    pub(crate) large_body_shares: HashMap<String, Arc<Semaphore>>,
 }
 
 impl Live {
-    pub(crate) fn new(registry: Arc<Registry>, places: &Places) -> Live {
-        Live { auth: AuthTable::new(&registry), shares: places.shares(&registry), registry }
+    pub(crate) fn new(registry: Arc<Registry>, places: &Places, large_bodies: &Places) -> Live {
+        Live {
+            auth: AuthTable::new(&registry),
+            shares: places.shares(&registry),
+            large_body_shares: large_bodies.shares(&registry),
+            registry,
+        }
     }
 }
 

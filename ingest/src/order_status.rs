@@ -26,7 +26,7 @@ const STATUSES: &[(&str, ReportedStatus)] = &[
     ("commission_rejected", ReportedStatus::CommissionRejected),
 ];
 
-/// Validates an update received at `now`.
+/// Validates an update received at `now`. An event, if it came as one, decides the status.
 ///
 /// # Errors
 /// Every fault.
@@ -35,12 +35,10 @@ pub(crate) fn read(
     caller: &Caller,
     event_id: String,
     now: Timestamp,
+    event: Option<(&str, ReportedStatus)>,
 ) -> Result<OrderStatusReported, Vec<String>> {
     let external_order_id = reader.required_text("externalOrderId", ORDER_ID_CHARACTERS_MAX);
-    if reader.raw("status").is_none() {
-        reader.fault(format!("status is required: one of {}", list(STATUSES)));
-    }
-    let status = reader.word("status", STATUSES);
+    let status = status(&mut reader, event);
     let record = OrderStatusReported {
         event_id,
         merchant_id: caller.merchant_id.clone(),
@@ -72,4 +70,17 @@ fn refunded(reader: &mut Reader<'_>, status: Option<ReportedStatus>) -> Option<i
         Err(error) => reader.refuse(NAME, error, value),
     }
     None
+}
+
+fn status(reader: &mut Reader<'_>, event: Option<(&str, ReportedStatus)>) -> Option<ReportedStatus> {
+    const NAME: &str = "status";
+    if let Some((event, status)) = event {
+        let word = STATUSES.iter().find(|(_, other)| *other == status).map(|(word, _)| *word);
+        reader.decided(NAME, word.expect("every status has a word"), event);
+        return Some(status);
+    }
+    if reader.raw(NAME).is_none() {
+        reader.fault(format!("{NAME} is required: one of {}", list(STATUSES)));
+    }
+    reader.word(NAME, STATUSES)
 }

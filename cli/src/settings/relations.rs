@@ -65,6 +65,8 @@ impl Settings {
     pub(crate) fn ingest(&self) -> Config {
         Config {
             body_bytes_max: self.get("ingest.body_bytes_max"),
+            batch_bytes_max: self.get("ingest.batch_bytes_max"),
+            batch_bodies_max: self.get("ingest.batch_bodies_max"),
             body_deadline: self.get("ingest.body_deadline"),
             idle_deadline: self.get("ingest.idle_deadline"),
             request_deadline: self.get("ingest.request_deadline"),

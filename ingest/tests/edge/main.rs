@@ -3,6 +3,8 @@
 mod support;
 
 mod auth;
+mod batch;
+mod batch_bodies;
 mod clicks;
 mod concurrency;
 mod conversions;
@@ -15,3 +17,4 @@ mod order_status;
 mod reading;
 mod registry;
 mod server;
+mod webhooks;

@@ -63,6 +63,11 @@ impl Call {
         Call::post("/api/v1/conversions", body)
     }
 
+    pub(crate) fn batch(items: &[impl AsRef<str>]) -> Call {
+        let items: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
+        Call::post("/api/v1/conversions/batch", format!("{{\"conversions\":[{}]}}", items.join(",")))
+    }
+
     pub(crate) fn status(body: impl Into<Vec<u8>>) -> Call {
         Call::post("/api/v1/order-status", body)
     }
