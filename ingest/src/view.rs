@@ -12,7 +12,8 @@ use store::ConversionView;
 
 use crate::error::Error;
 
-/// The answer to `GET /api/v1/conversions/{id}`: every field is there, `null` when it has no value.
+/// The answer to `GET /api/v1/conversions/{id}`, and an item of a list: every field is there, `null` when it has no
+/// value.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConversionBody<'a> {
@@ -38,7 +39,9 @@ pub(crate) struct ConversionBody<'a> {
     hold_until: Option<String>,
     refunded_amount: Option<String>,
     conflicts: i32,
-    timeline: Vec<EntryBody<'a>>,
+    /// Not in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<Vec<EntryBody<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -77,13 +80,21 @@ impl<'a> ConversionBody<'a> {
     /// # Errors
     /// The metadata is no JSON, which nothing that was accepted can be.
     pub(crate) fn of(view: &'a ConversionView) -> Result<ConversionBody<'a>, Error> {
-        let conversion = &view.conversion;
+        let hides_click = hides_click(&view.conversion);
+        let timeline = view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click, view.conversion.currency)).collect();
+        Ok(ConversionBody { timeline: Some(timeline), ..ConversionBody::listed(&view.conversion)? })
+    }
+
+    /// The same without its timeline.
+    ///
+    /// # Errors
+    /// As for [`ConversionBody::of`].
+    pub(crate) fn listed(conversion: &'a ConversionTransitioned) -> Result<ConversionBody<'a>, Error> {
         let metadata = conversion.metadata.as_deref().map(serde_json::from_str::<&RawValue>).transpose();
         let metadata = metadata.map_err(|error| {
             Error::Internal(format!("the metadata of {} is damaged: {error}", conversion.conversion_id))
         })?;
         let attributed = |id: &'a Option<String>| id.as_deref().filter(|_| is_attributed(conversion));
-        let hides_click = conversion.confidence_reason == Some(ConfidenceReason::ClickNotYours);
         Ok(ConversionBody {
             conversion_id: conversion.conversion_id,
             event_id: &conversion.event_id,
@@ -107,11 +118,7 @@ impl<'a> ConversionBody<'a> {
             hold_until: conversion.hold_until.map(|at| at.to_string()),
             refunded_amount: refunded(conversion.refunded_thousandths, conversion.currency),
             conflicts: conversion.conflicts,
-            timeline: view
-                .timeline
-                .iter()
-                .map(|entry| EntryBody::of(entry, hides_click, conversion.currency))
-                .collect(),
+            timeline: None,
         })
     }
 }
@@ -130,6 +137,11 @@ fn told(reason: ConfidenceReason) -> ConfidenceReason {
         | ConfidenceReason::ClickAfterOrder
         | ConfidenceReason::CouponOnly => reason,
     }
+}
+
+/// Whether that a click came must not be told either.
+fn hides_click(conversion: &ConversionTransitioned) -> bool {
+    conversion.confidence_reason == Some(ConfidenceReason::ClickNotYours)
 }
 
 fn is_attributed(conversion: &ConversionTransitioned) -> bool {

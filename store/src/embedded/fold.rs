@@ -11,6 +11,7 @@ use streams::{Change, Record, StateStore, StoreError};
 
 use super::claims::{is_remembered, remembering};
 use super::feed::{CONVERSIONS_TOPIC, TRANSITIONS_TOPIC};
+use super::list::list_row;
 use super::rows::{
     CLAIMS, Head, KEYS, STATUSES, Use, claim_key, conversion_key, decode_claim, decode_head, decode_use, encode_claim,
     encode_conversion, encode_entry, idempotency_key, mark, status_key, timeline_key,
@@ -79,6 +80,7 @@ fn digest_of(hex: &str) -> Option<[u8; 16]> {
 }
 
 fn transitioned(conversion: ConversionTransitioned) -> Result<Fact, String> {
+    check_name(&conversion.merchant_id).map_err(|error| format!("merchantId {error}"))?;
     if conversion.revision < 1 {
         return Err(format!("revision is {}, and the first is 1", conversion.revision));
     }
@@ -176,6 +178,8 @@ impl<'a, S: StateStore> Batch<'a, S> {
         let head = Head { revision: conversion.revision, seq_last: conversion.seq.unsigned_abs() };
         let row = ConversionTransitioned { timeline: Vec::new(), ..conversion.clone() };
         self.changes.insert(key, Some(encode_conversion(head, &row)));
+        let (key, value) = list_row(&row);
+        self.changes.insert(key, Some(value));
         Ok(())
     }
 

@@ -19,6 +19,7 @@ mod identical;
 mod kafka;
 mod kafka_log;
 mod kill_rounds;
+mod lists;
 mod load;
 mod orders;
 mod process;
