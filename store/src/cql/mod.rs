@@ -63,6 +63,7 @@ pub use self::error::CqlError;
 pub use self::health::Health;
 pub use self::link::Cql;
 pub use self::migrations::{Applied, MigrateError, migrate};
+pub use self::model::{AdoptError, CqlReadModel, Writer, WriterStats};
 pub use self::options::{Consistency, Credentials, Options, Secret};
 pub use self::session::Server;
 pub use self::stats::{ClaimStats, KeptStats, LATENCY_BOUNDS_MS, Latencies, LinkStats};
