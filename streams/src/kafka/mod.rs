@@ -6,6 +6,7 @@
 mod admin;
 pub mod client;
 pub(crate) mod errors;
+mod group;
 mod partition;
 pub(crate) mod publisher;
 mod reach;
@@ -27,6 +28,7 @@ use rdkafka::error::KafkaError;
 use crate::log::Topic;
 
 pub use admin::{Admin, TopicDescription, TopicWanted, contradictions};
+pub use group::{Batch, GroupOptions, GroupReader, Overtaken, Positions, Turn};
 pub use partition::partition;
 pub use publisher::{Compression, KafkaPublisher, OpenError, OptionError, PublisherOptions};
 pub use reach::ReachError;

@@ -112,7 +112,7 @@ fn limits_are_kept_and_order_with_them() {
     }
 }
 
-fn delete_before(connection: &Connection, offset: i64) {
+pub(crate) fn delete_before(connection: &Connection, offset: i64) {
     let client: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
     let mut offsets = TopicPartitionList::new();
