@@ -1,7 +1,6 @@
 //! Kafka clusters by `docker/local/kafka`.
 
 use std::env;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
@@ -14,8 +13,6 @@ use crate::proxy::Proxy;
 use crate::script;
 
 const SESSION: &str = "KAFKA_LOCAL_SESSION_MS";
-/// Lines of each node's log that a failed test shows.
-const LOG_LINES: usize = 15;
 
 /// How many brokers a cluster has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,15 +177,8 @@ impl Kafka {
 
     /// The last lines of each node's log.
     fn log_ends(&self) -> String {
-        let mut ends = String::new();
-        for node in 1..=3 {
-            let Ok(log) = fs::read(self.folder.join(format!("node-{node}/log"))) else { continue };
-            let log = String::from_utf8_lossy(&log);
-            let lines: Vec<&str> = log.lines().collect();
-            let end = &lines[lines.len().saturating_sub(LOG_LINES)..];
-            ends.push_str(&format!("testkit: node {node}'s log ends:\n{}\n", end.join("\n")));
-        }
-        ends
+        let logs = (1..=3).map(|node| (format!("node {node}"), self.folder.join(format!("node-{node}/log"))));
+        logs.filter_map(|(of, path)| script::log_end(&of, &path)).collect()
     }
 
     fn command(&self) -> Command {

@@ -1,17 +1,19 @@
-//! What tests need besides the code they test: a real Kafka and a Python with clients of Kafka and Avro, each started by
-//! the project's own scripts in `docker/local/`, without Docker.
+//! What tests need besides the code they test: a real Kafka, a real CQL server, and a Python with other clients of both,
+//! each started by the project's own scripts in `docker/local/`, without Docker.
 //!
 //! Everything here panics with what to do about it, as a test wants.
 //!
 //! **Architecture Invariant:** tests only, and no crate of ours is used here. What is started listens on 127.0.0.1, on
 //! ports that no other test has, and is gone once the test process is, however that ended.
 
+mod cql;
 mod kafka;
 mod ports;
 mod proxy;
 mod python;
 mod script;
 
+pub use cql::Cql;
 pub use kafka::{Brokers, Kafka};
 pub use proxy::{Api, Fault, Proxy};
 pub use python::python;

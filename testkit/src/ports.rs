@@ -1,4 +1,4 @@
-//! Free ports, for as long as a cluster lives.
+//! Free ports, for as long as a cluster or a server lives.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process;
@@ -14,6 +14,8 @@ const SLOTS: u16 = 1_200;
 const GUARD: u16 = 9;
 /// Where the controllers' ports begin in a slot.
 const CONTROLLERS: u16 = 3;
+/// Where a CQL server has the port for others of its kind.
+const STORAGE: u16 = 1;
 /// The proxy's place in its slot.
 const PROXY: u16 = 6;
 
@@ -52,6 +54,11 @@ impl Slot {
     /// The same for the controllers.
     pub(crate) fn controllers(&self) -> u16 {
         self.first + CONTROLLERS
+    }
+
+    /// The port at which a CQL server, which is node 1, would meet others.
+    pub(crate) fn storage(&self) -> u16 {
+        self.first + STORAGE
     }
 
     /// The port of a proxy before node 1.

@@ -17,7 +17,7 @@ cargo xtask <command>
   test [ARGS]  all tests; ARGS go to `cargo test`
   simulate [ARGS]
                simulates whole installations: --seeds N, --seed S, --steps N; --help says more
-  prepare      installs what the tests need and the machine lacks: packages with apt, Kafka, Python clients
+  prepare      installs what the tests need and the machine lacks: packages with apt, Kafka, Cassandra, Python clients
   mutants [NAME…] [--seeds N]
                breaks the sources in a copy, by simulator/mutations/, and expects the simulator to find each of them
   ci           what a change must pass: tidy checks, prepare, lint, test, simulate

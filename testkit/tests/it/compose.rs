@@ -1,4 +1,4 @@
-//! The brokers of `docker/compose.yaml` are those that the tests ran against.
+//! `docker/compose.yaml` starts the brokers that the tests ran against, and says so of the CQL server that they did not.
 
 use std::fs;
 use std::path::Path;
@@ -46,4 +46,44 @@ fn compose_has_the_settings_of_the_local_brokers() {
         }
     }
     assert!(compared >= 20, "{compared}");
+}
+
+#[test]
+fn compose_has_one_small_scylladb_on_loopback() {
+    let compose = read("compose.yaml");
+    let (_, service) = compose.split_once("\n  scylla:\n").expect("docker/compose.yaml: write the service `scylla`");
+    let (service, _) = service.split_once("\n\n").unwrap();
+    let lines: Vec<&str> = service.lines().map(str::trim).collect();
+    for wanted in [
+        "ports: [\"127.0.0.1:9042:9042\"]",
+        "command: [--smp, \"1\", --memory, 750M, --overprovisioned, \"1\", --developer-mode, \"1\"]",
+        "mem_limit: 1536m",
+        "healthcheck:",
+        "test: [CMD, cqlsh, -e, SELECT release_version FROM system.local]",
+    ] {
+        assert!(lines.contains(&wanted), "docker/compose.yaml: write {wanted} for scylla");
+    }
+    let version = lines.iter().find_map(|line| line.strip_prefix("image: scylladb/scylla:")).unwrap();
+    assert!(
+        version.starts_with(|first: char| first.is_ascii_digit()),
+        "a version, so that it is the same tomorrow: {version}"
+    );
+}
+
+/// Every port that is opened on the machine is opened to it alone.
+#[test]
+fn compose_opens_ports_to_this_machine_only() {
+    let compose = read("compose.yaml");
+    let ports: Vec<&str> = compose.lines().map(str::trim).filter(|line| line.starts_with("ports:")).collect();
+    assert_eq!(ports.len(), 5, "{ports:?}");
+    assert!(ports.iter().all(|line| line.starts_with("ports: [\"127.0.0.1:")), "{ports:?}");
+}
+
+#[test]
+fn documents_say_which_server_was_tested() {
+    let pom = read("local/cassandra/pom.xml");
+    let version = pom.split_once("<cassandra.version>").and_then(|(_, rest)| rest.split('<').next()).unwrap();
+    let (major, _) = version.rsplit_once('.').unwrap();
+    assert!(read("local/README.md").contains(&format!("Apache Cassandra {major}, one node")), "{version}");
+    assert!(read("compose.yaml").contains("have run on that Cassandra and not on this"));
 }

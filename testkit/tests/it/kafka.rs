@@ -1,18 +1,12 @@
 //! Clusters: their faults, and that nothing is left of them.
 
-use std::env;
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use testkit::{Brokers, Kafka};
 
-/// Tells the test below that it is the process to be killed.
-const VICTIM: &str = "TESTKIT_VICTIM";
+use crate::gone::{self, assert_gone, processes_of};
 
 /// Does the broker answer an ApiVersions request?
 fn answers(address: &str) -> bool {
@@ -23,28 +17,6 @@ fn answers(address: &str) -> bool {
         stream.read_exact(&mut [0; 4])
     };
     ask().is_ok()
-}
-
-/// Processes with `folder` in their arguments: the nodes of a cluster and its watchdog.
-fn processes_of(folder: &Path) -> Vec<String> {
-    let folder = folder.to_str().unwrap();
-    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-    lines.filter(|line| line.contains(folder)).collect()
-}
-
-/// Waits until nothing is left of a cluster.
-fn assert_gone(folder: &Path, within: Duration) {
-    let start = Instant::now();
-    loop {
-        let left = processes_of(folder);
-        if left.is_empty() && !folder.exists() {
-            return;
-        }
-        assert!(start.elapsed() < within, "after {within:?} there are {left:?}; folder: {}", folder.exists());
-        thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]
@@ -104,26 +76,10 @@ fn faults_name_what_is_wrong() {
     assert!(message.contains("there is no node 4"), "{message}");
 }
 
-/// Runs itself as a process of its own that starts a broker, and kills that process.
 #[test]
 fn killed_owner_leaves_nothing() {
-    if env::var_os(VICTIM).is_some() {
+    gone::with_its_owner("kafka::killed_owner_leaves_nothing", || {
         let kafka = Kafka::start(Brokers::One);
-        writeln!(std::io::stdout(), "\nfolder {}", kafka.folder().display()).unwrap();
-        thread::sleep(Duration::from_secs(600));
-        return;
-    }
-    let mut victim = Command::new(env::current_exe().unwrap());
-    victim.args(["--exact", "kafka::killed_owner_leaves_nothing", "--nocapture"]).env(VICTIM, "1");
-    let mut victim = victim.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let folder = lines.find_map(|line| line.strip_prefix("folder ").map(str::to_owned));
-    let folder = folder.expect("the victim starts a broker");
-    let folder = Path::new(&folder);
-    let before = processes_of(folder);
-    // Not reaped at first: a zombie counts as gone.
-    victim.kill().unwrap();
-    assert_eq!(before.len(), 2, "node and watchdog: {before:?}");
-    assert_gone(folder, Duration::from_secs(10));
-    victim.wait().unwrap();
+        (kafka.folder().to_owned(), kafka)
+    });
 }

@@ -1,5 +1,7 @@
 //! The kit against the servers it starts.
 
 mod compose;
+mod cql;
+mod gone;
 mod kafka;
 mod python;
