@@ -15,4 +15,4 @@ pub use claims::{
     Claim, ClaimError, Claims, ConversionClaim, Fingerprint, IDEMPOTENCY_AGE, IdempotencyScope, KeyUse, status_digest,
 };
 pub use embedded::EmbeddedStore;
-pub use view::{ConversionView, ReadError, ReadModel};
+pub use view::{ConversionView, ListCursor, ListPage, ListQuery, ReadError, ReadModel};
