@@ -10,6 +10,7 @@ mod faults;
 mod file;
 mod reference;
 mod relations;
+mod shared_store;
 mod table;
 mod value;
 

@@ -125,9 +125,11 @@ pub(crate) const TABLE: &[Setting] = &[
     setting(
         "cql.datacenter",
         Kind::Name,
-        "datacenter1",
-        "The data centre whose nodes are asked, and that `conversions migrate` has hold the keyspaces.",
-    ),
+        "",
+        "The data centre whose nodes are asked, and that `conversions migrate` has hold the keyspaces. Not given, it is that of \
+         the node that answers first: give it where there are several.",
+    )
+    .preset(Preset::Nothing),
     setting("cql.keyspace", Kind::Keyspace, "conversions", "The keyspace of the read model."),
     setting(
         "cql.claims_keyspace",

@@ -32,7 +32,7 @@ pub use group::{Batch, GroupOptions, GroupReader, Overtaken, Positions, Turn};
 pub use partition::partition;
 pub use publisher::{Compression, KafkaPublisher, OpenError, OptionError, PublisherOptions};
 pub use reach::ReachError;
-pub use reader::KafkaReader;
+pub use reader::{KafkaReader, Share};
 pub use record::RecordReader;
 pub use session::{COMMIT_BUCKETS_MS, KafkaSession, SessionOptions, SessionStats, Work};
 pub use stats::{BrokerStats, KafkaStats, PartitionStats};

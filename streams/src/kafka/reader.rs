@@ -31,6 +31,24 @@ const FETCH_BYTES: &str = "8388608";
 /// A partition: the topic's number, and its own.
 type Partition = (u16, u32);
 
+/// Which partitions a reader has, of several that share a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which of them it is, from 0.
+    pub number: u32,
+    /// How many they are, at least 1.
+    pub of: u32,
+}
+
+impl Share {
+    /// There is no other.
+    pub const ALL: Share = Share { number: 0, of: 1 };
+
+    fn has(self, partition: u32) -> bool {
+        partition % self.of.max(1) == self.number
+    }
+}
+
 /// Reads topics from given positions on: what is committed and nothing else, in order within each partition. The
 /// partitions are those that the topics have when it is opened: later ones are seen at the next open.
 pub struct KafkaReader {
@@ -68,6 +86,20 @@ impl KafkaReader {
         topics: &[Topic],
         from: &BTreeMap<Partition, u64>,
     ) -> Result<KafkaReader, LogError> {
+        KafkaReader::open_share(connection, client_id, topics, from, Share::ALL)
+    }
+
+    /// As [`KafkaReader::open`], of a share of the partitions.
+    ///
+    /// # Errors
+    /// As for [`KafkaReader::open`].
+    pub fn open_share(
+        connection: &Connection,
+        client_id: &str,
+        topics: &[Topic],
+        from: &BTreeMap<Partition, u64>,
+        share: Share,
+    ) -> Result<KafkaReader, LogError> {
         let deadline = Instant::now() + WAIT;
         let watch = Arc::new(Watch::idle(client_id));
         let consumer = consumer(connection, client_id, &watch, &[])?;
@@ -75,7 +107,7 @@ impl KafkaReader {
         let mut places = BTreeMap::new();
         let mut assignment = TopicPartitionList::new();
         for (name, id) in &topics {
-            for partition in 0..partitions(&consumer, name, deadline)? {
+            for partition in (0..partitions(&consumer, name, deadline)?).filter(|partition| share.has(*partition)) {
                 let (first, end) = bounds(&consumer, name, partition, deadline)?;
                 let asked = from.get(&(*id, partition)).copied();
                 let position = check(name, partition, asked, first, end)?;
@@ -133,6 +165,12 @@ impl KafkaReader {
     #[must_use]
     pub fn caught_up(&self) -> bool {
         self.places.values().all(|place| place.position >= place.end)
+    }
+
+    /// Offsets that were committed when the reader was opened and have not been handed out; control records count.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.places.values().map(|place| place.end.saturating_sub(place.position)).sum()
     }
 
     /// Offsets that could be read and have not been, over all partitions, by what the client knew a second ago at

@@ -85,11 +85,13 @@ fn what_is_committed_is_read_from_the_positions_given() {
     second.begin(connection, A, 1, &["open"]);
     let mut reader = join(connection);
     assigned(&mut reader, 4, &Positions::from([((1, 0), 1)]));
+    assert!(!reader.caught_up());
     // Over the markers behind the records too: a partition may be deleted up to there.
     let mut read = read_until(&mut reader, &Positions::from([((1, 0), 5), ((2, 1), 2)]));
     read.sort();
     assert_eq!(read, ["b", "c"]);
     assert!(matches!(reader.next(&Limits::default(), STEP).unwrap(), Turn::Nothing));
+    assert!(reader.caught_up() && reader.lag() == 0);
     second.commit();
     assert_eq!(read_until(&mut reader, &Positions::from([((1, 1), 2)])), ["open"]);
 

@@ -221,6 +221,12 @@ impl GroupReader {
         self.places.lag(&self.watch.stats())
     }
 
+    /// Whether everything has been handed out that was committed when the partitions were assigned.
+    #[must_use]
+    pub fn caught_up(&self) -> bool {
+        self.places.caught_up()
+    }
+
     /// How often a client that had lost sight of all brokers for good was replaced.
     #[must_use]
     pub fn renewals(&self) -> u64 {
@@ -291,7 +297,7 @@ impl GroupReader {
                 }
                 checked => checked?,
             };
-            self.places.locate(partition, position);
+            self.places.locate(partition, position, end);
         }
         Ok(true)
     }

@@ -38,6 +38,8 @@ struct Located {
     next: u64,
     /// The one that was handed out last.
     told: u64,
+    /// The last stable one when it was located.
+    end: u64,
     /// The client's position as the reading began, which it may go on to tell until it has read something.
     stale: Option<u64>,
 }
@@ -92,9 +94,17 @@ impl Places {
         })
     }
 
-    pub(super) fn locate(&mut self, partition: Partition, position: u64) {
-        let located = Located { next: position, told: position, stale: None };
+    /// Takes note of where a partition goes on, and where it ends so far.
+    pub(super) fn locate(&mut self, partition: Partition, position: u64, end: u64) {
+        let located = Located { next: position, told: position, end, stale: None };
         self.places.insert(partition, Standing::Located(located));
+    }
+
+    fn each_located(&self) -> impl Iterator<Item = (Partition, Located)> + Clone {
+        self.places.iter().filter_map(|(partition, standing)| match standing {
+            Standing::Located(located) => Some((*partition, *located)),
+            Standing::Assigned | Standing::Asked(_) => None,
+        })
     }
 
     /// Where everything that is located goes on.
@@ -104,10 +114,16 @@ impl Places {
 
     /// The same, as topic, partition and position.
     pub(super) fn positions(&self) -> impl Iterator<Item = (&str, u32, u64)> + Clone {
-        self.places.iter().filter_map(|(partition, standing)| match standing {
-            Standing::Located(located) => Some((self.name(*partition), partition.1, located.next)),
-            Standing::Assigned | Standing::Asked(_) => None,
-        })
+        self.each_located().map(|(partition, located)| (self.name(partition), partition.1, located.next))
+    }
+
+    /// Whether all are located, and were handed out to where they ended then.
+    pub(super) fn caught_up(&self) -> bool {
+        let is_behind = |standing: &Standing| match standing {
+            Standing::Located(located) => located.next < located.end,
+            Standing::Assigned | Standing::Asked(_) => true,
+        };
+        !self.places.values().any(is_behind)
     }
 
     /// Takes a record of a partition that is read.
@@ -173,9 +189,10 @@ impl Places {
 
     /// Offsets that could be read and have not been, by the client's statistics.
     pub(super) fn lag(&self, stats: &KafkaStats) -> u64 {
-        let lags = self.positions().map(|(topic, partition, position)| {
-            let stable = stats.partitions.get(&(topic.to_owned(), partition)).and_then(|seen| seen.stable);
-            stable.unwrap_or(position).saturating_sub(position)
+        let lags = self.each_located().map(|(partition, Located { next, end, .. })| {
+            let place = (self.name(partition).to_owned(), partition.1);
+            let stable = stats.partitions.get(&place).and_then(|seen| seen.stable);
+            stable.map_or(end, |stable| stable.max(end)).saturating_sub(next)
         });
         lags.sum()
     }
