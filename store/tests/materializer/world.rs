@@ -27,7 +27,6 @@ pub(crate) const IDENTITY: &str = "a log of the tests";
 /// What a test works on.
 pub(crate) struct World {
     pub(crate) connection: Connection,
-    writer: AtomicWriter,
     pub(crate) cql: Cql,
     pub(crate) read_model: Writer,
     pub(crate) keeper: ClaimKeeper,
@@ -63,13 +62,7 @@ impl World {
         });
         admin.create(&topics, WAIT).expect("the topics are made");
         let cql = open(options);
-        World {
-            writer: AtomicWriter::open(&connection, "test").expect("a writer"),
-            connection,
-            read_model: Writer::new(&cql),
-            keeper: ClaimKeeper::new(&cql, Arc::new(SystemClock)),
-            cql,
-        }
+        World { connection, read_model: Writer::new(&cql), keeper: ClaimKeeper::new(&cql, Arc::new(SystemClock)), cql }
     }
 
     /// Writes records, each in the partition of its order.
@@ -77,7 +70,8 @@ impl World {
         let records = records
             .iter()
             .map(|(order, record)| (topic(spec), order.clone().into_bytes(), Some(schemas::encode(record))));
-        self.writer.write(&records.collect::<Vec<_>>()).expect("written");
+        let writer = AtomicWriter::open(&self.connection, "test").expect("a writer");
+        writer.write(&records.collect::<Vec<_>>()).expect("written");
     }
 
     /// Where the partitions end that have anything.
