@@ -76,6 +76,7 @@ fn digest_of(hex: &str) -> Option<[u8; 16]> {
 }
 
 fn transitioned(conversion: ConversionTransitioned) -> Result<Fact, String> {
+    check_name(&conversion.merchant_id).map_err(|error| format!("merchantId {error}"))?;
     if conversion.revision < 1 {
         return Err(format!("revision is {}, and the first is 1", conversion.revision));
     }
