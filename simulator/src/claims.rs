@@ -13,7 +13,8 @@ use schemas::topics::CONVERSIONS;
 use schemas::{Timestamp, codec};
 use store::claims::{IDEMPOTENCY_AGE, status_digest};
 use store::{
-    Claim, ClaimError, Claims, ConversionClaim, ConversionView, Fingerprint, IdempotencyScope, ReadError, ReadModel,
+    Claim, ClaimError, Claims, ConversionClaim, ConversionView, Fingerprint, IdempotencyScope, ListPage, ListQuery,
+    ReadError, ReadModel,
 };
 use streams::sim::Cluster;
 
@@ -222,6 +223,10 @@ impl Claims for SimClaims {
 
 impl ReadModel for SimClaims {
     async fn conversion(&self, _: ConversionId) -> Result<Option<ConversionView>, ReadError> {
+        Err(ReadError("reading conversions is not simulated".to_owned()))
+    }
+
+    async fn list(&self, _: &ListQuery) -> Result<ListPage, ReadError> {
         Err(ReadError("reading conversions is not simulated".to_owned()))
     }
 }

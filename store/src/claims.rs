@@ -48,6 +48,30 @@ impl Fingerprint {
         }
     }
 
+    /// All of it, of fixed length: the whole, then each field, big-endian.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        let (whole, fields) = bytes.split_at_mut(8);
+        whole.copy_from_slice(&self.whole.to_be_bytes());
+        for (place, field) in fields.chunks_exact_mut(4).zip(self.fields) {
+            place.copy_from_slice(&field.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// Reads back what [`Fingerprint::to_bytes`] made; `None` if the length is another.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Fingerprint> {
+        let (whole, rest) = bytes.split_first_chunk::<8>()?;
+        let rest: &[u8; 32] = rest.try_into().ok()?;
+        let mut fields = [0; 8];
+        for (field, place) in fields.iter_mut().zip(rest.chunks_exact(4)) {
+            *field = u32::from_be_bytes(place.try_into().ok()?);
+        }
+        Some(Fingerprint { whole: u64::from_be_bytes(*whole), fields })
+    }
+
     /// The names of the fields in which two reports differ; empty exactly if the reports are equal or, once in four
     /// thousand million, if the digests of a differing field collide while the whole still tells them apart.
     #[must_use]
@@ -122,8 +146,26 @@ pub enum Claim<T> {
     Taken(T),
 }
 
+/// A use of an idempotency key. Of two uses the greater counts: the later, and of two at one instant either of them,
+/// but the same whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyUse {
+    /// When.
+    pub at: Timestamp,
+    /// The first 128 bits of SHA-256 over the body.
+    pub body_digest: [u8; 16],
+}
+
+impl KeyUse {
+    /// Whether it is still remembered at `now`.
+    #[must_use]
+    pub fn is_remembered(&self, now: Timestamp) -> bool {
+        now.since(self.at) < IDEMPOTENCY_AGE
+    }
+}
+
 /// Whose idempotency keys do not meet: a merchant in one mode.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyScope {
     /// The merchant.
     pub merchant_id: String,

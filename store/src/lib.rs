@@ -6,11 +6,13 @@
 //! `orders` processor and nowhere else, so losing every claim costs answers, never money.
 
 pub mod claims;
+pub mod cql;
 pub mod embedded;
+mod facts;
 pub mod view;
 
 pub use claims::{
-    Claim, ClaimError, Claims, ConversionClaim, Fingerprint, IDEMPOTENCY_AGE, IdempotencyScope, status_digest,
+    Claim, ClaimError, Claims, ConversionClaim, Fingerprint, IDEMPOTENCY_AGE, IdempotencyScope, KeyUse, status_digest,
 };
 pub use embedded::EmbeddedStore;
-pub use view::{ConversionView, ReadError, ReadModel};
+pub use view::{ConversionView, ListCursor, ListPage, ListQuery, ReadError, ReadModel};

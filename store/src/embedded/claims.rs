@@ -12,12 +12,12 @@ use schemas::ids::ConversionId;
 use streams::{Change, StateStore, StoreError};
 
 use super::rows::{
-    Use, claim_key, decode_claim, decode_use, encode_claim, encode_use, idempotency_key, mark, parse_time_key,
-    status_key, time_bound, time_key,
+    claim_key, decode_claim, decode_use, encode_claim, encode_use, idempotency_key, mark, parse_time_key, status_key,
+    time_bound, time_key,
 };
 use super::stats::count;
 use super::{EmbeddedStore, Shared};
-use crate::claims::{Claim, ClaimError, Claims, ConversionClaim, IDEMPOTENCY_AGE, IdempotencyScope};
+use crate::claims::{Claim, ClaimError, Claims, ConversionClaim, IDEMPOTENCY_AGE, IdempotencyScope, KeyUse};
 
 /// Most idempotency keys that one sweep removes: it bounds how long the feeder is away from its work.
 pub(super) const SWEEP_KEYS_MAX: usize = 1_000;
@@ -66,10 +66,10 @@ impl Shared {
 
     fn idempotency(&self, scope: &IdempotencyScope, key: &str, now: Timestamp) -> Result<Option<[u8; 16]>, StoreError> {
         let used = self.rows.get(&idempotency_key(scope, key))?.map(|value| decode_use(&value)).transpose()?;
-        Ok(used.filter(|used| is_remembered(used.at, now)).map(|used| used.body_digest))
+        Ok(used.filter(|used| used.is_remembered(now)).map(|used| used.body_digest))
     }
 
-    fn remember(&self, scope: &IdempotencyScope, key: &str, used: Use) -> Result<(), StoreError> {
+    fn remember(&self, scope: &IdempotencyScope, key: &str, used: KeyUse) -> Result<(), StoreError> {
         let row = idempotency_key(scope, key);
         let _row = self.locks.row(&row);
         let before = self.rows.get(&row)?.map(|value| decode_use(&value)).transpose()?;
@@ -111,13 +111,8 @@ impl Shared {
     }
 }
 
-/// Whether a key used at `at` is still remembered at `now`.
-pub(super) fn is_remembered(at: Timestamp, now: Timestamp) -> bool {
-    now.since(at) < IDEMPOTENCY_AGE
-}
-
 /// The changes by which the row of an idempotency key and its index say `used`, if that is later than what they say.
-pub(super) fn remembering(row: Vec<u8>, before: Option<Use>, used: Use) -> Vec<Change> {
+pub(super) fn remembering(row: Vec<u8>, before: Option<KeyUse>, used: KeyUse) -> Vec<Change> {
     if before.is_some_and(|before| before >= used) {
         return Vec::new();
     }
@@ -169,7 +164,7 @@ impl Claims for EmbeddedStore {
         body_digest: [u8; 16],
         now: Timestamp,
     ) -> Result<(), ClaimError> {
-        self.shared.remember(scope, key, Use { at: now, body_digest }).map_err(failed)
+        self.shared.remember(scope, key, KeyUse { at: now, body_digest }).map_err(failed)
     }
 }
 

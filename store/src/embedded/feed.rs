@@ -12,10 +12,11 @@ use streams::{Clock, LogError, Record, StateStore, StoreError, Topic};
 
 use super::Shared;
 use super::claims::SWEEP_KEYS_MAX;
-use super::fold::{Batch, Fact};
+use super::fold::Batch;
 use super::rows::position_change;
 use super::source::{Positions, Source, stamp};
 use super::stats::count;
+use crate::facts::Fact;
 
 pub(super) const CONVERSIONS_TOPIC: Topic = Topic { id: topics::CONVERSIONS.number, name: topics::CONVERSIONS.name };
 pub(super) const TRANSITIONS_TOPIC: Topic = Topic { id: topics::TRANSITIONS.number, name: topics::TRANSITIONS.name };

@@ -11,6 +11,7 @@ use streams::{Change, Clock, LogError, StateStore, StoreError};
 use tokio::sync::Semaphore;
 
 use super::feed::{Feeder, TOPICS};
+use super::list::PAGES_MAX;
 use super::locks::{Locks, Unanswered};
 use super::read::READS_MAX;
 use super::rows::{
@@ -112,6 +113,7 @@ fn open(
         rows: rows.clone(),
         reports,
         reads: Arc::new(Semaphore::new(READS_MAX)),
+        pages: Arc::new(Semaphore::new(PAGES_MAX)),
         snapshot,
         locks: Locks::new(),
         unanswered: Unanswered::default(),

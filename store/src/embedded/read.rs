@@ -15,7 +15,7 @@ use super::feed::CONVERSIONS_TOPIC;
 use super::rows::{conversion_key, decode_conversion, decode_entry, timeline_key};
 use super::{EmbeddedStore, Shared};
 use crate::claims::ConversionClaim;
-use crate::view::{ConversionView, ReadError, ReadModel};
+use crate::view::{ConversionView, ListPage, ListQuery, ReadError, ReadModel};
 
 /// Most reads of reports at once from a log that blocks: they hold threads. Others wait for theirs to come, which the
 /// edge bounds by its deadline.
@@ -30,6 +30,10 @@ impl ReadModel for EmbeddedStore {
         let Some(claim) = self.shared.conversion_claim(id).map_err(failed)? else { return Ok(None) };
         let report = self.shared.report(id, &claim).await?;
         Ok(Some(received(id, report)))
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, ReadError> {
+        self.shared.list(query).await
     }
 }
 

@@ -6,7 +6,7 @@ use schemas::ids::ConversionId;
 use schemas::records::{ConversionTransitioned, TimelineEntry};
 use streams::{Change, StoreError};
 
-use crate::claims::{ConversionClaim, Fingerprint, IdempotencyScope};
+use crate::claims::{ConversionClaim, Fingerprint, IdempotencyScope, KeyUse};
 
 /// First byte of the keys of conversions' claims.
 pub(super) const CLAIMS: u8 = 1;
@@ -20,13 +20,15 @@ pub(super) const KEY_TIMES: u8 = 4;
 pub(super) const TIMELINE: u8 = 5;
 /// First byte of the keys of conversions.
 pub(super) const CONVERSIONS: u8 = 6;
+/// First byte of the keys of the lists of conversions. After [`CONVERSIONS`]: see [`super::list`].
+pub(super) const LIST: u8 = 7;
 /// First byte of the keys of positions.
-const POSITIONS: u8 = 7;
+const POSITIONS: u8 = 8;
 /// The key of the identity of the log.
-pub(super) const IDENTITY_KEY: &[u8] = &[8];
+pub(super) const IDENTITY_KEY: &[u8] = &[9];
 
 /// First byte of every value.
-const VALUE_VERSION: u8 = 1;
+pub(super) const VALUE_VERSION: u8 = 1;
 
 /// The key of a conversion's claim.
 pub(super) fn claim_key(id: ConversionId) -> Vec<u8> {
@@ -109,7 +111,8 @@ pub(super) fn decode_identity(value: &[u8]) -> Result<String, StoreError> {
     identity.map(str::to_owned).ok_or_else(|| malformed("the identity of a log", value))
 }
 
-fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
+/// The key of a row: its table and what it is made of.
+pub(super) fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
     key.push(table);
     parts.iter().for_each(|part| key.extend_from_slice(part));
@@ -117,7 +120,7 @@ fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The instant as a number that sorts; nothing is received before 1970.
-fn instant(at: Timestamp) -> u64 {
+pub(super) fn instant(at: Timestamp) -> u64 {
     u64::try_from(at.0).unwrap_or(0)
 }
 
@@ -132,10 +135,7 @@ pub(super) fn encode_claim(claim: &ConversionClaim) -> Bytes {
     let mut value = vec![VALUE_VERSION];
     value.extend_from_slice(&claim.partition.to_be_bytes());
     value.extend_from_slice(&claim.offset.to_be_bytes());
-    value.extend_from_slice(&claim.fingerprint.whole.to_be_bytes());
-    for digest in claim.fingerprint.fields {
-        value.extend_from_slice(&digest.to_be_bytes());
-    }
+    value.extend_from_slice(&claim.fingerprint.to_bytes());
     value.extend_from_slice(&event_length.to_be_bytes());
     value.extend_from_slice(claim.event_id.as_bytes());
     value.into()
@@ -146,19 +146,14 @@ pub(super) fn decode_claim(value: &[u8]) -> Result<ConversionClaim, StoreError> 
     let parse = || {
         let (partition, rest) = versioned(value)?.split_first_chunk::<4>()?;
         let (offset, rest) = rest.split_first_chunk::<8>()?;
-        let (whole, rest) = rest.split_first_chunk::<8>()?;
-        let (digests, rest) = rest.split_first_chunk::<32>()?;
+        let (fingerprint, rest) = rest.split_first_chunk::<40>()?;
         let (event_length, event_id) = rest.split_first_chunk::<4>()?;
         if usize::try_from(u32::from_be_bytes(*event_length)).ok()? != event_id.len() {
             return None;
         }
-        let mut fields = [0; 8];
-        for (field, digest) in fields.iter_mut().zip(digests.chunks_exact(4)) {
-            *field = u32::from_be_bytes(digest.try_into().ok()?);
-        }
         Some(ConversionClaim {
             event_id: std::str::from_utf8(event_id).ok()?.to_owned(),
-            fingerprint: Fingerprint { whole: u64::from_be_bytes(*whole), fields },
+            fingerprint: Fingerprint::from_bytes(fingerprint)?,
             partition: u32::from_be_bytes(*partition),
             offset: u64::from_be_bytes(*offset),
         })
@@ -166,18 +161,8 @@ pub(super) fn decode_claim(value: &[u8]) -> Result<ConversionClaim, StoreError> 
     parse().ok_or_else(|| malformed("a conversion's claim", value))
 }
 
-/// A use of an idempotency key. Of two uses the greater counts: the later, and of two at one instant either of them,
-/// but the same whichever comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Use {
-    /// When.
-    pub(super) at: Timestamp,
-    /// The first 128 bits of SHA-256 over the body.
-    pub(super) body_digest: [u8; 16],
-}
-
 /// The value of an idempotency key.
-pub(super) fn encode_use(used: &Use) -> Bytes {
+pub(super) fn encode_use(used: &KeyUse) -> Bytes {
     let mut value = vec![VALUE_VERSION];
     value.extend_from_slice(&instant(used.at).to_be_bytes());
     value.extend_from_slice(&used.body_digest);
@@ -185,11 +170,11 @@ pub(super) fn encode_use(used: &Use) -> Bytes {
 }
 
 /// Reads back what [`encode_use`] wrote.
-pub(super) fn decode_use(value: &[u8]) -> Result<Use, StoreError> {
+pub(super) fn decode_use(value: &[u8]) -> Result<KeyUse, StoreError> {
     let parse = || {
         let (at, rest) = versioned(value)?.split_first_chunk::<8>()?;
         let at = Timestamp(u64::from_be_bytes(*at).cast_signed());
-        Some(Use { at, body_digest: rest.try_into().ok()? })
+        Some(KeyUse { at, body_digest: rest.try_into().ok()? })
     };
     parse().ok_or_else(|| malformed("an idempotency key", value))
 }
@@ -244,11 +229,13 @@ pub(super) fn decode_conversion(value: &[u8]) -> Result<(Head, ConversionTransit
     Ok((head, conversion))
 }
 
-fn versioned(value: &[u8]) -> Option<&[u8]> {
+/// What a value has after its version, if that is the one there is.
+pub(super) fn versioned(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(&[VALUE_VERSION])
 }
 
-fn malformed(what: &'static str, bytes: &[u8]) -> StoreError {
+/// What is said of a row that nobody can have written.
+pub(super) fn malformed(what: &'static str, bytes: &[u8]) -> StoreError {
     let message =
         format!("a row of {} bytes is not of the format: delete the state folder, it is made again", bytes.len());
     StoreError { context: what, message }
@@ -283,7 +270,7 @@ mod tests {
         let claim = ConversionClaim { event_id: "cnvevt_é".to_owned(), fingerprint, partition: 2, offset: 3 };
         assert_eq!(decode_claim(&encode_claim(&claim)).expect("whole"), claim);
         refuses_all_but(&encode_claim(&claim), decode_claim);
-        let used = Use { at: Timestamp(5), body_digest: [7; 16] };
+        let used = KeyUse { at: Timestamp(5), body_digest: [7; 16] };
         assert_eq!(decode_use(&encode_use(&used)).expect("whole"), used);
         refuses_all_but(&encode_use(&used), decode_use);
         assert_eq!(decode_entry(&encode_entry(&entry())).expect("whole"), entry());

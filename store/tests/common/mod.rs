@@ -27,7 +27,7 @@ use tempfile::TempDir;
 /// When the tests take place.
 pub(crate) const NOW: Timestamp = Timestamp(1_781_429_400_000);
 /// First byte of the keys of positions; that of the log's identity comes after it.
-pub(crate) const POSITIONS: u8 = 7;
+pub(crate) const POSITIONS: u8 = 8;
 /// What a key's age is bounded by.
 pub(crate) const DAY_MS: i64 = 86_400_000;
 

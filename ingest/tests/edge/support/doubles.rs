@@ -5,7 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use schemas::Timestamp;
 use schemas::ids::ConversionId;
-use store::{Claim, ClaimError, Claims, ConversionClaim, ConversionView, IdempotencyScope, ReadError, ReadModel};
+use schemas::records::ConversionTransitioned;
+use store::{
+    Claim, ClaimError, Claims, ConversionClaim, ConversionView, IdempotencyScope, ListCursor, ListPage, ListQuery,
+    ReadError, ReadModel,
+};
 use streams::log::Pending;
 use streams::{Ack, Clock, Message, PublishError, Publisher};
 use tokio::sync::oneshot;
@@ -243,4 +247,26 @@ impl ReadModel for TestReadModel {
         gate(mode, ReadError).await?;
         Ok(view)
     }
+
+    /// Looks at all rows for every page, so a page is short at the end of the list only.
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, ReadError> {
+        let (mode, mut rows): (_, Vec<ConversionTransitioned>) = {
+            let state = self.0.lock().unwrap();
+            (state.0, state.1.values().map(|view| view.conversion.clone()).collect())
+        };
+        gate(mode, ReadError).await?;
+        rows.retain(|row| row.merchant_id == query.merchant_id && row.livemode == query.livemode);
+        rows.retain(|row| query.admits(row.state, row.confidence));
+        rows.retain(|row| query.from.is_none_or(|from| row.received_at >= from));
+        rows.retain(|row| query.until.is_none_or(|until| row.received_at < until));
+        rows.retain(|row| query.after.is_none_or(|after| place(row) < after));
+        rows.sort_by_key(|row| std::cmp::Reverse(place(row)));
+        let next = (rows.len() > query.limit).then(|| place(&rows[query.limit - 1]));
+        rows.truncate(query.limit);
+        Ok(ListPage { rows, next })
+    }
+}
+
+fn place(row: &ConversionTransitioned) -> ListCursor {
+    ListCursor { received_at: row.received_at, conversion_id: row.conversion_id }
 }
