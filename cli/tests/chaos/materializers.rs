@@ -43,7 +43,7 @@ fn killed_and_two_at_once_they_write_what_the_topics_say() {
         let victim = &stack.materializers[victim];
         thread::sleep(Duration::from_millis(random.below(LIVES_MS)));
         assert!(!senders.is_done(), "{run}: a sender got a wrong answer");
-        at_work += u64::from(victim.metric("materializer_records_total") > 0);
+        at_work += u64::from(victim.metric("read_model_records_total") > 0);
         victim.kill(false);
         victim.start();
     }

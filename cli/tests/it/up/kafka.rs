@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use schemas::topics::{BALANCES, COMMISSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
+use schemas::topics::{BALANCES, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
 
 use crate::installation::{Installation, PARTITIONS};
 use crate::support::text;
@@ -33,8 +33,8 @@ const LISTENS: &str = "listening on http://";
 const SERVES: &str = "metrics on http://";
 const ANYWHERE: &str = "127.0.0.1:0";
 
-/// What the read model is made of.
-const MATERIALIZED: [TopicSpec; 4] = [TRANSITIONS, COMMISSIONS, LEDGER_ENTRIES, BALANCES];
+/// What the read model is made of, and claims are made good from.
+const MATERIALIZED: [TopicSpec; 5] = [CONVERSIONS, TRANSITIONS, COMMISSIONS, LEDGER_ENTRIES, BALANCES];
 
 /// On Kafka, with one edge that has a store of its own.
 pub(crate) type OnKafka = Processes<EachItsOwn>;
