@@ -186,7 +186,7 @@ pub trait Claims: Send + Sync + 'static {
     /// Claims a conversion, after its report is durable: exactly one of those who claim it gets [`Claim::Claimed`].
     ///
     /// A claim that was made from the log for this very event, while the answer to its caller was still on its way,
-    /// is the caller's: it gets [`Claim::Claimed`] once.
+    /// is the caller's: it gets [`Claim::Claimed`]. An event is one attempt of one caller, who claims with it once.
     fn claim_conversion(
         &self,
         id: ConversionId,

@@ -1,13 +1,12 @@
-//! Idempotency keys: their age, their scope, their removal.
+//! Idempotency keys in the embedded store: their removal. What every store does with them is in `claims/suite.rs`.
 
 mod common;
 
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use common::{DAY_MS, NOW, World, keyed, message, publish, wait};
+use common::{DAY_MS, NOW, World, wait};
 use schemas::Timestamp;
-use schemas::topics::CONVERSIONS;
 use store::{Claims, EmbeddedStore, IdempotencyScope};
 
 fn scope(merchant_id: &str, livemode: bool) -> IdempotencyScope {
@@ -29,37 +28,13 @@ fn check(store: &EmbeddedStore, key: &str, now: Timestamp, expected: Option<u8>)
 }
 
 #[test]
-fn a_key_is_remembered_for_a_day_to_the_millisecond() {
+fn uses_of_a_key_have_one_row_and_one_entry_by_time() {
     let world = World::new();
     let process = world.start();
-    remember(&process.store, "key", 1, at(0));
-    check(&process.store, "key", at(0), Some(1));
-    check(&process.store, "key", at(DAY_MS - 1), Some(1));
-    check(&process.store, "key", at(DAY_MS), None);
-    // A clock that was set back has not forgotten it.
-    check(&process.store, "key", at(-1), Some(1));
-    check(&process.store, "another", at(0), None);
-}
-
-#[test]
-fn scopes_do_not_meet() {
-    let world = World::new();
-    let process = world.start();
-    remember(&process.store, "key", 1, at(0));
-    for other in [scope("mer_one", false), scope("mer_on", true), scope("mer_onek", true)] {
-        assert_eq!(wait(process.store.idempotency(&other, "key", at(0))).expect("read"), None, "{other:?}");
+    for (body, ms) in [(1, 0), (2, DAY_MS), (3, 5)] {
+        remember(&process.store, "key", body, at(ms));
     }
-}
-
-#[test]
-fn the_latest_use_counts() {
-    let world = World::new();
-    let process = world.start();
-    remember(&process.store, "key", 1, at(0));
-    remember(&process.store, "key", 2, at(DAY_MS));
-    remember(&process.store, "key", 3, at(5));
-    check(&process.store, "key", at(DAY_MS), Some(2));
-    assert_eq!(process.dump().len(), 2, "one row, one index entry");
+    assert_eq!(process.dump().len(), 2);
 }
 
 #[test]
@@ -90,23 +65,6 @@ fn a_sweep_is_bounded_and_goes_on_where_it_ended() {
     let sweeps = [1_000, 1_000, 100, 0];
     assert_eq!(sweeps.map(|_| process.store.sweep(at(DAY_MS + 3)).expect("swept")), sweeps);
     assert_eq!(process.dump(), []);
-}
-
-#[test]
-fn keys_are_found_again_from_the_log_if_young() {
-    let world = World::new();
-    let mut process = world.start();
-    let uses = [("old", 1, at(-DAY_MS)), ("young", 2, at(1 - DAY_MS)), ("young", 3, at(-10)), ("new", 4, at(0))];
-    for (number, (key, body, when)) in uses.into_iter().enumerate() {
-        let report = keyed(&format!("A-{number}"), "cnvevt_1", key, body, when);
-        publish(&process.log, vec![message(CONVERSIONS, &report)]);
-    }
-    // The edge was faster with one of them.
-    remember(&process.store, "young", 3, at(-10));
-    process.catch_up();
-    check(&process.store, "old", at(-1), None);
-    check(&process.store, "young", at(0), Some(3));
-    check(&process.store, "new", at(0), Some(4));
 }
 
 #[test]

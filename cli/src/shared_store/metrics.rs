@@ -1,7 +1,7 @@
 //! What the shared store shows in the metrics, read when they are asked for.
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -90,5 +90,5 @@ fn latencies(latencies: &store::cql::Latencies, encoder: &mut DescriptorEncoder<
     let bounds = LATENCY_BOUNDS_MS.iter().map(|bound_ms| *bound_ms as f64 / 1_000.0).chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(latencies.buckets).collect();
     let count = buckets.iter().map(|(_, count)| count).sum();
-    metric.encode_histogram::<()>(latencies.total.as_secs_f64(), count, &buckets, None)
+    metric.encode_histogram::<NoLabelSet>(latencies.total.as_secs_f64(), count, &buckets, None)
 }

@@ -139,3 +139,53 @@ pub(crate) fn had_no_effect(error: &ExecutionError) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use scylla::errors::{ConnectionPoolError, WriteType};
+    use scylla::statement::Consistency;
+
+    use super::*;
+
+    fn db(error: DbError) -> ExecutionError {
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, String::new()))
+    }
+
+    /// Every failure that matters: whether the write can have been applied, and whether asking again may help.
+    #[test]
+    fn failures_are_told_apart() {
+        let consistency = Consistency::LocalQuorum;
+        let write_timeout = DbError::WriteTimeout { consistency, received: 0, required: 1, write_type: WriteType::Cas };
+        let write_failure =
+            DbError::WriteFailure { consistency, received: 0, required: 1, numfailures: 1, write_type: WriteType::Cas };
+        let limited = |rejected_by_coordinator| DbError::RateLimitReached {
+            op_type: scylla::errors::OperationType::Write,
+            rejected_by_coordinator,
+        };
+        for (error, no_effect, transient) in [
+            (ExecutionError::EmptyPlan, true, true),
+            (ExecutionError::ConnectionPoolError(ConnectionPoolError::Initializing), true, true),
+            (ExecutionError::LastAttemptError(RequestAttemptError::UnableToAllocStreamId), true, true),
+            (ExecutionError::RequestTimeout(Duration::from_secs(1)), false, true),
+            (ExecutionError::LastAttemptError(RequestAttemptError::NonfinishedPagingState), false, true),
+            (db(write_timeout), false, true),
+            (db(write_failure), false, true),
+            (db(DbError::Unavailable { consistency, required: 2, alive: 1 }), false, true),
+            (db(DbError::Overloaded), false, true),
+            (db(DbError::ServerError), false, true),
+            (db(DbError::Other(0x1700)), false, true),
+            (db(limited(false)), false, true),
+            (db(limited(true)), true, true),
+            (db(DbError::IsBootstrapping), true, true),
+            (db(DbError::Invalid), true, false),
+            (db(DbError::Unauthorized), true, false),
+            (db(DbError::SyntaxError), true, false),
+        ] {
+            assert_eq!(had_no_effect(&error), no_effect, "{error}");
+            assert_eq!(CqlError::from(error.clone()).is_transient(), transient, "{error}");
+        }
+        assert!(CqlError::Away(String::new()).is_transient());
+    }
+}

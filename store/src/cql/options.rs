@@ -102,10 +102,10 @@ pub struct Options {
     pub replication_factor: u16,
     /// Default [`Consistency::LocalQuorum`].
     pub consistency: Consistency,
-    /// One request, the driver's second tries included. Default 1 s.
+    /// One plain read or upsert, the driver's second tries included. Default 1 s.
     pub request_timeout: Duration,
-    /// One question to the claims with all that it takes, an unclear answer's resolution included. Default 900 ms: below the
-    /// edge's `store_deadline`, which gives up without knowing.
+    /// One question to the claims with all that it takes: a conditional write gets half of it, so that there is time to look
+    /// for an answer that got lost. Default 900 ms: below the edge's `store_deadline`, which gives up without knowing.
     pub claim_timeout: Duration,
     /// Most conditional writes and serial reads at once: past this many a node only queues. Default 32.
     pub claims_in_flight_max: usize,

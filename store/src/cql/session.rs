@@ -4,6 +4,7 @@
 //! default policy, which takes another node when one is away, and a second request when one is slow: both do nothing on a
 //! cluster of one node. Consistency and serial consistency are said with each statement.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 use super::claims::Statements as ClaimStatements;
 use super::error::CqlError;
 use super::model::Statements as ModelStatements;
-use super::options::Options;
+use super::options::{Consistency, Options};
 use super::tls;
 
 /// How long one connection, and with it a session, may take to be made.
@@ -109,7 +110,23 @@ pub(crate) async fn connect(options: &Options) -> Result<Session, CqlError> {
         None => builder,
     };
     let build = async { builder.build().await.map_err(CqlError::from) };
-    in_time(SESSION_TIMEOUT, "connecting", build).await
+    let session = in_time(SESSION_TIMEOUT, "connecting", build).await?;
+    let state = session.get_cluster_state();
+    let present = state.get_nodes_info().iter().filter_map(|node| node.datacenter.clone()).collect();
+    check_datacenter(options, &present)?;
+    Ok(session)
+}
+
+/// Local consistency is that of the datacentre of whichever node is asked: two edges that ask different ones could both be
+/// first.
+fn check_datacenter(options: &Options, present: &BTreeSet<String>) -> Result<(), CqlError> {
+    let listed = present.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match &options.datacenter {
+        Some(name) if present.contains(name) => Ok(()),
+        Some(name) => Err(CqlError::Permanent(format!("no node is in the datacenter {name:?}, but in {listed}"))),
+        None if present.len() <= 1 || options.consistency == Consistency::Quorum => Ok(()),
+        None => Err(CqlError::Permanent(format!("the nodes are in several datacenters: name one of {listed}"))),
+    }
 }
 
 /// Asks whose server it is: ScyllaDB has a table of its own for its version.
@@ -176,6 +193,15 @@ impl Profiles {
     }
 }
 
+/// How long one request of a kind may take. A claim that lost its answer has the time to look for it.
+fn request_timeout(options: &Options, kind: Kind) -> Duration {
+    match kind {
+        Kind::Read | Kind::Upsert => options.request_timeout,
+        Kind::Conditional => options.claim_timeout / 2,
+        Kind::SerialRead => options.claim_timeout / 4,
+    }
+}
+
 fn profile(options: &Options, kind: Kind) -> ExecutionProfileHandle {
     let balancing = DefaultPolicy::builder().token_aware(true);
     let balancing = match &options.datacenter {
@@ -189,7 +215,7 @@ fn profile(options: &Options, kind: Kind) -> ExecutionProfileHandle {
             options.consistency.driver()
         })
         .serial_consistency(Some(options.consistency.serial()))
-        .request_timeout(Some(options.request_timeout))
+        .request_timeout(Some(request_timeout(options, kind)))
         .load_balancing_policy(balancing.build());
     let speculation = SimpleSpeculativeExecutionPolicy { max_retry_count: 1, retry_interval: SPECULATE_AFTER };
     match kind {
@@ -202,4 +228,28 @@ fn profile(options: &Options, kind: Kind) -> ExecutionProfileHandle {
     }
     .build()
     .into_handle()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(datacenter: Option<&str>, consistency: Consistency, present: &[&str], expected: Option<&str>) {
+        let options = Options { datacenter: datacenter.map(str::to_owned), consistency, ..Options::default() };
+        let present = present.iter().map(|name| (*name).to_owned()).collect();
+        let error = check_datacenter(&options, &present).err().map(|error| error.to_string());
+        assert_eq!(error.is_some(), expected.is_some(), "{error:?}");
+        assert!(error.unwrap_or_default().contains(expected.unwrap_or_default()));
+    }
+
+    #[test]
+    fn local_is_one_datacenter_for_all() {
+        let (local, all) = (Consistency::LocalQuorum, Consistency::Quorum);
+        check(None, local, &["a"], None);
+        check(None, local, &["a", "b"], Some("name one of a, b"));
+        check(None, all, &["a", "b"], None);
+        check(Some("b"), local, &["a", "b"], None);
+        check(Some("c"), local, &["a", "b"], Some("\"c\", but in a, b"));
+    }
 }

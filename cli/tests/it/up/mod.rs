@@ -8,8 +8,8 @@
 
 mod attribution;
 mod audit;
-mod client;
-mod cluster;
+pub(crate) mod client;
+pub(crate) mod cluster;
 mod damage;
 mod edges;
 mod embedded;

@@ -16,6 +16,8 @@ mod keeper;
 mod settle;
 mod table;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use self::keeper::{ClaimKeeper, GRACE};
 use self::settle::{Settled, settle};

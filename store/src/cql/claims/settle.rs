@@ -38,12 +38,14 @@ where
     I: Future<Output = Attempt<R>>,
     L: Future<Output = Result<Option<R>, CqlError>>,
 {
-    let mut settled = Settled { claim: Err(ClaimError(String::new())), ambiguous: 0 };
+    let mut ambiguous = 0;
     let ended = |row: R| if claimant(&row) == mine { Claim::Claimed } else { Claim::Taken(row) };
     let work = async {
         let mut unknown = String::new();
         for attempt in 0..TRIES_MAX {
-            sleep(PAUSE * attempt).await;
+            if attempt > 0 {
+                sleep(PAUSE * attempt).await;
+            }
             match insert().await {
                 Attempt::Applied => return Ok(Claim::Claimed),
                 Attempt::Present(row) => return Ok(ended(row)),
@@ -51,7 +53,7 @@ where
                 Attempt::Refused(reason) => return Err(ClaimError(reason)),
                 Attempt::Ambiguous(reason) => unknown = reason,
             }
-            settled.ambiguous += 1;
+            ambiguous += 1;
             match look(&read).await {
                 Ok(Some(row)) => return Ok(ended(row)),
                 Ok(None) => {}
@@ -64,8 +66,7 @@ where
         Ok(claim) => claim,
         Err(_) => Err(ClaimError("not known in time".to_owned())),
     };
-    settled.claim = claim;
-    settled
+    Settled { claim, ambiguous }
 }
 
 /// Looks for the row; what is transient is tried again.

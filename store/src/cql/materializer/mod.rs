@@ -27,14 +27,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use schemas::topics::{BALANCES, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
-use streams::kafka::{Batch, Connection, GroupOptions, GroupReader, Turn};
+use streams::kafka::{Batch, Connection, GroupOptions, GroupReader, Positions, Turn};
 use streams::log::Limits;
 use streams::{LogError, Record, Topic};
 use tokio::runtime::Handle;
 
 pub use self::progress::MaterializerProgress;
 pub use self::rebuild::{Rebuild, RebuildError, RebuildProgress};
-use self::waiting::{Waited, again, until};
+use self::waiting::{Pauses, Waited, until};
 use super::claims::ClaimKeeper;
 use super::error::CqlError;
 use super::link::Cql;
@@ -83,7 +83,13 @@ impl Task {
     async fn apply(&self, cql: &Cql, writer: &Writer, records: &[Record]) -> Result<(), CqlError> {
         match self {
             Task::ReadModel => writer.write(records).await,
-            Task::Claims(keeper) => again(cql, async || keeper.keep(records).await).await,
+            Task::Claims(keeper) => {
+                let mut pauses = Pauses::new(cql);
+                while let Err(error) = keeper.keep(records).await {
+                    pauses.after(error).await?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -136,11 +142,13 @@ impl From<LogError> for MaterializerError {
 /// # Errors
 /// [`AdoptError::Another`], or the server refuses.
 pub async fn adopt(cql: &Cql, writer: &Writer, identity: &str) -> Result<(), AdoptError> {
-    let asked = again(cql, async || match writer.adopt(identity).await {
-        Err(AdoptError::Cql(error)) => Err(error),
-        answered => Ok(answered),
-    });
-    asked.await?
+    let mut pauses = Pauses::new(cql);
+    loop {
+        match writer.adopt(identity).await {
+            Err(AdoptError::Cql(error)) => pauses.after(error).await?,
+            answered => return answered,
+        }
+    }
 }
 
 /// One that reads the partitions that its group gives it. It blocks, so it is for a thread of its own.
@@ -214,8 +222,7 @@ impl Materializer {
             }
             Turn::Assigned(partitions) => {
                 self.progress.assigned(partitions.len());
-                let positions = again(&self.cql, async || self.writer.positions().await);
-                match until(&self.runtime, stop, positions, || reader.hold(Duration::ZERO))? {
+                match until(&self.runtime, stop, self.positions(), || reader.hold(Duration::ZERO))? {
                     Waited::Done(positions) => reader.begin(&positions?),
                     Waited::Turned(turn) => return Ok(Some(turn)),
                     Waited::Stopped => {}
@@ -234,6 +241,17 @@ impl Materializer {
                 }
                 self.progress.written(batch.records.len());
                 Ok(None)
+            }
+        }
+    }
+
+    /// How far everything is written, however long the server is away.
+    async fn positions(&self) -> Result<Positions, CqlError> {
+        let mut pauses = Pauses::new(&self.cql);
+        loop {
+            match self.writer.positions().await {
+                Ok(positions) => return Ok(positions),
+                Err(error) => pauses.after(error).await?,
             }
         }
     }

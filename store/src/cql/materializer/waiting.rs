@@ -56,17 +56,31 @@ pub(super) fn until<T>(
     }
 }
 
-/// Tries something until it succeeds, or can never.
-pub(super) async fn again<T>(cql: &Cql, mut attempt: impl AsyncFnMut() -> Result<T, CqlError>) -> Result<T, CqlError> {
-    let mut pause = PAUSE_MIN;
-    loop {
-        match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(error @ CqlError::Permanent(_)) => return Err(error),
-            Err(CqlError::Away(_)) => cql.wait_up().await,
-            Err(error @ CqlError::Transient(_)) => tracing::debug!(%error, "tried again"),
+/// The pauses between the attempts at something.
+#[derive(Debug)]
+pub(super) struct Pauses<'a> {
+    cql: &'a Cql,
+    next: Duration,
+}
+
+impl<'a> Pauses<'a> {
+    /// Those of the first attempt on.
+    pub(super) fn new(cql: &'a Cql) -> Pauses<'a> {
+        Pauses { cql, next: PAUSE_MIN }
+    }
+
+    /// Waits until another attempt may succeed.
+    ///
+    /// # Errors
+    /// The one that the last attempt ended with, if none ever will.
+    pub(super) async fn after(&mut self, error: CqlError) -> Result<(), CqlError> {
+        match error {
+            CqlError::Permanent(_) => return Err(error),
+            CqlError::Away(_) => self.cql.wait_up().await,
+            CqlError::Transient(_) => tracing::debug!(%error, "to be tried again"),
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        sleep(self.next).await;
+        self.next = (self.next * 2).min(PAUSE_MAX);
+        Ok(())
     }
 }

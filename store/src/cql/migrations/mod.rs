@@ -41,11 +41,6 @@ pub(crate) const fn all(cql: &'static str) -> Change {
     Change { cql, only_on: None }
 }
 
-/// A statement that only ScyllaDB understands.
-pub(crate) const fn scylla(cql: &'static str) -> Change {
-    Change { cql, only_on: Some(Server::Scylla) }
-}
-
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tables {
@@ -167,4 +162,79 @@ pub(crate) fn missing<'a>(
         }
     }
     Ok(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn scylla(cql: &'static str) -> Change {
+        Change { cql, only_on: Some(Server::Scylla) }
+    }
+
+    const KNOWN: &[Migration] = &[
+        Migration { version: 1, name: "one", statements: &[all("CREATE TABLE {keyspace}.a")] },
+        Migration { version: 2, name: "two", statements: &[scylla("ALTER TABLE {keyspace}.a")] },
+    ];
+
+    fn recorded(version: i32, checksum: String) -> Recorded {
+        Recorded { version, checksum }
+    }
+
+    #[track_caller]
+    fn check(there: &[Recorded], expected: Result<&[i32], &str>) {
+        let found = missing(KNOWN, there, "t1").map_err(|error| error.to_string());
+        match (found, expected) {
+            (Ok(found), Ok(versions)) => {
+                assert_eq!(found.iter().map(|migration| migration.version).collect::<Vec<_>>(), versions);
+            }
+            (Err(found), Err(part)) => assert!(found.contains(part), "{found}"),
+            (found, expected) => panic!("{found:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_from_what_is_another() {
+        let [one, two] = [KNOWN[0].checksum(), KNOWN[1].checksum()];
+        check(&[], Ok(&[1, 2]));
+        check(&[recorded(1, one.clone())], Ok(&[2]));
+        check(&[recorded(2, two.clone()), recorded(1, one.clone())], Ok(&[]));
+        check(&[recorded(1, two.clone())], Err("migration 1 (one) of t1 is not the one"));
+        check(&[recorded(1, one.clone()), recorded(3, one)], Err("t1 is at version 3, and this program knows 2"));
+    }
+
+    #[test]
+    fn a_checksum_is_of_the_words_and_not_of_their_layout() {
+        const SAME: &[Change] = &[all("CREATE TABLE\n    {keyspace}.a")];
+        const OTHERS: [&[Change]; 3] = [
+            &[all("CREATE TABLE {keyspace}.b")],
+            &[scylla("CREATE TABLE {keyspace}.a")],
+            &[all("CREATE TABLE {keyspace}.a"), all("")],
+        ];
+        let of = |statements: &'static [Change]| Migration { statements, ..KNOWN[0] }.checksum();
+        let same = of(SAME);
+        assert_eq!(KNOWN[0].checksum(), same);
+        let mut others = OTHERS.map(of).to_vec();
+        others.push(Migration { version: 2, ..KNOWN[0] }.checksum());
+        assert!(others.iter().all(|other| *other != same));
+    }
+
+    /// What was released is applied somewhere: a change of it is another migration, with the next number.
+    #[test]
+    fn the_lists_are_numbered_and_can_be_applied_twice() {
+        for tables in Tables::ALL {
+            for (number, migration) in (1..).zip(tables.migrations()) {
+                assert_eq!(migration.version, number);
+                for change in migration.statements {
+                    assert!(change.cql.contains("{keyspace}."), "{}", change.cql);
+                    assert!(
+                        !change.cql.starts_with("CREATE") || change.cql.contains(" IF NOT EXISTS "),
+                        "{}",
+                        change.cql
+                    );
+                }
+            }
+        }
+        assert_eq!(Tables::Claims.migrations()[0].checksum(), "f073fed90c0db6d13243234f5cae3e43");
+    }
 }

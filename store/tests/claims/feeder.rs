@@ -1,12 +1,10 @@
-//! Who is first, among threads and against the feeder.
-
-mod common;
+//! Claims in the embedded store: who is first among threads, against the feeder, and after a kill.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use common::{World, claim, id, message, publish, report, update, wait};
+use crate::common::{World, claim, id, message, publish, report, update, wait};
 use schemas::records::{OrderStatusReported, ReportedStatus};
 use schemas::topics::CONVERSIONS;
 use store::{Claim, Claims, EmbeddedStore, status_digest};
@@ -34,33 +32,6 @@ fn first(claims: impl Fn(usize) -> bool + Sync) -> usize {
 
 fn claims_status(store: &EmbeddedStore, order: &str, event: &str) -> bool {
     wait(store.claim_status(delivered(order), event)).expect("claimed") == Claim::Claimed
-}
-
-#[test]
-fn of_many_threads_one_is_first() {
-    let world = World::new();
-    let process = world.start();
-    for round in 0..20 {
-        let order = format!("A-{round}");
-        let made = first(|number| {
-            let claim = claim(&report(&order, &format!("cnvevt_{number}")), number as u64);
-            match wait(process.store.claim_conversion(id(&order), &claim)).expect("claimed") {
-                Claim::Claimed => true,
-                Claim::Taken(other) => {
-                    assert_ne!(other.event_id, claim.event_id);
-                    false
-                }
-            }
-        });
-        assert_eq!(made, 1, "conversions, round {round}");
-        assert_eq!(
-            first(|number| claims_status(&process.store, &order, &format!("osevt_{number}"))),
-            1,
-            "updates, round {round}"
-        );
-    }
-    let stats = process.store.stats();
-    assert_eq!((stats.claims_made, stats.claims_taken), (40, 40 * (THREADS as u64 - 1)));
 }
 
 #[test]
@@ -94,7 +65,7 @@ fn of_many_threads_and_the_feeder_one_thread_is_first() {
 }
 
 #[test]
-fn a_claim_that_the_feeder_made_is_its_callers_once() {
+fn a_claim_that_the_feeder_made_is_its_callers_and_once() {
     let world = World::new();
     let mut process = world.start();
     let (own, other) = (report("A", "cnvevt_1"), report("A", "cnvevt_2"));
@@ -111,34 +82,6 @@ fn a_claim_that_the_feeder_made_is_its_callers_once() {
     assert!(claims_status(store, "A", "osevt_1"));
     assert!(!claims_status(store, "A", "osevt_1"));
     assert_eq!(store.stats().claims_fed, 2);
-}
-
-#[test]
-fn the_first_in_the_log_has_the_claim_in_the_end() {
-    let world = World::new();
-    let mut process = world.start();
-    let reports = [report("A", "cnvevt_1"), report("A", "cnvevt_2")];
-    let claims = reports.map(|report| {
-        let offset = publish(&process.log, vec![message(CONVERSIONS, &report)]);
-        claim(&report, offset)
-    });
-    let store = process.store.clone();
-    assert_eq!(wait(store.claim_conversion(id("A"), &claims[1])).expect("ok"), Claim::Claimed);
-    process.catch_up();
-    assert_eq!(wait(store.conversion_claim_of("A")), Some(claims[0].clone()));
-    // Its caller comes late: the other was answered RECEIVED, so this one is a duplicate.
-    assert_eq!(wait(store.claim_conversion(id("A"), &claims[0])).expect("ok"), Claim::Taken(claims[0].clone()));
-}
-
-/// The claim on an order: both traits have a `conversion`.
-trait ClaimOf {
-    async fn conversion_claim_of(&self, order: &str) -> Option<store::ConversionClaim>;
-}
-
-impl ClaimOf for EmbeddedStore {
-    async fn conversion_claim_of(&self, order: &str) -> Option<store::ConversionClaim> {
-        Claims::conversion(self, id(order)).await.expect("read")
-    }
 }
 
 #[test]

@@ -1,0 +1,60 @@
+//! Keyspaces on a real server, and what asks them.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use store::cql::{Cql, CqlClaims, Options, migrate};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+/// A machine that builds something else meanwhile is slow, and no test is of that.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As many threads as edges have, so that what is asked at once meets on the server.
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime")
+}
+
+/// Two keyspaces of their own that are not there yet, and time enough for every answer.
+pub(crate) fn options(server: &testkit::Cql) -> Options {
+    let keyspace = testkit::Cql::unique_keyspace();
+    Options {
+        contact_points: vec![server.contact_point().to_owned()],
+        claims_keyspace: format!("{keyspace}_claims"),
+        keyspace,
+        replication_factor: 1,
+        request_timeout: PATIENCE / 2,
+        claim_timeout: PATIENCE,
+        ..Options::default()
+    }
+}
+
+/// A handle that is up.
+pub(crate) async fn open(options: &Options) -> Cql {
+    let cql = Cql::open(options.clone()).expect("the options make sense");
+    wait_up(&cql).await;
+    cql
+}
+
+pub(crate) async fn wait_up(cql: &Cql) {
+    let waited = timeout(PATIENCE, cql.wait_up()).await;
+    waited.unwrap_or_else(|_| panic!("after {PATIENCE:?}: {}", cql.health()));
+}
+
+/// The claims of two edges on keyspaces of their own.
+pub(crate) async fn two_edges(options: &Options) -> [CqlClaims; 2] {
+    migrate(options).await.expect("migrated");
+    [open(options).await, open(options).await].map(|cql| CqlClaims::new(&cql))
+}
+
+/// Another client of the server.
+pub(crate) async fn session(options: &Options) -> Session {
+    SessionBuilder::new().known_nodes(&options.contact_points).build().await.expect("a session")
+}
+
+/// A figure for whoever reads along.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
