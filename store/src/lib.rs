@@ -9,6 +9,7 @@ pub mod claims;
 pub mod cql;
 pub mod embedded;
 mod facts;
+mod received;
 pub mod view;
 
 pub use claims::{

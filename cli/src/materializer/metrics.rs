@@ -74,6 +74,7 @@ impl Collector for Workers {
             ("read_model_rows", "Rows written", written.rows),
             ("read_model_requests", "Requests that it took", written.requests),
             ("read_model_retries", "Requests that had to be made again", written.retries),
+            ("read_model_warnings", "Warnings of the server about what it wrote", written.warnings),
             ("claims_kept_records", "Records from which claims were made good", kept.records),
             ("claims_kept_made", "Claims made, because there was none", kept.made),
             ("claims_kept_moved", "Claims moved to an earlier report of their order", kept.moved),

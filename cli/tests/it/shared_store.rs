@@ -67,7 +67,8 @@ impl Served {
     fn start(installation: &Installation, command: &str, settings: &[(&str, &str)]) -> Served {
         let mut process = installation.start(command, settings);
         let url = process.url();
-        let address: SocketAddr = url.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an address");
+        let address: SocketAddr =
+            url.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an address");
         Served { client: Client::new(&Target::at(address), &ONE), _process: process }
     }
 
@@ -103,10 +104,9 @@ impl Served {
 }
 
 fn order(id: &str) -> String {
-    format!(
-        r#"{{"externalOrderId":"{id}","orderAmount":"100.00","currency":"NPR","clickId":"{}","orderStatus":"confirmed"}}"#,
-        ONE.click
-    )
+    // In the time of the demo's click.
+    let at = r#""orderStatus":"confirmed","orderedAt":"2026-06-14T09:30:00Z""#;
+    format!(r#"{{"externalOrderId":"{id}","orderAmount":"100.00","currency":"NPR","clickId":"{}",{at}}}"#, ONE.click)
 }
 
 #[test]
@@ -121,7 +121,8 @@ fn what_one_edge_accepts_all_edges_know() {
     let mut edges = [0, 1].map(|_| Served::start(&installation, "ingest", &settings));
     edges.iter_mut().for_each(Served::wait_ready);
 
-    let answers = edges.each_mut().map(|edge| edge.client.post(CONVERSIONS, &order("ORDER-1")).expect("an answer").json());
+    let answers =
+        edges.each_mut().map(|edge| edge.client.post(CONVERSIONS, &order("ORDER-1")).expect("an answer").json());
     assert_eq!([&answers[0]["status"], &answers[1]["status"]], ["RECEIVED", "DUPLICATE"], "{answers:?}");
     let known = edges[1].client.conversion("ORDER-1");
     assert_eq!((known.status, &known.json()["eventId"]), (200, &answers[0]["eventId"]), "{known:?}");
@@ -170,7 +171,7 @@ fn a_keyspace_of_another_log_is_refused() {
     let (first, second) = (installation(), installation());
     let store = SharedStore::named();
     store.migrate(&first, "migrated to 1");
-    Served::start(&first, "ingest", &store.settings()).wait_ready();
+    let _edge = Served::start(&first, "ingest", &store.settings());
     let taken = || Cql::shared().query(&[&format!("SELECT identity FROM {}.log_identity", store.model)]);
     poll(WAIT, || if taken().is_empty() { Err("it is nobody's yet") } else { Ok(()) });
     for command in ["materializer", "rebuild"] {

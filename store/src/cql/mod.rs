@@ -69,6 +69,7 @@ pub use self::materializer::{
     Task, adopt,
 };
 pub use self::migrations::{Applied, MigrateError, migrate};
+pub use self::model::{AdoptError, CqlReadModel, Writer, WriterStats};
 pub use self::options::{Consistency, Credentials, Options, Secret};
 pub use self::session::Server;
 pub use self::stats::{ClaimStats, KeptStats, LATENCY_BOUNDS_MS, Latencies, LinkStats};

@@ -66,6 +66,7 @@ use tokio::sync::Semaphore;
 
 use self::locks::{Locks, Unanswered};
 use self::stats::{Applied, Counters};
+use crate::received::ReportReader;
 
 mod claims;
 pub mod feed;
@@ -104,9 +105,7 @@ pub struct EmbeddedStore {
 struct Shared {
     /// For reading, and for what is written ahead of the stamp; the stamp is the feeder's.
     rows: FjallStore,
-    reports: Arc<dyn Reports>,
-    /// Reads of reports that block, which may be under way.
-    reads: Arc<Semaphore>,
+    reports: ReportReader,
     /// Pages of lists that may be under way.
     pages: Arc<Semaphore>,
     /// Of a store over the embedded log only.

@@ -42,6 +42,9 @@ use super::model::{AdoptError, Writer};
 
 /// Longest wait for records: it bounds how late a stop is seen.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+/// How long the group is listened to at a time, while there is something else to wait for: long enough for more than a line
+/// of the client's log.
+const HOLD_FOR: Duration = Duration::from_millis(20);
 
 const fn topic(spec: &TopicSpec) -> Topic {
     Topic { id: spec.number, name: spec.name }
@@ -222,7 +225,7 @@ impl Materializer {
             }
             Turn::Assigned(partitions) => {
                 self.progress.assigned(partitions.len());
-                match until(&self.runtime, stop, self.positions(), || reader.hold(Duration::ZERO))? {
+                match until(&self.runtime, stop, self.positions(), || reader.hold(HOLD_FOR))? {
                     Waited::Done(positions) => reader.begin(&positions?),
                     Waited::Turned(turn) => return Ok(Some(turn)),
                     Waited::Stopped => {}
@@ -231,7 +234,7 @@ impl Materializer {
             }
             Turn::Batch(batch) => {
                 let applied = self.apply(&batch);
-                match until(&self.runtime, stop, applied, || reader.hold(Duration::ZERO))? {
+                match until(&self.runtime, stop, applied, || reader.hold(HOLD_FOR))? {
                     Waited::Done(applied) => applied?,
                     Waited::Turned(turn) => {
                         self.progress.lost();

@@ -68,7 +68,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
                 PRIMARY KEY (conversion_id, revision, entry_id))
                 WITH compaction = {'class': 'SizeTieredCompactionStrategy'}"),
         all("CREATE TABLE IF NOT EXISTS {keyspace}.balances (
-                affiliate_id text, currency text, livemode boolean, account text, balance_minor varint, entries bigint,
+                affiliate_id text, currency text, livemode boolean, account text, balance_minor varint, entry_count bigint,
                 entry_id text, at timestamp,
                 PRIMARY KEY ((affiliate_id, currency, livemode), account))
                 WITH compaction = {'class': 'LeveledCompactionStrategy'}"),
