@@ -16,7 +16,8 @@ use testkit::Brokers;
 
 use crate::facts::now_ms;
 use crate::http::ONE;
-use crate::stack::{Member, Stack};
+use crate::member::Member;
+use crate::stack::Stack;
 use crate::{alone, number, say};
 
 /// What a debug build gets through in a minute or two; `CONVERSIONS_ORDERS=1000000` for a release build.

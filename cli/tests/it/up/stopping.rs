@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use crate::up::client::{CONVERSIONS, Client, ONE, connect, head, read_answer};
-use crate::up::cluster::{Cluster, Target, on_both_logs};
+use crate::up::cluster::{Cluster, Target, on_each_cluster};
 use crate::up::orders::Order;
 use crate::up::poll;
 
-on_both_logs!(sigterm_under_load);
+on_each_cluster!(sigterm_under_load);
 
 const CLIENTS: usize = 8;
 const IN_FLIGHT: usize = 8;
