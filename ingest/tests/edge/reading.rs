@@ -20,7 +20,7 @@ fn entry(seq: i32, kind: CauseType) -> TimelineEntry {
 }
 
 /// A conversion of merchant one of which nothing is known yet.
-fn received(order: &str) -> ConversionView {
+pub(crate) fn received(order: &str) -> ConversionView {
     let key = OrderKey { merchant_id: "mer_one", livemode: true, external_order_id: order };
     let conversion = ConversionTransitioned {
         conversion_id: key.conversion_id(),
