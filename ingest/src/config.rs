@@ -45,6 +45,13 @@ pub struct Config {
     /// Most requests about one thing (an order, a status of one, an idempotency key) at once, of which one goes on and
     /// the others wait, 1 to 1,000,000; those beyond are refused at once. Default 128.
     pub lane_seats_max: usize,
+    /// How many proxies in front of the edge are trusted to append to `X-Forwarded-For` whom a request came from, 0 to 16.
+    /// With 0 the address of the connection is the sender's. Default 0.
+    pub trusted_proxies: usize,
+    /// Most signatures remembered in the process for keys that want each to be taken once, 1 to 10,000,000, about 100
+    /// bytes each; those beyond are refused. A signature is remembered while its timestamp would be accepted; one key may
+    /// have `merchant_share_percent` of them. Default 262,144.
+    pub replays_max: usize,
     /// Most connections open at once, 1 to 1,000,000; those beyond wait in the listener's backlog. Default 16,384.
     ///
     /// This also bounds the bodies that are being read and whose senders are unknown, one for each connection. Each
@@ -76,6 +83,8 @@ impl Default for Config {
             in_flight_max: 4_096,
             merchant_share_percent: 75,
             lane_seats_max: 128,
+            trusted_proxies: 0,
+            replays_max: 262_144,
             connections_max: 16_384,
             recent_claims_max: 65_536,
             clicks_in_flight_max: 4_096,
@@ -126,6 +135,8 @@ impl Config {
             ("in_flight_max", self.in_flight_max, 1, MILLION),
             ("merchant_share_percent", self.merchant_share_percent, 1, 100),
             ("lane_seats_max", self.lane_seats_max, 1, MILLION),
+            ("trusted_proxies", self.trusted_proxies, 0, 16),
+            ("replays_max", self.replays_max, 1, 10 * MILLION),
             ("connections_max", self.connections_max, 1, MILLION),
             ("recent_claims_max", self.recent_claims_max, 1, 100 * MILLION),
             ("clicks_in_flight_max", self.clicks_in_flight_max, 1, MILLION),

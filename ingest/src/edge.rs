@@ -19,7 +19,9 @@ use crate::flight::Flights;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::places::Places;
+use crate::rates::Rates;
 use crate::readiness::Readiness;
+use crate::replays::Replays;
 use crate::routes;
 
 /// What an edge is made of.
@@ -65,6 +67,10 @@ pub(crate) struct Inner<P, C, R> {
     pub(crate) large_bodies: Places,
     /// One permit for each click on its way into the log.
     pub(crate) clicks_in_flight: Arc<Semaphore>,
+    /// How many requests the keys made.
+    pub(crate) rates: Rates,
+    /// The signatures taken of keys that want each to be taken once.
+    pub(crate) replays: Arc<Replays>,
     /// Reports under way, by what makes them the same.
     pub(crate) flights: Arc<Flights<[u8; 16], ()>>,
     /// Idempotency keys under way, told apart by the digest of their body.
@@ -104,6 +110,8 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
             live: ArcSwap::from_pointee(Live::new(parts.registry, &places, &large_bodies)),
             places,
             large_bodies,
+            rates: Rates::default(),
+            replays: Replays::new(parts.config.replays_max, percent),
             clicks_in_flight: Arc::new(Semaphore::new(parts.config.clicks_in_flight_max)),
             flights: Flights::new(parts.config.lane_seats_max),
             keys_in_flight: Flights::new(parts.config.lane_seats_max),
@@ -126,6 +134,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
     ///
     /// Takes as long as preparing the MACs of all keys does: for many thousands of them, not a thread that answers.
     pub fn set_registry(&self, registry: Arc<Registry>) {
+        self.0.rates.retain(&registry);
         self.0.live.store(Arc::new(Live::new(registry, &self.0.places, &self.0.large_bodies)));
     }
 

@@ -40,6 +40,8 @@ pub(crate) enum Error {
     Unavailable { external: &'static str, internal: String, retry_after: Duration },
     #[error("shed: {}", .bound.label())]
     Shed { bound: Shed, retry_after: Duration },
+    #[error("over the key's rate limit")]
+    RateLimited { retry_after: Duration },
     #[error("internal: {0}")]
     Internal(String),
 }
@@ -59,6 +61,8 @@ pub(crate) enum Shed {
     LogFull,
     /// On the large bodies of batches at once.
     BatchBodies,
+    /// On the signatures that are remembered.
+    Replays,
 }
 
 impl Shed {
@@ -71,6 +75,7 @@ impl Shed {
             Shed::Turn => "turn",
             Shed::LogFull => "log_full",
             Shed::BatchBodies => "batch_bodies",
+            Shed::Replays => "replays",
         }
     }
 
@@ -84,6 +89,9 @@ impl Shed {
             Shed::Lane => "too many equal requests at once; this one was not recorded, and a retry is safe",
             Shed::Turn => "an equal request is still under way; this one was not recorded, and a retry is safe",
             Shed::LogFull => "the log takes no more at the moment; nothing was recorded, and a retry is safe",
+            Shed::Replays => {
+                "too many requests of keys with strictReplay lately; nothing was recorded, and a retry is safe"
+            }
             Shed::BatchBodies => {
                 "too many large batches at once; nothing was recorded, and a retry, or a smaller batch, is safe"
             }
@@ -116,6 +124,7 @@ impl Error {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Error::IdempotencyKeyReused | Error::EventIdReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Unavailable { .. } | Error::Shed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -133,6 +142,7 @@ impl Error {
             Error::NotFound(_) => "NOT_FOUND",
             Error::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Error::IdempotencyKeyReused | Error::EventIdReused => "IDEMPOTENCY_KEY_REUSED",
+            Error::RateLimited { .. } => "RATE_LIMITED",
             Error::Unavailable { .. } | Error::Shed { .. } => "UNAVAILABLE",
             Error::Internal(_) => "INTERNAL",
         }
@@ -158,6 +168,9 @@ impl Error {
                     .to_owned(),
             ],
             Error::Unavailable { external, .. } => vec![(*external).to_owned()],
+            Error::RateLimited { retry_after } => {
+                vec![format!("the key's rate limit is reached; nothing was recorded: come again in {retry_after:?}")]
+            }
             Error::Shed { bound, .. } => vec![bound.message().to_owned()],
             Error::Internal(_) => {
                 vec!["the server failed; it may have been recorded, and a retry is safe".to_owned()]
@@ -176,7 +189,10 @@ impl Error {
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Error::Unavailable { retry_after, .. } | Error::Shed { retry_after, .. } = self {
+        if let Error::Unavailable { retry_after, .. }
+        | Error::Shed { retry_after, .. }
+        | Error::RateLimited { retry_after } = self
+        {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
         }
         if matches!(self, Error::BodyTooLarge { .. } | Error::BodyTimeout(_) | Error::BodyBroken(_)) {

@@ -135,8 +135,8 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
     /// A request whose body has come.
     fn signed(&self, head: Parts, body: Bytes) -> Result<Signed, Error> {
         let received_at = self.now();
-        let (caller, place) = self.admit(&head.headers, &body, received_at)?;
         let context = head.extensions.get::<Context>().expect("the layer around all routes puts it there").clone();
+        let (caller, place) = self.admit(&head, &body, received_at, &context.admission)?;
         let deadline = Instant::now() + self.config.request_deadline;
         Ok(Signed { caller, headers: head.headers, uri: head.uri, body, context, received_at, deadline, place })
     }

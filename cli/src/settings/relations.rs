@@ -108,6 +108,8 @@ impl Settings {
             in_flight_max: self.get("ingest.in_flight_max"),
             merchant_share_percent: self.get("ingest.merchant_share_percent"),
             lane_seats_max: self.get("ingest.lane_seats_max"),
+            trusted_proxies: self.get("ingest.trusted_proxies"),
+            replays_max: self.get("ingest.replays_max"),
             connections_max: self.get("ingest.connections_max"),
             recent_claims_max: self.get("ingest.recent_claims_max"),
             clicks_in_flight_max: self.get("ingest.clicks_in_flight_max"),

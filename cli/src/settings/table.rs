@@ -227,6 +227,20 @@ pub(crate) const TABLE: &[Setting] = &[
         "Most requests at once about one order, one status of it or one idempotency key.",
     ),
     setting(
+        "ingest.trusted_proxies",
+        Kind::Count(0, 16),
+        "0",
+        "Proxies in front that are trusted to append to `X-Forwarded-For` whom a request came from; with 0 the address of \
+         the connection is the sender's.",
+    ),
+    setting(
+        "ingest.replays_max",
+        Kind::Count(1, 10 * MILLION),
+        "262144",
+        "Signatures remembered in the process for keys with `strict_replay`, about 100 bytes each; those beyond are refused \
+         with 503.",
+    ),
+    setting(
         "ingest.connections_max",
         Kind::Count(1, MILLION),
         "16384",

@@ -75,7 +75,7 @@ pub(super) async fn conversions<P: Publisher, C: Claims, R: ReadModel>(
         }
     }
     let (scope, request_id) = (signed.scope(), signed.context.request_id.clone());
-    let items = edge.0.with_places(signed, read)?;
+    let items = edge.0.with_places(signed, results.len(), read)?;
     let idempotency = key.map(|key| (scope, key));
     let batch = Batch { items, idempotency, request_id: request_id.clone() };
     // In a task of its own, so that a sender who goes away leaves nothing half-done.
@@ -134,10 +134,16 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         Ok((body, permits))
     }
 
-    /// A place for each item, or for as many as a merchant has places; all of them or none.
-    fn with_places(&self, signed: Signed, read: Vec<(usize, Submission, Message)>) -> Result<Vec<Item>, Error> {
+    /// A place for each item that was read, or for as many as a merchant has places; all of them or none.
+    fn with_places(
+        &self,
+        signed: Signed,
+        items: usize,
+        read: Vec<(usize, Submission, Message)>,
+    ) -> Result<Vec<Item>, Error> {
         let more = read.len().min(self.places.share()).saturating_sub(1);
         let mut places = signed.place.more(more).map_err(|bound| self.shed(bound))?;
+        self.take_tokens_of_items(&signed.caller, items, &signed.context.admission);
         places.push(signed.place);
         let mut places = places.into_iter();
         let item = |(index, submission, message)| Item { index, submission, message, place: places.next() };
