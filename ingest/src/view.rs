@@ -81,7 +81,8 @@ impl<'a> ConversionBody<'a> {
     /// The metadata is no JSON, which nothing that was accepted can be.
     pub(crate) fn of(view: &'a ConversionView) -> Result<ConversionBody<'a>, Error> {
         let hides_click = hides_click(&view.conversion);
-        let timeline = view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click, view.conversion.currency)).collect();
+        let timeline =
+            view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click, view.conversion.currency)).collect();
         Ok(ConversionBody { timeline: Some(timeline), ..ConversionBody::listed(&view.conversion)? })
     }
 

@@ -91,8 +91,8 @@ fn change() -> impl Strategy<Value = Change> {
     ));
     let entries = vec((state(), instant(), cause()), 0..3);
     let refunded = option::of(any::<i64>());
-    (state(), confidence, option::of(text()), option::of(commission()), option::of(instant()), refunded, entries).prop_map(
-        |(state, confidence, affiliate_id, commission, hold_until, refunded_thousandths, entries)| Change {
+    (state(), confidence, option::of(text()), option::of(commission()), option::of(instant()), refunded, entries)
+        .prop_map(|(state, confidence, affiliate_id, commission, hold_until, refunded_thousandths, entries)| Change {
             state,
             confidence,
             affiliate_id,
@@ -100,8 +100,7 @@ fn change() -> impl Strategy<Value = Change> {
             hold_until,
             refunded_thousandths,
             entries,
-        },
-    )
+        })
 }
 
 /// All revisions of a conversion, in order, as `orders` publishes them: what was reported stays, the rest comes and goes.
@@ -227,7 +226,14 @@ pub(super) fn log() -> impl Strategy<Value = (Vec<Vec<ConversionTransitioned>>, 
 
 /// One revision of a conversion.
 pub(super) fn transition() -> ConversionTransitioned {
-    let cause = |kind| Cause { kind, event_id: None, order_status: None, refunded_thousandths: None, applied: true, fields: Vec::new() };
+    let cause = |kind| Cause {
+        kind,
+        event_id: None,
+        order_status: None,
+        refunded_thousandths: None,
+        applied: true,
+        fields: Vec::new(),
+    };
     let entry = |seq, state, kind| TimelineEntry { seq, state, at: NOW, cause: cause(kind) };
     ConversionTransitioned {
         conversion_id: id("SHOP-100245"),
