@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -31,6 +31,7 @@ mod reports;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Conversions,
+    List,
     Conversion,
     OrderStatus,
     Click,
@@ -54,7 +55,7 @@ impl Route {
     /// The path as the router knows it.
     pub(crate) const fn path(self) -> &'static str {
         match self {
-            Route::Conversions => "/api/v1/conversions",
+            Route::Conversions | Route::List => "/api/v1/conversions",
             Route::Conversion => "/api/v1/conversions/{id}",
             Route::OrderStatus => "/api/v1/order-status",
             Route::Click => "/c/{link}",
@@ -65,17 +66,28 @@ impl Route {
         }
     }
 
-    /// The route of the path that the router matched.
-    pub(crate) fn of(matched: Option<&MatchedPath>) -> Route {
+    /// What it is called in metrics and log lines: its path, unless another route has that too.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Route::List => "GET /api/v1/conversions",
+            route => route.path(),
+        }
+    }
+
+    /// The route of a method on the path that the router matched.
+    pub(crate) fn of(method: &Method, matched: Option<&MatchedPath>) -> Route {
         let route = matched.and_then(|path| Route::MATCHED.into_iter().find(|route| route.path() == path.as_str()));
-        route.unwrap_or(Route::Unmatched)
+        match route {
+            Some(Route::Conversions) if matches!(*method, Method::GET | Method::HEAD) => Route::List,
+            route => route.unwrap_or(Route::Unmatched),
+        }
     }
 }
 
 /// All routes of an edge.
 pub(crate) fn router<P: Publisher, C: Claims, R: ReadModel>(edge: Edge<P, C, R>) -> Router {
     Router::new()
-        .route(Route::Conversions.path(), post(reports::conversion::<P, C, R>))
+        .route(Route::Conversions.path(), post(reports::conversion::<P, C, R>).get(reading::conversions::<P, C, R>))
         .route(Route::Conversion.path(), get(reading::conversion::<P, C, R>))
         .route(Route::OrderStatus.path(), post(reports::order_status::<P, C, R>))
         .route(Route::Click.path(), get(click::follow::<P, C, R>))

@@ -12,7 +12,8 @@ use store::ConversionView;
 
 use crate::error::Error;
 
-/// The answer to `GET /api/v1/conversions/{id}`: every field is there, `null` when it has no value.
+/// The answer to `GET /api/v1/conversions/{id}`, and an item of a list: every field is there, `null` when it has no
+/// value.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConversionBody<'a> {
@@ -37,7 +38,9 @@ pub(crate) struct ConversionBody<'a> {
     commission: Option<CommissionBody<'a>>,
     hold_until: Option<String>,
     conflicts: i32,
-    timeline: Vec<EntryBody<'a>>,
+    /// Not in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<Vec<EntryBody<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -75,13 +78,21 @@ impl<'a> ConversionBody<'a> {
     /// # Errors
     /// The metadata is no JSON, which nothing that was accepted can be.
     pub(crate) fn of(view: &'a ConversionView) -> Result<ConversionBody<'a>, Error> {
-        let conversion = &view.conversion;
+        let hides_click = hides_click(&view.conversion);
+        let timeline = view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click)).collect();
+        Ok(ConversionBody { timeline: Some(timeline), ..ConversionBody::listed(&view.conversion)? })
+    }
+
+    /// The same without its timeline.
+    ///
+    /// # Errors
+    /// As for [`ConversionBody::of`].
+    pub(crate) fn listed(conversion: &'a ConversionTransitioned) -> Result<ConversionBody<'a>, Error> {
         let metadata = conversion.metadata.as_deref().map(serde_json::from_str::<&RawValue>).transpose();
         let metadata = metadata.map_err(|error| {
             Error::Internal(format!("the metadata of {} is damaged: {error}", conversion.conversion_id))
         })?;
         let attributed = |id: &'a Option<String>| id.as_deref().filter(|_| is_attributed(conversion));
-        let hides_click = conversion.confidence_reason == Some(ConfidenceReason::ClickNotYours);
         Ok(ConversionBody {
             conversion_id: conversion.conversion_id,
             event_id: &conversion.event_id,
@@ -104,7 +115,7 @@ impl<'a> ConversionBody<'a> {
             commission: conversion.commission.as_ref().map(CommissionBody::of),
             hold_until: conversion.hold_until.map(|at| at.to_string()),
             conflicts: conversion.conflicts,
-            timeline: view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click)).collect(),
+            timeline: None,
         })
     }
 }
@@ -119,6 +130,11 @@ fn told(reason: ConfidenceReason) -> ConfidenceReason {
         | ConfidenceReason::ClickAfterOrder
         | ConfidenceReason::CouponOnly => reason,
     }
+}
+
+/// Whether that a click came must not be told either.
+fn hides_click(conversion: &ConversionTransitioned) -> bool {
+    conversion.confidence_reason == Some(ConfidenceReason::ClickNotYours)
 }
 
 fn is_attributed(conversion: &ConversionTransitioned) -> bool {

@@ -9,6 +9,7 @@ mod conversions;
 mod errors;
 mod idempotency;
 mod limits;
+mod listing;
 mod logging;
 mod metrics;
 mod order_status;

@@ -12,7 +12,7 @@ use store::ConversionView;
 
 use crate::support::{Bench, Call, NOW_S, ONE_TEST, StoreMode, TWO};
 
-const AT: Timestamp = Timestamp(NOW_S * 1_000);
+pub(crate) const AT: Timestamp = Timestamp(NOW_S * 1_000);
 
 fn entry(seq: i32, kind: CauseType) -> TimelineEntry {
     let cause = Cause { kind, event_id: None, order_status: None, applied: true, fields: Vec::new() };
@@ -20,7 +20,7 @@ fn entry(seq: i32, kind: CauseType) -> TimelineEntry {
 }
 
 /// A conversion of merchant one of which nothing is known yet.
-fn received(order: &str) -> ConversionView {
+pub(crate) fn received(order: &str) -> ConversionView {
     let key = OrderKey { merchant_id: "mer_one", livemode: true, external_order_id: order };
     let conversion = ConversionTransitioned {
         conversion_id: key.conversion_id(),

@@ -21,6 +21,7 @@ mod identical;
 mod kafka;
 mod kafka_log;
 mod kill_rounds;
+mod lists;
 mod load;
 mod orders;
 mod process;

@@ -80,18 +80,19 @@ async fn a_claim_moves_to_an_earlier_report_and_no_later_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_looked_up_and_a_refusal_gives_the_batch_back() {
-    for (writes, written, kept) in [
-        (vec![Write::Unanswered], 1, true),
-        (vec![Write::Lost, Write::Lost], 3, true),
-        (vec![Write::Lost; 9], 5, false),
-        (vec![Write::Refused], 1, false),
+    for (writes, asked, kept) in [
+        (vec![Write::Unanswered], (1, 1), true),
+        (vec![Write::Lost, Write::Lost], (3, 2), true),
+        (vec![Write::Lost; 9], (5, 4), false),
+        (vec![Write::Refused], (1, 0), false),
     ] {
         let table = Scripted::default();
         table.rows().writes.extend(&writes);
         let result = keeper(&table).keep(&[record(&report("A", "cnvevt_1"), 5)]).await;
         assert_eq!(result.is_ok(), kept, "{writes:?}");
         assert!(result.is_ok() || result.is_err_and(|error| error.is_transient()));
-        assert_eq!(table.rows().written, written, "{writes:?}");
+        let rows = table.rows();
+        assert_eq!((rows.written, rows.looked), asked, "{writes:?}");
     }
 }
 
