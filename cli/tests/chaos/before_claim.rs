@@ -62,7 +62,7 @@ fn an_edge_that_dies_before_its_claim_costs_nothing() {
 }
 
 fn caller(stack: &Stack, edge: &Member) -> Caller {
-    Caller::new(&[edge.target.clone()], PATIENCE, Random::new(0, 0), &stack.facts)
+    Caller::new(std::slice::from_ref(&edge.target), PATIENCE, Random::new(0, 0), &stack.facts)
 }
 
 fn report(id: &str) -> Value {
