@@ -21,11 +21,11 @@ TABLES = tuple(KEYS)
 SLOT_MS = 600_000
 SHARDS = 16
 
-ENTRY_COLUMNS = ("state", "at", "cause", "event_id", "order_status", "applied", "fields")
+ENTRY_COLUMNS = ("state", "at", "cause", "event_id", "order_status", "refunded_thousandths", "applied", "fields")
 CONVERSION_COLUMNS = (
     "revision seq event_id merchant_id livemode external_order_id state confidence confidence_reason click_id affiliate_id"
     " campaign_id external_product_id amount_minor currency order_status ordered_at received_at coupon_code metadata"
-    " commission hold_until conflicts at"
+    " commission hold_until refunded_thousandths conflicts at"
 ).split()
 
 
