@@ -101,7 +101,9 @@ class Expected:
         self.put("ledger_entries_by_conversion", dict(row))
 
     def balance(self, value):
-        self.put("balances", columns(value) | {"balance_minor": int(value["balanceMinor"])})
+        row = columns(value) | {"balance_minor": int(value["balanceMinor"])}
+        row["entry_count"] = row.pop("entries")
+        self.put("balances", row)
 
 
 def expected(records):

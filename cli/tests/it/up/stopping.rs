@@ -65,8 +65,9 @@ fn sigterm_under_load<C: Cluster>() {
             few => Err(format!("{few} orders were answered")),
         });
         cluster.terminate();
-        poll(Duration::from_secs(10), || match connect(target) {
-            Ok(_) => Err("it still listens"),
+        // What is before several edges goes on listening, and has nobody to give a connection to.
+        poll(Duration::from_secs(10), || match Client::new(target, &ONE).get("/health/live") {
+            Ok(_) => Err("it still takes connections"),
             Err(_) => Ok(()),
         });
         // It takes no new connection any more, and ends what it has begun.
