@@ -91,7 +91,7 @@ fn shows_it(edge: &Member, order: &str) {
     let begun = Instant::now();
     loop {
         let answer = edge.ask(&format!("{CONVERSIONS}/{order}")).expect("it answers");
-        if answer.status == 200 && answer.json()["commission"]["amount"] == "10.00" {
+        if answer.status == 200 && answer.json()["commission"]["amount"] == "50.00" {
             return;
         }
         assert!(begun.elapsed() < CATCH_UP_DEADLINE, "{order}: {answer:?}");

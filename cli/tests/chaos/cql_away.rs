@@ -167,7 +167,7 @@ fn read_alike(stack: &Stack, how: &str, orders: &[String]) {
         let begun = Instant::now();
         loop {
             let shown = stack.edges.each_ref().map(|edge| ask(edge, &format!("{CONVERSIONS}/{order}")));
-            let settled = |answer: &Answer| answer.status == 200 && answer.json()["commission"]["amount"] == "10.00";
+            let settled = |answer: &Answer| answer.status == 200 && answer.json()["commission"]["amount"] == "50.00";
             if shown.iter().all(settled) && shown[0].body == shown[1].body {
                 break;
             }
