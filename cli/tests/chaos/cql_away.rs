@@ -158,7 +158,8 @@ fn within_bounds(how: &str, mut waits: Vec<Duration>, unclaimed: u64) {
         at(99),
         at(100)
     ));
-    assert!(at(99) < STORE_DEADLINE, "{how}: p99 is {:?}", at(99));
+    // Until the store counts as away, an edge waits for it once before the publish and once for the claim.
+    assert!(at(99) < 2 * STORE_DEADLINE, "{how}: p99 is {:?}", at(99));
 }
 
 /// Both edges show the same of each order, once the read model has caught up.
