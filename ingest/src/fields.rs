@@ -88,6 +88,17 @@ impl<'a> Reader<'a> {
         text
     }
 
+    /// The text of a decimal number, which is none yet.
+    pub(crate) fn decimal(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
+        let value = self.raw(name)?;
+        if kind(value) == Kind::Number {
+            let must = "must be a decimal string such as \"2999.00\", not a JSON number: put it in quotes";
+            self.refuse(name, must, value);
+            return None;
+        }
+        self.string(name).map(|(text, _)| text)
+    }
+
     /// One of the words of a table.
     pub(crate) fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
         let (text, value) = self.string(name)?;
@@ -96,6 +107,14 @@ impl<'a> Reader<'a> {
             self.refuse(name, format_args!("must be one of {}", list(words)), value);
         }
         found
+    }
+
+    /// A word that an event decides: it may be left out, and may not be another.
+    pub(crate) fn decided(&mut self, name: &'static str, word: &str, event: &str) {
+        let Some((text, value)) = self.string(name) else { return };
+        if text != word {
+            self.refuse(name, format_args!("must be {word} or left out, since the event {event} says so"), value);
+        }
     }
 
     /// An instant, not more than [`CLOCK_TOLERANCE`] after `now`.

@@ -37,6 +37,7 @@ pub(crate) struct ConversionBody<'a> {
     metadata: Option<&'a RawValue>,
     commission: Option<CommissionBody<'a>>,
     hold_until: Option<String>,
+    refunded_amount: Option<String>,
     conflicts: i32,
     /// Not in a list.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +69,7 @@ struct CauseBody<'a> {
     kind: CauseType,
     event_id: Option<&'a str>,
     order_status: Option<ReportedStatus>,
+    refunded_amount: Option<String>,
     applied: bool,
     fields: &'a [String],
 }
@@ -79,7 +81,8 @@ impl<'a> ConversionBody<'a> {
     /// The metadata is no JSON, which nothing that was accepted can be.
     pub(crate) fn of(view: &'a ConversionView) -> Result<ConversionBody<'a>, Error> {
         let hides_click = hides_click(&view.conversion);
-        let timeline = view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click)).collect();
+        let timeline =
+            view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click, view.conversion.currency)).collect();
         Ok(ConversionBody { timeline: Some(timeline), ..ConversionBody::listed(&view.conversion)? })
     }
 
@@ -114,10 +117,15 @@ impl<'a> ConversionBody<'a> {
             metadata,
             commission: conversion.commission.as_ref().map(CommissionBody::of),
             hold_until: conversion.hold_until.map(|at| at.to_string()),
+            refunded_amount: refunded(conversion.refunded_thousandths, conversion.currency),
             conflicts: conversion.conflicts,
             timeline: None,
         })
     }
+}
+
+fn refunded(thousandths: Option<i64>, currency: Currency) -> Option<String> {
+    thousandths.map(|thousandths| currency.format_thousandths(thousandths))
 }
 
 /// Nobody learns of another merchant's clicks, not even that there is one.
@@ -157,14 +165,20 @@ impl<'a> CommissionBody<'a> {
 }
 
 impl<'a> EntryBody<'a> {
-    fn of(entry: &'a TimelineEntry, hides_click: bool) -> EntryBody<'a> {
-        let Cause { kind, event_id, order_status, applied, fields } = &entry.cause;
+    fn of(entry: &'a TimelineEntry, hides_click: bool, currency: Currency) -> EntryBody<'a> {
+        let Cause { kind, event_id, order_status, refunded_thousandths, applied, fields } = &entry.cause;
         let kind = match kind {
             CauseType::Click if hides_click => CauseType::ClickWaitElapsed,
             kind => *kind,
         };
-        let cause =
-            CauseBody { kind, event_id: event_id.as_deref(), order_status: *order_status, applied: *applied, fields };
+        let cause = CauseBody {
+            kind,
+            event_id: event_id.as_deref(),
+            order_status: *order_status,
+            refunded_amount: refunded(*refunded_thousandths, currency),
+            applied: *applied,
+            fields,
+        };
         EntryBody { seq: entry.seq, state: entry.state, at: entry.at.to_string(), cause }
     }
 }

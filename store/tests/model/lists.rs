@@ -10,7 +10,7 @@ use store::{ListCursor, ListPage, ListQuery, ReadModel};
 
 use super::common::{NOW, report, transition};
 use super::reads::on_both_stores;
-use super::server::seed;
+use super::seed::seed;
 use super::side::{Embedded, Server, Side};
 
 on_both_stores!(

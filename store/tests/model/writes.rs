@@ -12,7 +12,8 @@ use testkit::Cql as Server;
 use super::common::{NOW, id, transition};
 use super::dump::{Columns, Dump, dump, session};
 use super::logs::{balance_changed, ids, log, record, revision};
-use super::server::{keyspaces, open, seed, wait};
+use super::seed::seed;
+use super::server::{keyspaces, open, wait};
 
 /// No log: whoever asks it has not found what was written.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::up::client::{CONVERSIONS, Client, ONE, TWO};
-use crate::up::cluster::{Cluster, Target, on_both_logs};
+use crate::up::cluster::{Cluster, Target, on_each_cluster};
 use crate::up::orders::{Click, Order};
 use crate::up::poll;
 
-on_both_logs!(every_order_is_listed_once_while_others_arrive);
+on_each_cluster!(every_order_is_listed_once_while_others_arrive);
 
 const ORDERS: i64 = 120;
 /// More than arrive while the list is read.

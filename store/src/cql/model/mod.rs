@@ -31,6 +31,7 @@
 mod batch;
 mod columns;
 mod conversion;
+mod empty;
 mod list;
 mod mapping;
 mod merge;

@@ -4,9 +4,10 @@ use schemas::records::OrderStatus;
 use streams::store::MemoryStore;
 use streams::{Change, StateStore};
 
-use super::super::fold::{Batch, Fact};
+use super::super::fold::Batch;
 use super::super::rows::conversion_key;
 use super::*;
+use crate::facts::Fact;
 
 const FREE: Bounds = Bounds { looked_at_max: usize::MAX, look_max: Duration::MAX, bytes_max: usize::MAX };
 const MERCHANTS: [&str; 3] = ["mer", "mer-", "mer_two"];
@@ -37,6 +38,7 @@ fn conversion(number: u8, received_at: i64) -> ConversionTransitioned {
         metadata: None,
         commission: None,
         hold_until: None,
+        refunded_thousandths: None,
         conflicts: 0,
         timeline: Vec::new(),
         at: Timestamp(received_at),
