@@ -30,8 +30,14 @@ pub(crate) enum Command {
     Send(crate::send::SendArgs),
     /// Run the HTTP edge on Kafka.
     Ingest(crate::ingest::IngestArgs),
+    /// Write the shared read model from the topics, and make claims good that their edge could not make.
+    Materializer(crate::materializer::MaterializerArgs),
+    /// Make the keyspaces and tables of the shared store, or bring them up to date.
+    Migrate(crate::migrate::MigrateArgs),
     /// Run the state machines on Kafka: orders, clicks and the ledger.
     Processors(crate::processors::ProcessorsArgs),
+    /// Fill an empty keyspace of the shared store with what the topics have by now.
+    Rebuild(crate::rebuild::RebuildArgs),
     /// Print every setting of the commands that run on Kafka: its value and where it comes from.
     Settings(crate::settings::command::SettingsArgs),
     /// Show the topics in Kafka, whether each is as it must be, and make those that are missing.

@@ -9,12 +9,16 @@ mod dead_letters;
 mod error;
 mod folder;
 mod ingest;
+mod materializer;
+mod migrate;
 mod patience;
 mod processors;
+mod rebuild;
 mod registry;
 mod send;
 mod serving;
 mod settings;
+mod shared_store;
 mod threads;
 mod topics;
 mod up;
@@ -52,7 +56,10 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Up(args) => up::run(&args, &runtime()?),
         Command::Send(args) => runtime()?.block_on(send::run(args)),
         Command::Ingest(args) => ingest::run(&args, &runtime()?),
+        Command::Materializer(args) => materializer::run(&args, &runtime()?),
+        Command::Migrate(args) => migrate::run(&args, &runtime()?),
         Command::Processors(args) => processors::run(&args, &runtime()?),
+        Command::Rebuild(args) => rebuild::run(&args, &runtime()?),
         Command::Settings(args) => settings::command::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),

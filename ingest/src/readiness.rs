@@ -13,6 +13,7 @@ pub struct Readiness(Arc<Mutex<State>>);
 struct State {
     phase: Phase,
     waiting: Vec<String>,
+    lacking: Vec<String>,
     failures: Vec<String>,
 }
 
@@ -44,6 +45,12 @@ impl Readiness {
         self.state().waiting = reasons;
     }
 
+    /// What it goes without just now, such as claims that are away; nothing, and it has all of it again. Requests may come
+    /// all the same.
+    pub fn degraded(&self, reasons: Vec<String>) {
+        self.state().lacking = reasons;
+    }
+
     /// It is shutting down: no more requests. There is no way back.
     pub fn draining(&self) {
         self.advance(Phase::Draining);
@@ -70,6 +77,12 @@ impl Readiness {
         phase.map(str::to_owned).into_iter().chain(rest).collect()
     }
 
+    /// What requests that come have to do without.
+    #[must_use]
+    pub fn lacking(&self) -> Vec<String> {
+        self.state().lacking.clone()
+    }
+
     fn advance(&self, to: Phase) {
         let mut state = self.state();
         state.phase = state.phase.max(to);
@@ -93,6 +106,11 @@ mod tests {
         readiness.waiting_for(vec!["orders: restoring 63 %".to_owned()]);
         assert_eq!(readiness.reasons(), ["orders: restoring 63 %"]);
         readiness.waiting_for(Vec::new());
+        readiness.degraded(vec!["claims are away".to_owned()]);
+        assert!(readiness.reasons().is_empty(), "requests may come");
+        assert_eq!(readiness.lacking(), ["claims are away"]);
+        readiness.degraded(Vec::new());
+        assert!(readiness.lacking().is_empty());
         readiness.failed("the disk is full");
         assert_eq!(readiness.reasons(), ["the disk is full"]);
         readiness.draining();

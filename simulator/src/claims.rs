@@ -13,7 +13,8 @@ use schemas::topics::CONVERSIONS;
 use schemas::{Timestamp, codec};
 use store::claims::{IDEMPOTENCY_AGE, status_digest};
 use store::{
-    Claim, ClaimError, Claims, ConversionClaim, ConversionView, Fingerprint, IdempotencyScope, ReadError, ReadModel,
+    Claim, ClaimError, Claims, ConversionClaim, ConversionView, Fingerprint, IdempotencyScope, ListPage, ListQuery,
+    ReadError, ReadModel,
 };
 use streams::sim::Cluster;
 
@@ -91,7 +92,7 @@ impl Inner {
             }
         } else if let Ok(update) = schemas::decode::<OrderStatusReported>(value) {
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id);
-            if self.statuses.insert(status_digest(id, update.status, update.status_updated_at)) {
+            if self.statuses.insert(status_digest(id, &update)) {
                 self.unanswered.insert(update.event_id);
             }
         }
@@ -222,6 +223,10 @@ impl Claims for SimClaims {
 
 impl ReadModel for SimClaims {
     async fn conversion(&self, _: ConversionId) -> Result<Option<ConversionView>, ReadError> {
+        Err(ReadError("reading conversions is not simulated".to_owned()))
+    }
+
+    async fn list(&self, _: &ListQuery) -> Result<ListPage, ReadError> {
         Err(ReadError("reading conversions is not simulated".to_owned()))
     }
 }

@@ -9,10 +9,11 @@ pub mod claims;
 pub mod cql;
 pub mod embedded;
 mod facts;
+mod received;
 pub mod view;
 
 pub use claims::{
     Claim, ClaimError, Claims, ConversionClaim, Fingerprint, IDEMPOTENCY_AGE, IdempotencyScope, KeyUse, status_digest,
 };
 pub use embedded::EmbeddedStore;
-pub use view::{ConversionView, ReadError, ReadModel};
+pub use view::{ConversionView, ListCursor, ListPage, ListQuery, ReadError, ReadModel};

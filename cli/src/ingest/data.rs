@@ -5,12 +5,15 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use prometheus_client::registry::Registry;
 use store::EmbeddedStore;
 use store::embedded::{Feeder, KafkaFeed, Loss};
 use streams::SystemClock;
 use streams::kafka::{Connection, RecordReader};
 use streams::store::StateFolder;
 
+use super::metrics;
+use super::stores::Stores;
 use crate::error::CliError;
 use crate::folder;
 
@@ -19,8 +22,8 @@ const STATE_CACHE_BYTES: u64 = 64 << 20;
 
 /// The claims and the read model, in a folder that no other process uses.
 pub(super) struct Data {
-    pub(super) folder: PathBuf,
-    pub(super) store: EmbeddedStore,
+    folder: PathBuf,
+    store: EmbeddedStore,
     state: StateFolder,
     _lock: File,
 }
@@ -42,9 +45,25 @@ impl Data {
         let (store, feeder) = opened.map_err(|error| failed(path, &error))?;
         Ok((Data { folder: path.to_owned(), store, state, _lock: lock }, feeder))
     }
+}
 
-    /// Closes it in order. Everything that uses it has stopped.
-    pub(super) fn close(self) -> Result<(), CliError> {
+impl Stores for Data {
+    type Claims = EmbeddedStore;
+    type ReadModel = EmbeddedStore;
+
+    fn both(&self) -> (EmbeddedStore, EmbeddedStore) {
+        (self.store.clone(), self.store.clone())
+    }
+
+    fn register(&self, metrics: &mut Registry) {
+        metrics::register_store(metrics, &self.store);
+    }
+
+    fn place(&self) -> String {
+        format!("data is in {}", self.folder.display())
+    }
+
+    fn close(self) -> Result<(), CliError> {
         drop(self.store);
         self.state.close().map_err(|error| failed(&self.folder, &error))
     }

@@ -11,16 +11,23 @@ use prometheus_client::registry::{Registry, Unit};
 use store::EmbeddedStore;
 use streams::kafka::{BrokerStats, KafkaPublisher};
 
-/// Registers what is behind the edge.
-pub(super) fn register(registry: &mut Registry, publisher: &Arc<KafkaPublisher>, store: &EmbeddedStore) {
-    registry.register_collector(Box::new(Behind { publisher: Arc::clone(publisher), store: store.clone() }));
+/// Registers what is between the edge and the log.
+pub(super) fn register_publisher(registry: &mut Registry, publisher: &Arc<KafkaPublisher>) {
+    registry.register_collector(Box::new(Behind { publisher: Arc::clone(publisher) }));
+}
+
+/// Registers what an edge's own claims and read model do.
+pub(super) fn register_store(registry: &mut Registry, store: &EmbeddedStore) {
+    registry.register_collector(Box::new(Own(store.clone())));
 }
 
 #[derive(Debug)]
 struct Behind {
     publisher: Arc<KafkaPublisher>,
-    store: EmbeddedStore,
 }
+
+#[derive(Debug)]
+struct Own(EmbeddedStore);
 
 #[derive(Clone, Debug, EncodeLabelSet)]
 struct BrokerLabels {
@@ -30,25 +37,31 @@ struct BrokerLabels {
 impl Collector for Behind {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let (messages, bytes) = self.publisher.queued();
-        let store = self.store.stats();
-        for (name, help, value) in [
-            ("log_queue_messages", "Messages not acknowledged yet", messages as u64),
-            ("log_queue_bytes", "Their bytes", bytes as u64),
-            ("read_model_lag_records", "Records that the read model is behind", store.lag),
-        ] {
-            let gauge = ConstGauge::new(value);
-            gauge.encode(encoder.encode_descriptor(name, help, None::<&Unit>, gauge.metric_type())?)?;
-        }
-        for (name, help, value) in [
-            ("log_publisher_renewals", "Clients replaced as a partition stayed silent", self.publisher.renewals()),
-            ("read_model_records", "Records applied to the read model", store.records),
-            ("read_model_skipped", "Records that the read model could not apply", store.skipped),
-        ] {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(name, help, None::<&Unit>, counter.metric_type())?)?;
-        }
+        gauge(&mut encoder, "log_queue_messages", "Messages not acknowledged yet", messages as u64)?;
+        gauge(&mut encoder, "log_queue_bytes", "Their bytes", bytes as u64)?;
+        let help = "Clients replaced as a partition stayed silent";
+        counter(&mut encoder, "log_publisher_renewals", help, self.publisher.renewals())?;
         self.brokers(&mut encoder)
     }
+}
+
+impl Collector for Own {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let store = self.0.stats();
+        gauge(&mut encoder, "read_model_lag_records", "Records that the read model is behind", store.lag)?;
+        counter(&mut encoder, "read_model_records", "Records applied to the read model", store.records)?;
+        counter(&mut encoder, "read_model_skipped", "Records that the read model could not apply", store.skipped)
+    }
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> Result<(), std::fmt::Error> {
+    let gauge = ConstGauge::new(value);
+    gauge.encode(encoder.encode_descriptor(name, help, None::<&Unit>, gauge.metric_type())?)
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> Result<(), std::fmt::Error> {
+    let counter = ConstCounter::new(value);
+    counter.encode(encoder.encode_descriptor(name, help, None::<&Unit>, counter.metric_type())?)
 }
 
 impl Behind {

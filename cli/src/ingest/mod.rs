@@ -1,14 +1,17 @@
 //! `conversions ingest`: the HTTP edge on Kafka.
 //!
-//! Claims and read model are this process's own, in a folder, fed from the topics. It listens once the registry is there
-//! and both have caught up: until it can answer, nobody is let in to wait.
+//! Claims and read model are those that all edges share, or this process's own, in a folder, fed from the topics. It
+//! listens once the registry is there and its own have caught up: until it can answer, nobody is let in to wait. The shared
+//! ones it does not wait for.
 
 mod data;
 mod metrics;
+mod shared;
+mod stores;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,15 +22,18 @@ use clap::Args;
 use ingest::{Edge, Metrics, Parts, Readiness};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use schemas::registry::Registry;
-use store::EmbeddedStore;
 use store::embedded::{FeedError, Feeder, Loss};
 use streams::SystemClock;
 use streams::kafka::{Compression, Connection, KafkaPublisher, PublisherOptions};
+use tokio::net::TcpSocket;
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use self::data::Data;
+use self::shared::Shared;
+use self::stores::Stores;
 use crate::error::CliError;
-use crate::registry::follower::{DemoKeys, RegistryFollower};
+use crate::registry::follower::{DemoKeys, RegistryFollower, RegistryView};
 use crate::serving::{self, End, Signals};
 use crate::settings::{ConfigArg, Settings};
 use crate::threads::Threads;
@@ -41,20 +47,20 @@ const PUBLISHER_CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the publisher still works.
 const PUBLISHER_CHECK_EVERY: Duration = Duration::from_millis(200);
 
-type KafkaEdge = Edge<Arc<KafkaPublisher>, EmbeddedStore, EmbeddedStore>;
+type KafkaEdge<S> = Edge<Arc<KafkaPublisher>, <S as Stores>::Claims, <S as Stores>::ReadModel>;
 
 /// Run the HTTP edge on Kafka.
 #[derive(Args, Debug)]
 pub(crate) struct IngestArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Go on without what the read model lost: for when it says that it ends before the topics begin.
+    /// Go on without what the edge's own read model lost: for when it says that it ends before the topics begin.
     #[arg(long)]
     accept_loss: bool,
 }
 
 /// Runs until a signal or a failure; the code is success exactly if everything was ended in order.
-pub(crate) fn run(args: &IngestArgs, runtime: &tokio::runtime::Runtime) -> Result<ExitCode, CliError> {
+pub(crate) fn run(args: &IngestArgs, runtime: &Runtime) -> Result<ExitCode, CliError> {
     let settings = Settings::load(&args.config)?;
     let connection = settings.connection()?;
     let address = settings.get(LISTEN);
@@ -69,6 +75,12 @@ pub(crate) fn run(args: &IngestArgs, runtime: &tokio::runtime::Runtime) -> Resul
         Ok(registry) => registry?,
         Err(end) => return process.ended(end),
     };
+    let edge = Opening { settings: &settings, connection: &connection, socket, address, registry, view };
+    if let Some(options) = settings.shared_store() {
+        let shared = Shared::open(options, &connection, runtime)?;
+        shared.watch(identity, &process.readiness, &mut process.threads, runtime)?;
+        return edge.serve(process, shared, runtime);
+    }
     let loss = if args.accept_loss { Loss::Accept } else { Loss::Refuse };
     let (data, feeder) = Data::open(&settings.get::<PathBuf>("ingest.data"), &connection, identity, loss)?;
     let caught_up = feed(&mut process.threads, feeder)?;
@@ -77,30 +89,48 @@ pub(crate) fn run(args: &IngestArgs, runtime: &tokio::runtime::Runtime) -> Resul
         data.close()?;
         return ended(end);
     }
-    let publisher = process.publisher(&settings, &connection)?;
-    let edge = process.edge(&settings, registry, &publisher, &data)?;
-    let (listener, address) = {
-        let _runtime = runtime.enter();
-        serving::listen(socket, address, LISTEN)?
-    };
-    process.readiness.caught_up();
-    announce(address, &data.folder);
-    let following = runtime.spawn({
-        let edge = edge.clone();
-        async move {
-            while let Some(registry) = view.changed().await {
-                edge.set_registry(registry);
+    edge.serve(process, data, runtime)
+}
+
+/// An edge that can begin as soon as it has its stores.
+struct Opening<'a> {
+    settings: &'a Settings,
+    connection: &'a Connection,
+    socket: TcpSocket,
+    address: SocketAddr,
+    registry: Arc<Registry>,
+    view: RegistryView,
+}
+
+impl Opening<'_> {
+    /// Serves until the process is to end.
+    fn serve<S: Stores>(self, mut process: Process, stores: S, runtime: &Runtime) -> Result<ExitCode, CliError> {
+        let Opening { settings, connection, socket, address, registry, mut view } = self;
+        let publisher = process.publisher(settings, connection)?;
+        let edge = process.edge(settings, registry, &publisher, &stores)?;
+        let (listener, address) = {
+            let _runtime = runtime.enter();
+            serving::listen(socket, address, LISTEN)?
+        };
+        process.readiness.caught_up();
+        announce(address, &stores.place());
+        let following = runtime.spawn({
+            let edge = edge.clone();
+            async move {
+                while let Some(registry) = view.changed().await {
+                    edge.set_registry(registry);
+                }
             }
-        }
-    });
-    let Process { signals, threads, readiness, .. } = &mut process;
-    let end = runtime.block_on(serving::serve(listener, edge, signals, threads, readiness));
-    following.abort();
-    // What still holds the edge's parts ends with the task.
-    let _ = runtime.block_on(following);
-    publisher.close(PUBLISHER_CLOSE_WAIT);
-    let ended = process.ended(end);
-    data.close().and(ended)
+        });
+        let Process { signals, threads, readiness, .. } = &mut process;
+        let end = runtime.block_on(serving::serve(listener, edge, signals, threads, readiness));
+        following.abort();
+        // What still holds the edge's parts ends with the task.
+        let _ = runtime.block_on(following);
+        publisher.close(PUBLISHER_CLOSE_WAIT);
+        let ended = process.ended(end);
+        stores.close().and(ended)
+    }
 }
 
 /// What the edge runs beside.
@@ -113,11 +143,7 @@ struct Process {
 }
 
 impl Process {
-    fn new(
-        address: SocketAddr,
-        connection: &Connection,
-        runtime: &tokio::runtime::Runtime,
-    ) -> Result<Process, CliError> {
+    fn new(address: SocketAddr, connection: &Connection, runtime: &Runtime) -> Result<Process, CliError> {
         let mut exposition = MetricsRegistry::default();
         let demo_keys = if address.ip().is_loopback() { DemoKeys::Accept } else { DemoKeys::Refuse };
         let follower = RegistryFollower::start(connection, demo_keys)?;
@@ -132,7 +158,7 @@ impl Process {
     }
 
     /// Waits for something, or for the end of the process.
-    fn until<T>(&mut self, runtime: &tokio::runtime::Runtime, what: impl Future<Output = T>) -> Result<T, End> {
+    fn until<T>(&mut self, runtime: &Runtime, what: impl Future<Output = T>) -> Result<T, End> {
         runtime.block_on(async {
             tokio::select! {
                 end = self.signals.end(&self.threads, &self.readiness) => Err(end),
@@ -148,22 +174,24 @@ impl Process {
         Ok(publisher)
     }
 
-    fn edge(
+    fn edge<S: Stores>(
         &mut self,
         settings: &Settings,
         registry: Arc<Registry>,
         publisher: &Arc<KafkaPublisher>,
-        data: &Data,
-    ) -> Result<KafkaEdge, CliError> {
+        stores: &S,
+    ) -> Result<KafkaEdge<S>, CliError> {
         let metrics = Metrics::register(&mut self.exposition);
-        metrics::register(&mut self.exposition, publisher, &data.store);
+        metrics::register_publisher(&mut self.exposition, publisher);
+        stores.register(&mut self.exposition);
+        let (claims, read_model) = stores.both();
         let mut config = settings.ingest();
         config.connections_max = files::connections_max(config.connections_max)?;
         let parts = Parts {
             registry,
             publisher: Arc::clone(publisher),
-            claims: data.store.clone(),
-            read_model: data.store.clone(),
+            claims,
+            read_model,
             clock: Arc::new(SystemClock),
             readiness: self.readiness.clone(),
             metrics,
@@ -233,11 +261,10 @@ fn watch(publisher: &KafkaPublisher, stop: &AtomicBool) -> Result<(), String> {
     Ok(())
 }
 
-fn announce(address: SocketAddr, data: &Path) {
-    let data = data.display();
+fn announce(address: SocketAddr, place: &str) {
     // Nothing is lost if nobody reads it.
-    let _ = writeln!(io::stdout().lock(), "listening on http://{address}\ndata is in {data}");
-    tracing::info!(%address, %data, "ingest");
+    let _ = writeln!(io::stdout().lock(), "listening on http://{address}\n{place}");
+    tracing::info!(%address, "ingest: {place}");
 }
 
 fn ended(end: End) -> Result<ExitCode, CliError> {

@@ -8,6 +8,7 @@ use streams::kafka::is_secret;
 
 use super::faults::HIDDEN;
 use super::table::{CLIENT, TABLE};
+use super::value::Value;
 use super::{ConfigArg, Settings, reference};
 use crate::error::CliError;
 
@@ -38,7 +39,11 @@ pub(super) fn print(settings: &Settings, out: &mut impl Write) -> io::Result<()>
     let mut rows: Vec<(String, String, String)> = Vec::new();
     for setting in TABLE {
         let found = &settings.values[setting.name];
-        let value = found.value.as_ref().map_or("(not given)".to_owned(), |value| format!("{:?}", value.to_string()));
+        let value = match &found.value {
+            Some(Value::Secret(_)) => HIDDEN.to_owned(),
+            Some(value) => format!("{value:?}"),
+            None => "(not given)".to_owned(),
+        };
         rows.push((setting.name.to_owned(), value, found.origin.to_string()));
         if setting.name == "kafka.prefix" {
             rows.extend(settings.client.iter().map(|(name, found)| {

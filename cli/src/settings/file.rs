@@ -4,7 +4,7 @@ use schemas::registry::shown;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::faults::{FaultList, shown_client};
+use super::faults::{FaultList, HIDDEN, shown_client};
 use super::table::{CLIENT, Setting, TABLE, find};
 use super::value::Value;
 use super::{Found, Settings};
@@ -74,6 +74,7 @@ impl Reader<'_, '_> {
             }
             Err(remedy) => {
                 let given = match value.get_ref() {
+                    _ if matches!(setting.kind, Kind::Secret) => HIDDEN.to_owned(),
                     DeValue::String(text) => shown(text),
                     _ => shown(self.text.get(value.span()).unwrap_or_default()),
                 };

@@ -10,6 +10,7 @@ mod faults;
 mod file;
 mod reference;
 mod relations;
+mod shared_store;
 mod table;
 mod value;
 
@@ -139,10 +140,7 @@ impl Settings {
             let owner = TABLE.iter().find(|setting| setting.client.contains(&name.as_str()));
             let fault = match (owner, connection.set(name, &found.value)) {
                 (Some(owner), _) => format!("cannot be given: give {} instead", owner.name),
-                (None, Err(SettingError::NeedsTls)) => format!(
-                    "{}; OpenSSL's headers are needed: cargo build --release --features tls",
-                    SettingError::NeedsTls
-                ),
+                (None, Err(SettingError::NeedsTls)) => relations::needs_tls(),
                 (None, Err(error)) => error.to_string(),
                 (None, Ok(())) => continue,
             };

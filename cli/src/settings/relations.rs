@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ingest::Config;
-use streams::kafka::Connection;
+use streams::kafka::{Connection, SettingError};
 
 use super::faults::FaultList;
-use super::value::FromValue;
+use super::value::{FromValue, Value};
 use super::{Origin, Settings};
 use crate::error::CliError;
 
@@ -35,11 +35,42 @@ pub(super) fn check(settings: &Settings, faults: &mut FaultList<'_>) {
         "at most topics.replication_factor",
         "otherwise nothing can be written",
     );
+    check_cql(settings, faults);
     if faults.is_empty()
         && let Err(error) = settings.ingest().check()
     {
         faults.add(&Origin::Default, format!("ingest.{error}"));
     }
+}
+
+/// Reports what of the CQL store's settings is of no use alone, or in this build.
+fn check_cql(settings: &Settings, faults: &mut FaultList<'_>) {
+    for (name, other) in [("cql.username", "cql.password"), ("cql.password", "cql.username")] {
+        let (found, other_found) = (&settings.values[name], &settings.values[other]);
+        // One that is faulty is not absent.
+        let is_absent = other_found.value.is_none() && other_found.origin == Origin::Default;
+        if let (Some(value), true) = (&found.value, is_absent) {
+            let shown = if let Value::Secret(_) = value { value.to_string() } else { format!("{value:?}") };
+            faults.add(&found.origin, format!("{name} {shown} is of no use without {other}: give both, or neither"));
+        }
+    }
+    relation(
+        settings,
+        faults,
+        ("cql.claims_keyspace", "cql.keyspace"),
+        |claims: &String, model: &String| claims == model,
+        "another than cql.keyspace",
+        "rows that are compared and set have a keyspace of their own",
+    );
+    let tls = &settings.values["cql.tls_ca_file"];
+    if let (Some(value), false) = (&tls.value, cfg!(feature = "tls")) {
+        faults.add(&tls.origin, format!("cql.tls_ca_file {value} {}", needs_tls()));
+    }
+}
+
+/// What ends a fault of a setting that this build has no TLS for.
+pub(super) fn needs_tls() -> String {
+    format!("{}; OpenSSL's headers are needed: cargo build --release --features tls", SettingError::NeedsTls)
 }
 
 /// Reports a setting of which something does not hold in relation to another; those that are faulty are passed over.
@@ -65,6 +96,8 @@ impl Settings {
     pub(crate) fn ingest(&self) -> Config {
         Config {
             body_bytes_max: self.get("ingest.body_bytes_max"),
+            batch_bytes_max: self.get("ingest.batch_bytes_max"),
+            batch_bodies_max: self.get("ingest.batch_bodies_max"),
             body_deadline: self.get("ingest.body_deadline"),
             idle_deadline: self.get("ingest.idle_deadline"),
             request_deadline: self.get("ingest.request_deadline"),
@@ -75,6 +108,8 @@ impl Settings {
             in_flight_max: self.get("ingest.in_flight_max"),
             merchant_share_percent: self.get("ingest.merchant_share_percent"),
             lane_seats_max: self.get("ingest.lane_seats_max"),
+            trusted_proxies: self.get("ingest.trusted_proxies"),
+            replays_max: self.get("ingest.replays_max"),
             connections_max: self.get("ingest.connections_max"),
             recent_claims_max: self.get("ingest.recent_claims_max"),
             clicks_in_flight_max: self.get("ingest.clicks_in_flight_max"),

@@ -15,12 +15,18 @@ pub(crate) enum Kind {
     Address,
     /// A file or a folder.
     Path,
-    /// A list of `host:port`, with commas.
-    Brokers,
+    /// A list of `host:port`, with commas, such as this one.
+    Hosts(&'static str),
     /// Part of names in Kafka: letters, digits, `.`, `_` and `-`.
     Name,
     /// As a name, or nothing at all.
     Prefix,
+    /// The name of a keyspace: small letters, digits and `_`.
+    Keyspace,
+    /// Any text.
+    Text,
+    /// Any text, which nobody is shown.
+    Secret,
 }
 
 /// What holds where neither the file nor the environment says anything.
@@ -89,7 +95,7 @@ const MILLION: u64 = 1_000_000;
 
 /// Every setting but those that are passed on, section by section.
 pub(crate) const TABLE: &[Setting] = &[
-    setting("kafka.bootstrap", Kind::Brokers, "", "Brokers to begin with; the others are learnt from them. Must be given.")
+    setting("kafka.bootstrap", Kind::Hosts("kafka-1:9092,kafka-2:9092"), "", "Brokers to begin with; the others are learnt from them. Must be given.")
         .preset(Preset::Nothing)
         .decides(&["bootstrap.servers", "metadata.broker.list"]),
     setting(
@@ -98,9 +104,78 @@ pub(crate) const TABLE: &[Setting] = &[
         "",
         "What the names of all topics, groups and transactional ids begin with, so that installations share a cluster.",
     ),
+    setting(
+        "cql.contact_points",
+        Kind::Hosts("scylla-1:9042,scylla-2:9042"),
+        "",
+        "Nodes of ScyllaDB or Cassandra to begin with; the others are learnt from them. Edges then share claims and read model \
+         there; without it each edge has its own in `ingest.data`.",
+    )
+    .preset(Preset::Nothing),
+    setting("cql.username", Kind::Text, "", "Whom to log in as; `cql.password` belongs to it.").preset(Preset::Nothing),
+    setting("cql.password", Kind::Secret, "", "Best given by its variable. It is never shown.").preset(Preset::Nothing),
+    setting(
+        "cql.tls_ca_file",
+        Kind::Path,
+        "",
+        "Certificates, as PEM, of the authorities that the nodes' certificates must be of. Given, TLS is spoken, which needs \
+         a build with the feature `tls`; the names in certificates are not looked at.",
+    )
+    .preset(Preset::Nothing),
+    setting(
+        "cql.datacenter",
+        Kind::Name,
+        "",
+        "The data centre whose nodes are asked, and that `conversions migrate` has hold the keyspaces. Not given, it is that of \
+         the node that answers first: give it where there are several.",
+    )
+    .preset(Preset::Nothing),
+    setting("cql.keyspace", Kind::Keyspace, "conversions", "The keyspace of the read model."),
+    setting(
+        "cql.claims_keyspace",
+        Kind::Keyspace,
+        "conversions_claims",
+        "The keyspace of the claims, which are compared and set; not `cql.keyspace`.",
+    ),
+    setting(
+        "cql.replication_factor",
+        Kind::Count(1, 10),
+        "3",
+        "Nodes that hold each row. Only `conversions migrate` looks at it, when it makes a keyspace.",
+    ),
+    setting(
+        "cql.request_timeout",
+        Kind::Duration("10ms", "1m"),
+        "1s",
+        "How long one request may take; what an edge asks ends earlier, with `ingest.store_deadline`.",
+    ),
+    setting(
+        "cql.claims_in_flight_max",
+        Kind::Count(1, 4_096),
+        "32",
+        "Most claims of a process under way at once; others wait for a place.",
+    ),
+    setting(
+        "cql.writes_in_flight_max",
+        Kind::Count(1, 4_096),
+        "128",
+        "Most writes of the read model of one worker under way at once.",
+    ),
     setting("ingest.listen", Kind::Address, "127.0.0.1:8080", "Where the edge listens for HTTP."),
-    setting("ingest.data", Kind::Path, "./data/ingest", "Where the edge keeps its claims and read model; made if it is not there."),
+    setting("ingest.data", Kind::Path, "./data/ingest", "Where the edge keeps its claims and read model; made if it is not there. Not used with `cql.contact_points`."),
     setting("ingest.body_bytes_max", Kind::Bytes("1KiB", "1MiB"), "64KiB", "Largest body of a request."),
+    setting(
+        "ingest.batch_bytes_max",
+        Kind::Bytes("64KiB", "16MiB"),
+        "4MiB",
+        "Largest body of a batch; at least `ingest.body_bytes_max`.",
+    ),
+    setting(
+        "ingest.batch_bodies_max",
+        Kind::Count(1, 10_000),
+        "16",
+        "Most batches at once with bodies larger than `ingest.body_bytes_max`; those beyond are refused with 503.",
+    ),
     setting("ingest.body_deadline", Kind::Duration("100ms", "5m"), "10s", "How long a body may take to arrive."),
     setting(
         "ingest.idle_deadline",
@@ -137,7 +212,7 @@ pub(crate) const TABLE: &[Setting] = &[
         "ingest.in_flight_max",
         Kind::Count(1, MILLION),
         "4096",
-        "Most API requests in flight at once; those beyond are refused with 503.",
+        "Most API requests in flight at once, a batch being as many as it has items; those beyond are refused with 503.",
     ),
     setting(
         "ingest.merchant_share_percent",
@@ -150,6 +225,20 @@ pub(crate) const TABLE: &[Setting] = &[
         Kind::Count(1, MILLION),
         "128",
         "Most requests at once about one order, one status of it or one idempotency key.",
+    ),
+    setting(
+        "ingest.trusted_proxies",
+        Kind::Count(0, 16),
+        "0",
+        "Proxies in front that are trusted to append to `X-Forwarded-For` whom a request came from; with 0 the address of \
+         the connection is the sender's.",
+    ),
+    setting(
+        "ingest.replays_max",
+        Kind::Count(1, 10 * MILLION),
+        "262144",
+        "Signatures remembered in the process for keys with `strict_replay`, about 100 bytes each; those beyond are refused \
+         with 503.",
     ),
     setting(
         "ingest.connections_max",
@@ -249,6 +338,27 @@ pub(crate) const TABLE: &[Setting] = &[
         Kind::Bytes("1MiB", "64GiB"),
         "64MiB",
         "Memory for reading state, for all processors of the process together.",
+    ),
+    setting(
+        "materializer.workers",
+        Kind::Count(1, 64),
+        "1",
+        "Threads that write the read model, and as many that mend claims; those beyond the partitions are idle.",
+    ),
+    setting("materializer.records_max", Kind::Count(1, MILLION), "2000", "Most records written at once by a worker."),
+    setting("materializer.bytes_max", Kind::Bytes("64KiB", "256MiB"), "4MiB", "Most bytes of keys and values of them."),
+    setting(
+        "materializer.session_timeout",
+        Kind::Duration("1s", "30m"),
+        "10s",
+        "How long a worker may be away before others take over its partitions. The brokers have a range of their own: by \
+         default 6s to 30m.",
+    ),
+    setting(
+        "materializer.metrics_listen",
+        Kind::Address,
+        "127.0.0.1:8082",
+        "Where the materializer serves metrics and health.",
     ),
     setting(
         "topics.partitions",

@@ -78,7 +78,7 @@ fn all_faults_are_told_at_once_each_with_its_place() {
         &[
             "line 1: kafka.bootstrap \"3\" must be a text in quotes: host:port",
             "line 1: kafka.prefix \"a b\" must be empty, or up to 100",
-            "line 2: there is no setting \"other\": sections are kafka, ingest, processors, topics",
+            "line 2: there is no setting \"other\": sections are kafka, cql, ingest, processors, materializer, topics",
             "line 4: there is no setting \"ingest.in_flight\": must be one of ingest.listen, ",
             "line 5: ingest.in_flight_max \"10\" must be a whole number from 1 to 1000000, without quotes",
             "line 6: ingest.connections_max \"99999999999999999999\" must be a whole number from 1 to 1000000",
@@ -133,12 +133,38 @@ fn client_settings_are_checked_and_secrets_never_shown() {
     }
 }
 
+#[test]
+fn a_password_is_never_shown() {
+    let text = "[cql]\nusername = \"conversions\"\npassword = \"hunter2\"\n";
+    let settings = parse(text, &[]).expect("all is right");
+    let lines = printed(&settings);
+    assert!(lines.iter().any(|line| line == "cql.password (hidden) line 3"), "{lines:?}");
+    assert!(!format!("{lines:?} {settings:?} {:?}", settings.value("cql.password")).contains("hunter2"));
+    assert_eq!(settings.get::<String>("cql.password"), "hunter2");
+    let faults = parse("[cql]\npassword = [\"hunter2\"]\n", &[]).expect_err("it is no text");
+    assert_eq!(faults, "line 2: cql.password (hidden) must be a text in quotes: a text that is not empty");
+}
+
+#[test]
+fn what_is_of_no_use_alone_is_told() {
+    check_faults("[cql]\nusername = \"a\"\n", &[], &["line 2: cql.username \"a\" is of no use without cql.password"]);
+    check_faults(
+        "",
+        &[("CONVERSIONS_CQL_PASSWORD", "hunter2"), ("CONVERSIONS_CQL_CLAIMS_KEYSPACE", "conversions")],
+        &[
+            "CONVERSIONS_CQL_PASSWORD: cql.password (hidden) is of no use without cql.username",
+            "CONVERSIONS_CQL_CLAIMS_KEYSPACE: cql.claims_keyspace conversions must be another than cql.keyspace",
+        ],
+    );
+}
+
 #[cfg(not(feature = "tls"))]
 #[test]
 fn tls_without_tls_says_how_to_build_it() {
-    let text = "[kafka.client]\nsecurity.protocol = \"SASL_SSL\"\nsasl.mechanism = \"SCRAM-SHA-512\"\n";
+    let text = "[kafka.client]\nsecurity.protocol = \"SASL_SSL\"\nsasl.mechanism = \"SCRAM-SHA-512\"\n\
+                [cql]\ntls_ca_file = \"ca.pem\"\n";
     let faults = parse(text, &[]).expect_err("there is no TLS");
-    assert_eq!(faults.lines().count(), 2, "{faults}");
+    assert_eq!(faults.lines().count(), 3, "{faults}");
     for fault in faults.lines() {
         assert!(fault.contains("built without") && fault.ends_with("cargo build --release --features tls"), "{fault}");
     }
@@ -165,10 +191,19 @@ fn the_edges_ranges_are_the_tables() {
         };
         let (ends, beyond): ([String; 2], Vec<String>) = match setting.kind {
             Kind::Count(min, max) => {
-                ([min.to_string(), max.to_string()], vec![(min - 1).to_string(), (max + 1).to_string()])
+                let below = min.checked_sub(1).map_or_else(|| "-1".to_owned(), |below| below.to_string());
+                ([min.to_string(), max.to_string()], vec![below, (max + 1).to_string()])
             }
             Kind::Duration(min, max) | Kind::Bytes(min, max) => ([format!("{min:?}"), format!("{max:?}")], Vec::new()),
-            Kind::Choice(_) | Kind::Address | Kind::Path | Kind::Brokers | Kind::Name | Kind::Prefix => continue,
+            Kind::Choice(_)
+            | Kind::Address
+            | Kind::Path
+            | Kind::Hosts(_)
+            | Kind::Name
+            | Kind::Prefix
+            | Kind::Keyspace
+            | Kind::Text
+            | Kind::Secret => continue,
         };
         for end in ends {
             let settings = parse(&fitting(&end), &[]).unwrap_or_else(|faults| panic!("{field} {end}: {faults}"));

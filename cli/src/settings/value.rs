@@ -6,13 +6,17 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::faults::HIDDEN;
 use super::table::Kind;
 
 /// Most characters of a name: the names of topics, which it is a part of, have at most 249.
 const NAME_CHARACTERS_MAX: usize = 100;
 
+/// Most characters of a keyspace's name.
+const KEYSPACE_CHARACTERS_MAX: usize = 48;
+
 /// The value of a setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     /// A duration, in whole milliseconds.
     Duration(Duration),
@@ -26,6 +30,8 @@ pub(crate) enum Value {
     Path(PathBuf),
     /// Anything that is text.
     Text(String),
+    /// A text that is not shown.
+    Secret(String),
 }
 
 /// A type that settings are read as.
@@ -55,7 +61,7 @@ from_value! {
     usize: Bytes | Count => |found: &u64| usize::try_from(*found).ok();
     SocketAddr: Address => |found: &SocketAddr| Some(*found);
     PathBuf: Path => |found: &PathBuf| Some(found.clone());
-    String: Text => |found: &String| Some(found.clone());
+    String: Text | Secret => |found: &String| Some(found.clone());
 }
 
 const DURATIONS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
@@ -72,7 +78,14 @@ impl fmt::Display for Value {
             Value::Address(address) => write!(f, "{address}"),
             Value::Path(path) => write!(f, "{}", path.display()),
             Value::Text(text) => f.write_str(text),
+            Value::Secret(_) => f.write_str(HIDDEN),
         }
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
     }
 }
 
@@ -108,12 +121,15 @@ impl Kind {
             Kind::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
             Kind::Address => text.parse().ok().map(Value::Address),
             Kind::Path => (!text.is_empty()).then(|| Value::Path(PathBuf::from(text))),
-            Kind::Brokers => {
-                let fits = text.split(',').all(|broker| is_broker(broker.trim()));
+            Kind::Hosts(_) => {
+                let fits = text.split(',').all(|host| is_host(host.trim()));
                 fits.then(|| Value::Text(text.to_owned()))
             }
             Kind::Name => is_name(text).then(|| Value::Text(text.to_owned())),
             Kind::Prefix => (text.is_empty() || is_name(text)).then(|| Value::Text(text.to_owned())),
+            Kind::Keyspace => is_keyspace(text).then(|| Value::Text(text.to_owned())),
+            Kind::Text => (!text.is_empty()).then(|| Value::Text(text.to_owned())),
+            Kind::Secret => (!text.is_empty()).then(|| Value::Secret(text.to_owned())),
         };
         value.ok_or_else(|| format!("must be {}", self.description()))
     }
@@ -129,19 +145,32 @@ impl Kind {
             Kind::Choice(words) => format!("one of {}", words.join(", ")),
             Kind::Address => "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned(),
             Kind::Path => "a path".to_owned(),
-            Kind::Brokers => "host:port, several with commas, such as kafka-1:9092,kafka-2:9092".to_owned(),
+            Kind::Hosts(example) => format!("host:port, several with commas, such as {example}"),
             Kind::Name => format!("1 to {NAME_CHARACTERS_MAX} characters of A to Z, a to z, 0 to 9, '.', '_' and '-'"),
             Kind::Prefix => {
                 format!("empty, or up to {NAME_CHARACTERS_MAX} characters of A to Z, a to z, 0 to 9, '.', '_' and '-'")
             }
+            Kind::Keyspace => {
+                format!(
+                    "1 to {KEYSPACE_CHARACTERS_MAX} characters of a to z, 0 to 9 and '_', of which the first is a letter"
+                )
+            }
+            Kind::Text | Kind::Secret => "a text that is not empty".to_owned(),
         }
     }
 }
 
-fn is_broker(text: &str) -> bool {
+fn is_keyspace(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    text.len() <= KEYSPACE_CHARACTERS_MAX
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(fits)
+}
+
+fn is_host(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let is_host = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/');
-    is_host && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    let is_name = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/');
+    is_name && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn is_name(text: &str) -> bool {
@@ -185,15 +214,23 @@ mod tests {
         check(Kind::Choice(&["none", "lz4"]), "LZ4", None);
         check(Kind::Address, "[::1]:80", Some("[::1]:80"));
         check(Kind::Address, "localhost:80", None);
-        check(Kind::Brokers, "kafka-1:9092, 10.0.0.1:9093,[::1]:9094", Some("kafka-1:9092, 10.0.0.1:9093,[::1]:9094"));
+        let hosts = Kind::Hosts("a:1");
+        check(hosts, "kafka-1:9092, 10.0.0.1:9093,[::1]:9094", Some("kafka-1:9092, 10.0.0.1:9093,[::1]:9094"));
         for text in ["", "kafka", "kafka:", "kafka:0", "kafka:65536", ":9092", "a:1,,b:2", "http://kafka:9092", "a:+1"]
         {
-            check(Kind::Brokers, text, None);
+            check(hosts, text, None);
         }
         check(Kind::Name, "edge-1.eu_west", Some("edge-1.eu_west"));
         check(Kind::Name, "", None);
         check(Kind::Name, &"a".repeat(101), None);
         check(Kind::Prefix, "", Some(""));
         check(Kind::Prefix, "a/b", None);
+        check(Kind::Keyspace, "conversions_2", Some("conversions_2"));
+        for text in ["", "2", "_a", "Conversions", "a-b", "a\"", &"a".repeat(49)] {
+            check(Kind::Keyspace, text, None);
+        }
+        check(Kind::Text, "a b", Some("a b"));
+        check(Kind::Secret, "hunter2", Some("(hidden)"));
+        check(Kind::Secret, "", None);
     }
 }

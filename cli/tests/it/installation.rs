@@ -102,6 +102,7 @@ impl Installation {
         command
             .env("CONVERSIONS_INGEST_LISTEN", "127.0.0.1:0")
             .env("CONVERSIONS_INGEST_DATA", &data)
+            .env("CONVERSIONS_MATERIALIZER_METRICS_LISTEN", "127.0.0.1:0")
             .env("CONVERSIONS_PROCESSORS_METRICS_LISTEN", "127.0.0.1:0")
             .env("CONVERSIONS_PROCESSORS_DATA", &data)
             .envs(settings.iter().map(|(name, value)| (format!("CONVERSIONS_{name}"), value)))

@@ -6,6 +6,7 @@ mod following;
 mod installation;
 mod send;
 mod settings;
+mod shared_store;
 mod support;
 mod topics;
 mod up;

@@ -63,12 +63,13 @@ impl Status {
 }
 
 fn readiness(readiness: &Readiness) -> Result<Response, Error> {
-    let reasons = readiness.reasons();
-    if reasons.is_empty() {
-        json_response(StatusCode::OK, &HealthBody { status: "ready", reasons })
-    } else {
-        json_response(StatusCode::SERVICE_UNAVAILABLE, &HealthBody { status: "not_ready", reasons })
-    }
+    let (against, lacking) = (readiness.reasons(), readiness.lacking());
+    let (code, status, reasons) = match (against.is_empty(), lacking.is_empty()) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", against),
+        (true, false) => (StatusCode::OK, "degraded", lacking),
+        (true, true) => (StatusCode::OK, "ready", Vec::new()),
+    };
+    json_response(code, &HealthBody { status, reasons })
 }
 
 fn exposition(exposition: &Registry) -> Result<Response, Error> {

@@ -16,6 +16,12 @@ async fn health_follows_readiness() {
     bench.readiness.caught_up();
     let ready = bench.send(get("/health/ready")).await;
     assert_eq!((ready.status.as_u16(), ready.text.as_str()), (200, r#"{"status":"ready"}"#));
+    bench.readiness.degraded(vec!["claims are away".to_owned()]);
+    let degraded = bench.send(get("/health/ready")).await;
+    assert_eq!(
+        (degraded.status.as_u16(), degraded.text.as_str()),
+        (200, r#"{"status":"degraded","reasons":["claims are away"]}"#)
+    );
     bench.readiness.failed("the log failed");
     bench.readiness.draining();
     let draining = bench.send(get("/health/ready")).await;

@@ -128,7 +128,14 @@ impl Cql {
     #[must_use]
     pub fn stats(&self) -> LinkStats {
         let shared = &self.owner.shared;
-        LinkStats { sessions: read(&shared.sessions), breaker_opened: read(&shared.breaker_opened) }
+        let taken = |places: &Semaphore, bound: usize| bound.saturating_sub(places.available_permits()) as u64;
+        LinkStats {
+            sessions: read(&shared.sessions),
+            breaker_opened: read(&shared.breaker_opened),
+            claims_in_flight: taken(&shared.claims, shared.options.claims_in_flight_max),
+            reads_in_flight: taken(&shared.reads, shared.options.reads_in_flight_max),
+            writes_in_flight: taken(&shared.writes, shared.options.writes_in_flight_max),
+        }
     }
 
     /// How it was opened.

@@ -1,11 +1,13 @@
 //! How a CQL server is reached, and what is asked of it at once.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use scylla::statement::{Consistency as DriverConsistency, SerialConsistency};
 
 use super::error::CqlError;
+use super::tls;
 
 /// Longest name of a keyspace that every server takes.
 const KEYSPACE_LENGTH_MAX: usize = 48;
@@ -86,6 +88,9 @@ pub struct Options {
     pub contact_points: Vec<String>,
     /// Default: none.
     pub credentials: Option<Credentials>,
+    /// Certificates, as PEM, of the authorities that the nodes' certificates must be of: given, TLS is spoken. Needs the
+    /// feature `tls`. Default: none.
+    pub tls_ca_file: Option<PathBuf>,
     /// The keyspace of the claims. Default `conversions_claims`.
     pub claims_keyspace: String,
     /// The keyspace of the read model. Default `conversions`.
@@ -115,6 +120,7 @@ impl Default for Options {
         Options {
             contact_points: Vec::new(),
             credentials: None,
+            tls_ca_file: None,
             claims_keyspace: "conversions_claims".to_owned(),
             keyspace: "conversions".to_owned(),
             datacenter: None,
@@ -141,6 +147,9 @@ impl Options {
         }
         if let Some(point) = self.contact_points.iter().find(|point| point.trim().is_empty()) {
             return wrong(format!("contact point {point:?}: give a host or host:port"));
+        }
+        if let Some(file) = &self.tls_ca_file {
+            tls::check(file)?;
         }
         for (what, name) in [("claims keyspace", &self.claims_keyspace), ("keyspace", &self.keyspace)] {
             if !is_keyspace_name(name) {

@@ -22,6 +22,7 @@ use super::claims::Statements as ClaimStatements;
 use super::error::CqlError;
 use super::model::Statements as ModelStatements;
 use super::options::{Consistency, Options};
+use super::tls;
 
 /// How long one connection, and with it a session, may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -102,6 +103,10 @@ pub(crate) async fn connect(options: &Options) -> Result<Session, CqlError> {
         .fetch_full_schema_metadata(false);
     let builder = match &options.credentials {
         Some(credentials) => builder.user(&credentials.username, credentials.password.reveal()),
+        None => builder,
+    };
+    let builder = match &options.tls_ca_file {
+        Some(file) => tls::with(builder, file)?,
         None => builder,
     };
     let build = async { builder.build().await.map_err(CqlError::from) };

@@ -23,6 +23,12 @@ pub struct LinkStats {
     pub sessions: u64,
     /// Times that the server was given up until it is found again.
     pub breaker_opened: u64,
+    /// Conditional writes and serial reads under way.
+    pub claims_in_flight: u64,
+    /// Plain reads under way.
+    pub reads_in_flight: u64,
+    /// Upserts under way.
+    pub writes_in_flight: u64,
 }
 
 /// What was claimed.

@@ -8,6 +8,7 @@ use schemas::records::ConversionTransitioned;
 use streams::{Change, StateStore, StoreError};
 
 use super::claims::remembering;
+use super::list::list_row;
 use super::rows::{
     CLAIMS, Head, KEYS, STATUSES, claim_key, conversion_key, decode_claim, decode_head, decode_use, encode_claim,
     encode_conversion, encode_entry, idempotency_key, mark, status_key, timeline_key,
@@ -104,6 +105,8 @@ impl<'a, S: StateStore> Batch<'a, S> {
         let head = Head { revision: conversion.revision, seq_last: conversion.seq.unsigned_abs() };
         let row = ConversionTransitioned { timeline: Vec::new(), ..conversion.clone() };
         self.changes.insert(key, Some(encode_conversion(head, &row)));
+        let (key, value) = list_row(&row);
+        self.changes.insert(key, Some(value));
         Ok(())
     }
 

@@ -5,7 +5,8 @@
 //!
 //! 1. Everything here is in the log as well: deleting the store costs a replay, never an answer that was given.
 //! 2. Of all who claim the same thing exactly one is first, whichever of them the feeder is faster than.
-//! 3. What was answered 202 can be read at once, and the feeder is never waited for.
+//! 3. What was answered 202 can be read by its id at once, and the feeder is never waited for. A list has a conversion once
+//!    its first transition was fed, which is milliseconds later.
 //! 4. Feeding is idempotent: records fed again, and rows that the edge wrote before the feeder came, change nothing.
 //! 5. Nothing is synced. The positions applied are rows, in the batch that applied them, and the stamp is their sum.
 //! 6. A record that makes no sense is passed over and counted: it is in the dead letters, and the feeder goes on.
@@ -23,8 +24,9 @@
 //! | 4, instant in ms (8), key of the row before without its 3 | index | | the same by time, for expiry |
 //! | 5, conversion id (16), seq (4) | timeline entry | the entry as JSON | |
 //! | 6, conversion id (16) | conversion | revision (8), last seq as of it (4), `ConversionTransitioned` with no timeline in Avro's single-object encoding | the one of the highest revision |
-//! | 7, topic's number (2), partition (4) | position | next offset (8) | topic and partition 0: the embedded log's |
-//! | 8 | identity | text | which log the positions are of |
+//! | 7, merchant, 0, livemode (1), receivedAt in ms (8) and conversion id (16) with every bit turned over | list | state and confidence as JSON | of a merchant's conversions, newest first |
+//! | 8, topic's number (2), partition (4) | position | next offset (8) | topic and partition 0: the embedded log's |
+//! | 9 | identity | text | which log the positions are of |
 //!
 //! # Order of operations, and what a crash leaves
 //!
@@ -65,11 +67,13 @@ use tokio::sync::Semaphore;
 
 use self::locks::{Locks, Unanswered};
 use self::stats::{Applied, Counters};
+use crate::received::ReportReader;
 
 mod claims;
 pub mod feed;
 mod fold;
 mod kafka;
+mod list;
 mod local;
 mod locks;
 mod open;
@@ -89,7 +93,7 @@ pub const STORE_NAME: &str = "read";
 
 /// The version of the rows: one more whenever their format changes in a way that old rows do not fit. Rows and
 /// snapshots of another version are not read but made again from the log.
-pub const ROWS_VERSION: u32 = 2;
+pub const ROWS_VERSION: u32 = 3;
 
 /// The claims and the read model of one process. Clones are handles of the same store.
 #[derive(Clone, Debug)]
@@ -102,9 +106,9 @@ pub struct EmbeddedStore {
 struct Shared {
     /// For reading, and for what is written ahead of the stamp; the stamp is the feeder's.
     rows: FjallStore,
-    reports: Arc<dyn Reports>,
-    /// Reads of reports that block, which may be under way.
-    reads: Arc<Semaphore>,
+    reports: ReportReader,
+    /// Pages of lists that may be under way.
+    pages: Arc<Semaphore>,
     /// Of a store over the embedded log only.
     snapshot: Option<Snapshot>,
     /// Held by whoever looks at a row and then writes it.

@@ -11,8 +11,8 @@ use streams::{Change, Clock, LogError, StateStore, StoreError};
 use tokio::sync::Semaphore;
 
 use super::feed::{Feeder, TOPICS};
+use super::list::PAGES_MAX;
 use super::locks::{Locks, Unanswered};
-use super::read::READS_MAX;
 use super::rows::{
     IDENTITY_KEY, decode_identity, decode_position, encode_identity, parse_position_key, position_bounds,
     position_change,
@@ -20,6 +20,7 @@ use super::rows::{
 use super::source::{Feed, Positions, Reports, Source, stamp};
 use super::stats::{Applied, Counters};
 use super::{EmbeddedStore, ROWS_VERSION, STORE_NAME, Shared};
+use crate::received::ReportReader;
 
 /// What to do if neither the store nor its snapshot reaches back to where the log begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,8 +111,8 @@ fn open(
     rows.apply(&changes, stamp(&positions))?;
     let shared = Arc::new(Shared {
         rows: rows.clone(),
-        reports,
-        reads: Arc::new(Semaphore::new(READS_MAX)),
+        reports: ReportReader::new(reports),
+        pages: Arc::new(Semaphore::new(PAGES_MAX)),
         snapshot,
         locks: Locks::new(),
         unanswered: Unanswered::default(),

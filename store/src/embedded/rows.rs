@@ -20,13 +20,15 @@ pub(super) const KEY_TIMES: u8 = 4;
 pub(super) const TIMELINE: u8 = 5;
 /// First byte of the keys of conversions.
 pub(super) const CONVERSIONS: u8 = 6;
+/// First byte of the keys of the lists of conversions. After [`CONVERSIONS`]: see [`super::list`].
+pub(super) const LIST: u8 = 7;
 /// First byte of the keys of positions.
-const POSITIONS: u8 = 7;
+const POSITIONS: u8 = 8;
 /// The key of the identity of the log.
-pub(super) const IDENTITY_KEY: &[u8] = &[8];
+pub(super) const IDENTITY_KEY: &[u8] = &[9];
 
 /// First byte of every value.
-const VALUE_VERSION: u8 = 1;
+pub(super) const VALUE_VERSION: u8 = 1;
 
 /// The key of a conversion's claim.
 pub(super) fn claim_key(id: ConversionId) -> Vec<u8> {
@@ -109,7 +111,8 @@ pub(super) fn decode_identity(value: &[u8]) -> Result<String, StoreError> {
     identity.map(str::to_owned).ok_or_else(|| malformed("the identity of a log", value))
 }
 
-fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
+/// The key of a row: its table and what it is made of.
+pub(super) fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
     key.push(table);
     parts.iter().for_each(|part| key.extend_from_slice(part));
@@ -117,7 +120,7 @@ fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The instant as a number that sorts; nothing is received before 1970.
-fn instant(at: Timestamp) -> u64 {
+pub(super) fn instant(at: Timestamp) -> u64 {
     u64::try_from(at.0).unwrap_or(0)
 }
 
@@ -226,11 +229,13 @@ pub(super) fn decode_conversion(value: &[u8]) -> Result<(Head, ConversionTransit
     Ok((head, conversion))
 }
 
-fn versioned(value: &[u8]) -> Option<&[u8]> {
+/// What a value has after its version, if that is the one there is.
+pub(super) fn versioned(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(&[VALUE_VERSION])
 }
 
-fn malformed(what: &'static str, bytes: &[u8]) -> StoreError {
+/// What is said of a row that nobody can have written.
+pub(super) fn malformed(what: &'static str, bytes: &[u8]) -> StoreError {
     let message =
         format!("a row of {} bytes is not of the format: delete the state folder, it is made again", bytes.len());
     StoreError { context: what, message }
@@ -243,8 +248,14 @@ mod tests {
     use schemas::records::{Cause, CauseType, ConversionState};
 
     fn entry() -> TimelineEntry {
-        let cause =
-            Cause { kind: CauseType::Conflict, event_id: None, order_status: None, applied: false, fields: vec![] };
+        let cause = Cause {
+            kind: CauseType::Conflict,
+            event_id: None,
+            order_status: None,
+            refunded_thousandths: None,
+            applied: false,
+            fields: vec![],
+        };
         TimelineEntry { seq: 1, state: ConversionState::Received, at: Timestamp(1), cause }
     }
 

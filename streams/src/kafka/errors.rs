@@ -74,6 +74,30 @@ pub(crate) fn transient(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// Whether a member of a group goes on consuming by itself. After any other error it may not: behind a batch that it cannot
+/// read, the client goes on behind the batch, and its records would be lost.
+pub(super) fn consuming_goes_on(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    match error {
+        // What it means is told by whoever asks for the client's end.
+        KafkaError::MessageConsumptionFatal(_) => true,
+        KafkaError::MessageConsumption(code) => {
+            // Out of the group, the client joins again by itself.
+            let rejoins = matches!(
+                code,
+                Code::IllegalGeneration
+                    | Code::MemberIdRequired
+                    | Code::PollExceeded
+                    | Code::RebalanceInProgress
+                    | Code::UnknownMemberId
+            );
+            // A broker may not have heard yet of a topic that was just made. The watch tells of one that is missing.
+            rejoins || *code == Code::UnknownTopicOrPartition || transient(*code)
+        }
+        _ => false,
+    }
+}
+
 /// Whether another producer has taken the transactional id over, or the coordinator has given this one up.
 pub(crate) fn fences(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;

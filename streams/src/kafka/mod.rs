@@ -6,6 +6,7 @@
 mod admin;
 pub mod client;
 pub(crate) mod errors;
+mod group;
 mod partition;
 pub(crate) mod publisher;
 mod reach;
@@ -27,10 +28,11 @@ use rdkafka::error::KafkaError;
 use crate::log::Topic;
 
 pub use admin::{Admin, TopicDescription, TopicWanted, contradictions};
+pub use group::{Batch, GroupOptions, GroupReader, Overtaken, Positions, Turn};
 pub use partition::partition;
 pub use publisher::{Compression, KafkaPublisher, OpenError, OptionError, PublisherOptions};
 pub use reach::ReachError;
-pub use reader::KafkaReader;
+pub use reader::{KafkaReader, Share};
 pub use record::RecordReader;
 pub use session::{COMMIT_BUCKETS_MS, KafkaSession, SessionOptions, SessionStats, Work};
 pub use stats::{BrokerStats, KafkaStats, PartitionStats};

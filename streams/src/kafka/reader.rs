@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
@@ -30,6 +30,24 @@ const FETCH_BYTES: &str = "8388608";
 
 /// A partition: the topic's number, and its own.
 type Partition = (u16, u32);
+
+/// Which partitions a reader has, of several that share a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which of them it is, from 0.
+    pub number: u32,
+    /// How many they are, at least 1.
+    pub of: u32,
+}
+
+impl Share {
+    /// There is no other.
+    pub const ALL: Share = Share { number: 0, of: 1 };
+
+    fn has(self, partition: u32) -> bool {
+        partition % self.of.max(1) == self.number
+    }
+}
 
 /// Reads topics from given positions on: what is committed and nothing else, in order within each partition. The
 /// partitions are those that the topics have when it is opened: later ones are seen at the next open.
@@ -68,6 +86,20 @@ impl KafkaReader {
         topics: &[Topic],
         from: &BTreeMap<Partition, u64>,
     ) -> Result<KafkaReader, LogError> {
+        KafkaReader::open_share(connection, client_id, topics, from, Share::ALL)
+    }
+
+    /// As [`KafkaReader::open`], of a share of the partitions.
+    ///
+    /// # Errors
+    /// As for [`KafkaReader::open`].
+    pub fn open_share(
+        connection: &Connection,
+        client_id: &str,
+        topics: &[Topic],
+        from: &BTreeMap<Partition, u64>,
+        share: Share,
+    ) -> Result<KafkaReader, LogError> {
         let deadline = Instant::now() + WAIT;
         let watch = Arc::new(Watch::idle(client_id));
         let consumer = consumer(connection, client_id, &watch, &[])?;
@@ -75,7 +107,7 @@ impl KafkaReader {
         let mut places = BTreeMap::new();
         let mut assignment = TopicPartitionList::new();
         for (name, id) in &topics {
-            for partition in 0..partitions(&consumer, name, deadline)? {
+            for partition in (0..partitions(&consumer, name, deadline)?).filter(|partition| share.has(*partition)) {
                 let (first, end) = bounds(&consumer, name, partition, deadline)?;
                 let asked = from.get(&(*id, partition)).copied();
                 let position = check(name, partition, asked, first, end)?;
@@ -133,6 +165,12 @@ impl KafkaReader {
     #[must_use]
     pub fn caught_up(&self) -> bool {
         self.places.values().all(|place| place.position >= place.end)
+    }
+
+    /// Offsets that were committed when the reader was opened and have not been handed out; control records count.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.places.values().map(|place| place.end.saturating_sub(place.position)).sum()
     }
 
     /// Offsets that could be read and have not been, over all partitions, by what the client knew a second ago at
@@ -201,31 +239,19 @@ impl KafkaReader {
         let Some(code) = error.rdkafka_error_code() else { return Err(failed("reading")(error)) };
         match code {
             // With no reset, this is how the client says that an offset is out of range; not of which partition.
-            RDKafkaErrorCode::AutoOffsetReset => Err(self.gone(error)),
+            RDKafkaErrorCode::AutoOffsetReset => {
+                let name =
+                    |id: u16| self.topics.iter().find(|(_, number)| *number == id).map(|(name, _)| name.as_str());
+                let places = self
+                    .places
+                    .iter()
+                    .filter_map(|((id, partition), place)| Some((name(*id)?, *partition, place.position)));
+                Err(gone(&self.consumer, places, error))
+            }
             // Nobody joins the group: who may not use it may still read.
             RDKafkaErrorCode::GroupAuthorizationFailed => Ok(()),
             code if transient(code) => Ok(()),
             _ => Err(failed("reading")(error)),
-        }
-    }
-
-    /// The partition whose beginning has overtaken the reader. While the beginning is after the last stable offset the
-    /// client tells that one for it, so it is asked again until the transaction has ended.
-    fn gone(&self, error: KafkaError) -> LogError {
-        let deadline = Instant::now() + WAIT;
-        loop {
-            for ((id, partition), place) in &self.places {
-                let Some((name, _)) = self.topics.iter().find(|(_, number)| number == id) else { continue };
-                let checked = bounds(&self.consumer, name, *partition, deadline)
-                    .and_then(|(first, end)| check(name, *partition, Some(place.position), first, end));
-                if let Err(error) = checked {
-                    return error;
-                }
-            }
-            if Instant::now() >= deadline {
-                return failed("reading from an offset that its partition does not have")(error);
-            }
-            thread::sleep(PAUSE);
         }
     }
 }
@@ -295,9 +321,33 @@ fn partitions(consumer: &BaseConsumer<Watched>, name: &str, deadline: Instant) -
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
+/// The error of a consumer that one of these partitions, each with its position, has overtaken with its beginning. While
+/// the beginning is after the last stable offset the client tells that one for it, so it is asked again until the
+/// transaction has ended.
+pub(super) fn gone<'a, C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    places: impl Iterator<Item = (&'a str, u32, u64)> + Clone,
+    error: KafkaError,
+) -> LogError {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        for (name, partition, position) in places.clone() {
+            let checked = bounds(consumer, name, partition, deadline)
+                .and_then(|(first, end)| check(name, partition, Some(position), first, end));
+            if let Err(error) = checked {
+                return error;
+            }
+        }
+        if Instant::now() >= deadline {
+            return failed("reading from an offset that its partition does not have")(error);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
 /// The first offset of a partition and its last stable one.
-pub(super) fn bounds(
-    consumer: &BaseConsumer<Watched>,
+pub(super) fn bounds<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
     name: &str,
     partition: u32,
     deadline: Instant,
@@ -313,7 +363,7 @@ pub(super) fn bounds(
 }
 
 /// The position to begin at: the one asked for, if the partition has all from there on.
-fn check(name: &str, partition: u32, asked: Option<u64>, first: u64, end: u64) -> Result<u64, LogError> {
+pub(super) fn check(name: &str, partition: u32, asked: Option<u64>, first: u64, end: u64) -> Result<u64, LogError> {
     match asked {
         None => Ok(first),
         Some(asked) if asked < first => Err(LogError::Gone { asked, first }),

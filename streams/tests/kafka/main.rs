@@ -1,6 +1,8 @@
 //! The log on Kafka, against a real broker.
 
 mod admin;
+mod group;
+mod members;
 mod metadata;
 mod partitions;
 mod publisher;

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use streams::kafka::client::{Clients, Librdkafka, ReaderClient};
-use streams::kafka::{Connection, KafkaPublisher, KafkaReader, PublisherOptions};
+use streams::kafka::{
+    Connection, GroupOptions, GroupReader, KafkaPublisher, KafkaReader, Positions, PublisherOptions, Turn,
+};
 use streams::log::Limits;
 use streams::{Message, Publisher};
 use testkit::{Kafka, Proxy};
@@ -75,6 +77,29 @@ async fn a_client_that_lost_sight_of_all_brokers_is_replaced() {
         assert!(begun.elapsed() < MANY_TRIES, "it never lost sight of the brokers, so nothing was shown");
         told_of_no_broker(&proxy, "stranded-reader", || drop(reader.next(&Limits::default(), Duration::ZERO))).await;
     }
+    let mut member = GroupReader::open(&connection, "member", &[A], GroupOptions::default()).unwrap();
+    let (mut read, begun) = (Vec::new(), Instant::now());
+    while member.renewals() == 0 {
+        assert!(begun.elapsed() < MANY_TRIES, "it never lost sight of the brokers, so nothing was shown");
+        told_of_no_broker(&proxy, "stranded-member", || turn(&mut member, &mut read)).await;
+    }
     publisher.publish(vec![message()]).unwrap().await.unwrap();
     assert_eq!(reader.next(&Limits::default(), WAIT).unwrap().len(), 1);
+    let begun = Instant::now();
+    while read != [0, 1] {
+        assert!(begun.elapsed() < WAIT, "another member was to read all of it: {read:?}, {member:?}");
+        turn(&mut member, &mut read);
+    }
+}
+
+/// Reads from the beginning of whatever the member is assigned; `read` has the offsets since it was.
+fn turn(member: &mut GroupReader, read: &mut Vec<u64>) {
+    match member.next(&Limits::default(), Duration::from_millis(50)).unwrap() {
+        Turn::Assigned(_) => {
+            read.clear();
+            member.begin(&Positions::new());
+        }
+        Turn::Batch(batch) => read.extend(batch.records.iter().map(|record| record.offset)),
+        Turn::Revoked(_) | Turn::Nothing => {}
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use streams::kafka::{Connection, KafkaReader};
+use streams::kafka::{Connection, KafkaReader, Share};
 use streams::log::{Limits, LogError};
 
 use crate::support::{A, B, Transactions, WAIT, World, bootstrap, drain, keys, world};
@@ -88,6 +88,24 @@ fn what_the_client_has_ahead_is_not_read() {
 }
 
 #[test]
+fn readers_that_share_a_topic_read_each_partition_once() {
+    let World { connection, .. } = &world("share", 3);
+    let producer = Transactions::new(connection, "p");
+    for partition in 0..3 {
+        producer.begin(connection, A, partition, &[["a", "b", "c"][partition.unsigned_abs() as usize]]);
+        producer.commit();
+    }
+    let read = |number| {
+        let share = Share { number, of: 2 };
+        let opened = KafkaReader::open_share(connection, "share", &[A, B], &BTreeMap::new(), share);
+        let mut read = keys(&drain(&mut opened.unwrap()));
+        read.sort();
+        read
+    };
+    assert_eq!([read(0), read(1)], [vec!["a".to_owned(), "c".to_owned()], vec!["b".to_owned()]]);
+}
+
+#[test]
 fn limits_are_kept_and_order_with_them() {
     let World { connection, .. } = &world("limits", 1);
     let producer = Transactions::new(connection, "p");
@@ -112,7 +130,7 @@ fn limits_are_kept_and_order_with_them() {
     }
 }
 
-fn delete_before(connection: &Connection, offset: i64) {
+pub(crate) fn delete_before(connection: &Connection, offset: i64) {
     let client: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
     let mut offsets = TopicPartitionList::new();

@@ -5,7 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use schemas::Timestamp;
 use schemas::ids::ConversionId;
-use store::{Claim, ClaimError, Claims, ConversionClaim, ConversionView, IdempotencyScope, ReadError, ReadModel};
+use schemas::records::ConversionTransitioned;
+use store::{
+    Claim, ClaimError, Claims, ConversionClaim, ConversionView, IdempotencyScope, ListCursor, ListPage, ListQuery,
+    ReadError, ReadModel,
+};
 use streams::log::Pending;
 use streams::{Ack, Clock, Message, PublishError, Publisher};
 use tokio::sync::oneshot;
@@ -57,6 +61,8 @@ struct LogState {
     messages: Mutex<Vec<Message>>,
     held: Mutex<Vec<Held>>,
     offset: AtomicU64,
+    /// What is published under keys that end so fails, whatever the mode.
+    fails: Mutex<Option<&'static str>>,
 }
 
 impl TestLog {
@@ -65,6 +71,11 @@ impl TestLog {
 
     pub(crate) fn set(&self, mode: LogMode) {
         *self.0.mode.lock().unwrap() = mode;
+    }
+
+    /// Has what is published under keys that end with `suffix` fail.
+    pub(crate) fn fail(&self, suffix: &'static str) {
+        *self.0.fails.lock().unwrap() = Some(suffix);
     }
 
     pub(crate) fn messages(&self) -> Vec<Message> {
@@ -89,7 +100,10 @@ impl TestLog {
 
 impl Publisher for TestLog {
     fn publish(&self, messages: Vec<Message>) -> Result<Pending, PublishError> {
-        let mode = *self.0.mode.lock().unwrap();
+        let mut mode = *self.0.mode.lock().unwrap();
+        if self.0.fails.lock().unwrap().is_some_and(|suffix| messages[0].key.ends_with(suffix.as_bytes())) {
+            mode = LogMode::Fails;
+        }
         let (sender, pending) = Pending::new();
         match mode {
             LogMode::Works => drop(sender.send(Ok(self.ack()))),
@@ -243,4 +257,26 @@ impl ReadModel for TestReadModel {
         gate(mode, ReadError).await?;
         Ok(view)
     }
+
+    /// Looks at all rows for every page, so a page is short at the end of the list only.
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, ReadError> {
+        let (mode, mut rows): (_, Vec<ConversionTransitioned>) = {
+            let state = self.0.lock().unwrap();
+            (state.0, state.1.values().map(|view| view.conversion.clone()).collect())
+        };
+        gate(mode, ReadError).await?;
+        rows.retain(|row| row.merchant_id == query.merchant_id && row.livemode == query.livemode);
+        rows.retain(|row| query.admits(row.state, row.confidence));
+        rows.retain(|row| query.from.is_none_or(|from| row.received_at >= from));
+        rows.retain(|row| query.until.is_none_or(|until| row.received_at < until));
+        rows.retain(|row| query.after.is_none_or(|after| place(row) < after));
+        rows.sort_by_key(|row| std::cmp::Reverse(place(row)));
+        let next = (rows.len() > query.limit).then(|| place(&rows[query.limit - 1]));
+        rows.truncate(query.limit);
+        Ok(ListPage { rows, next })
+    }
+}
+
+fn place(row: &ConversionTransitioned) -> ListCursor {
+    ListCursor { received_at: row.received_at, conversion_id: row.conversion_id }
 }

@@ -20,14 +20,31 @@ use crate::log::LogError;
 /// A heartbeat at least this often, so that a rebalance is heard of at once.
 const HEARTBEAT_MS_MAX: u128 = 500;
 
-/// A worker that does not ask for records for as long has hung: its partitions go to others. It is at least so many
-/// times the transaction's time-out, since a step may take two and a half of them.
-const POLL_INTERVAL_MS_MIN: u128 = 120_000;
-const POLL_INTERVAL_TRANSACTIONS: u128 = 4;
+/// A member that does not ask for records for as long has hung: its partitions go to others. Of a worker it is at least
+/// so many times the transaction's time-out, since a step may take two and a half of them.
+const POLL_INTERVAL_MIN: Duration = Duration::from_secs(120);
+const POLL_INTERVAL_TRANSACTIONS: u32 = 4;
 
-/// Notes rebalances; the session acts on them between polls.
+/// What a member is in its group.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kafka) struct Membership<'a> {
+    /// The group.
+    pub(in crate::kafka) group: &'a str,
+    /// What the client is called.
+    pub(in crate::kafka) client_id: &'a str,
+    /// The name of a static member, which its next process has too.
+    pub(in crate::kafka) instance: Option<&'a str>,
+    /// How long it may be silent.
+    pub(in crate::kafka) session_timeout: Duration,
+    /// How long it may go without asking for records, and two minutes at least.
+    pub(in crate::kafka) poll_interval: Duration,
+    /// Bytes of records that its client holds.
+    pub(in crate::kafka) fetch_bytes_max: usize,
+}
+
+/// Notes rebalances, which whoever polls acts on between polls.
 #[derive(Debug)]
-struct MemberContext {
+pub(in crate::kafka) struct MemberContext {
     watch: Arc<Watch>,
     events: Mutex<VecDeque<Event>>,
 }
@@ -59,11 +76,12 @@ impl ConsumerContext for MemberContext {
     }
 }
 
-/// A static member's consumer.
+/// A member's consumer.
 #[allow(missing_debug_implementations, reason = "clients have no Debug")]
 pub struct GroupConsumer(BaseConsumer<MemberContext>);
 
 impl GroupConsumer {
+    /// Joins as a worker, whose place in the group its next process keeps.
     pub(super) fn join(
         connection: &Connection,
         identity: &Identity,
@@ -71,33 +89,58 @@ impl GroupConsumer {
         options: &SessionOptions,
         watch: &Arc<Watch>,
     ) -> Result<GroupConsumer, LogError> {
-        let session_ms = options.session_timeout.as_millis();
-        let step_ms = options.transaction_timeout.as_millis() * POLL_INTERVAL_TRANSACTIONS;
-        let mut config = connection.client(&identity.worker);
+        let membership = Membership {
+            group: &identity.group,
+            client_id: &identity.worker,
+            instance: Some(&identity.worker),
+            session_timeout: options.session_timeout,
+            poll_interval: options.transaction_timeout * POLL_INTERVAL_TRANSACTIONS,
+            fetch_bytes_max: options.fetch_bytes_max,
+        };
+        GroupConsumer::member(connection, &membership, topics, watch)
+    }
+
+    /// Joins a group.
+    pub(in crate::kafka) fn member(
+        connection: &Connection,
+        membership: &Membership<'_>,
+        topics: &[&str],
+        watch: &Arc<Watch>,
+    ) -> Result<GroupConsumer, LogError> {
+        let session_ms = membership.session_timeout.as_millis();
+        let poll_interval = membership.poll_interval.max(membership.session_timeout).max(POLL_INTERVAL_MIN);
+        let mut config = connection.client(membership.client_id);
         config
-            .set("group.id", &identity.group)
-            .set("group.instance.id", &identity.worker)
+            .set("group.id", membership.group)
             // The one assignor that gives equal partition numbers of all topics to the same member.
             .set("partition.assignment.strategy", "range")
             .set("session.timeout.ms", session_ms.to_string())
             .set("heartbeat.interval.ms", (session_ms / 4).min(HEARTBEAT_MS_MAX).to_string())
-            .set("max.poll.interval.ms", session_ms.max(step_ms).max(POLL_INTERVAL_MS_MIN).to_string())
+            .set("max.poll.interval.ms", poll_interval.as_millis().to_string())
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             // Positions are always given: what is no longer there is a loss, and no reason to begin elsewhere.
             .set("auto.offset.reset", "error")
-            .set("queued.max.messages.kbytes", (options.fetch_bytes_max >> 10).to_string())
+            .set("queued.max.messages.kbytes", (membership.fetch_bytes_max >> 10).to_string())
             .set("fetch.wait.max.ms", "100")
             // After its queue was full the client fetches nothing for a second, which is longer than it lasts.
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.error.backoff.ms", "50");
+        if let Some(instance) = membership.instance {
+            config.set("group.instance.id", instance);
+        }
         watch.listen(&mut config);
         let context = MemberContext { watch: Arc::clone(watch), events: Mutex::default() };
         let consumer = BaseConsumer::from_config_and_context(&config, context);
         let consumer = consumer.map_err(failed("making the consumer"))?;
         consumer.subscribe(topics).map_err(failed("subscribing"))?;
         Ok(GroupConsumer(consumer))
+    }
+
+    /// The client itself.
+    pub(in crate::kafka) fn client(&self) -> &BaseConsumer<MemberContext> {
+        &self.0
     }
 }
 

@@ -23,6 +23,7 @@ mod reader;
 mod watermarks;
 
 pub use self::consumer::GroupConsumer;
+pub(super) use self::consumer::Membership;
 pub use self::librdkafka::{Librdkafka, MonotonicTime};
 pub use self::producer::TransactionalProducer;
 pub use self::reader::ChangelogConsumers;

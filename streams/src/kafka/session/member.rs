@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::options::SessionOptions;
 use super::stats::SessionStats;
 use crate::kafka::client::{Clients, Event, Identity, MemberClient, Place, Time};
-use crate::kafka::errors::{answer, failed, transient};
+use crate::kafka::errors::{answer, consuming_goes_on, failed};
 use crate::log::LogError;
 
 /// The length of the random part of a member's id, a UUID.
@@ -85,29 +85,9 @@ impl<C: Clients> Member<C> {
         Ok(self.consumer.has_events())
     }
 
-    /// Errors that are known to pass are logged. Any other ends the worker: after a batch that it cannot read, the client
-    /// goes on behind the batch, and its records would be lost.
+    /// Errors that are known to pass are logged. Any other ends the worker.
     fn tolerate(&self, error: KafkaError) -> Result<(), LogError> {
-        use RDKafkaErrorCode as Code;
-        let passes = match &error {
-            // What it means is for `end` to say.
-            KafkaError::MessageConsumptionFatal(_) => true,
-            KafkaError::MessageConsumption(code) => {
-                // Out of the group, the client joins again by itself.
-                let rejoins = matches!(
-                    code,
-                    Code::IllegalGeneration
-                        | Code::MemberIdRequired
-                        | Code::PollExceeded
-                        | Code::RebalanceInProgress
-                        | Code::UnknownMemberId
-                );
-                // A broker may not have heard yet of a topic that was just made. The watch tells of one that is missing.
-                rejoins || *code == Code::UnknownTopicOrPartition || transient(*code)
-            }
-            _ => false,
-        };
-        if !passes {
+        if !consuming_goes_on(&error) {
             return Err(failed("consuming")(error));
         }
         SessionStats::count(&self.stats.transient_errors);

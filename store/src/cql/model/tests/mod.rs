@@ -1,0 +1,5 @@
+//! What needs no server: the mapping, the batches and the walk.
+
+mod draw;
+mod mapped;
+mod walked;
