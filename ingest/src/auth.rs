@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use hmac::{Hmac, KeyInit, Mac};
-use schemas::registry::{KeyStatus, Registry};
+use schemas::registry::{IpRange, KeyStatus, RateLimit, Registry};
 use schemas::{Currency, Timestamp};
 use sha2::Sha256;
 
+use crate::body::Forgotten;
 use crate::config::CLOCK_TOLERANCE;
+use crate::error::Error;
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -30,6 +33,7 @@ struct Key {
     status: KeyStatus,
     expires_at: Option<Timestamp>,
     merchant_approved: bool,
+    allowed_ips: Vec<IpRange>,
 }
 
 /// On whose behalf a request acts.
@@ -41,6 +45,23 @@ pub(crate) struct Caller {
     pub(crate) livemode: bool,
     /// The currency of an order that names none.
     pub(crate) currency: Currency,
+    /// The key.
+    pub(crate) key_id: String,
+    /// Whether a signature of its is taken once only.
+    pub(crate) strict_replay: bool,
+    /// How many requests it may make, if there is a limit.
+    pub(crate) rate_limit: Option<RateLimit>,
+}
+
+/// A request that was signed rightly.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    /// On whose behalf it acts.
+    pub(crate) caller: Arc<Caller>,
+    /// Its signature.
+    pub(crate) signature: [u8; SIGNATURE_BYTES],
+    /// When it says that it was signed.
+    pub(crate) signed_at_s: i64,
 }
 
 /// Why a request was not let in.
@@ -70,6 +91,14 @@ pub(crate) enum AuthError {
     KeyExpired,
     #[error("the merchant is not approved for live keys yet")]
     MerchantNotApproved,
+    #[error("the API key may not be used from {}", shown_address(.0.as_ref()))]
+    IpNotAllowed(Option<IpAddr>),
+    #[error("the signature was taken before: sign again with the present time")]
+    ReplayDetected,
+}
+
+fn shown_address(address: Option<&IpAddr>) -> String {
+    address.map_or("an address that is not known".to_owned(), ToString::to_string)
 }
 
 impl AuthError {
@@ -86,6 +115,8 @@ impl AuthError {
             AuthError::KeyRevoked => "API_KEY_REVOKED",
             AuthError::KeyExpired => "API_KEY_EXPIRED",
             AuthError::MerchantNotApproved => "MERCHANT_NOT_APPROVED",
+            AuthError::IpNotAllowed(_) => "IP_NOT_ALLOWED",
+            AuthError::ReplayDetected => "REPLAY_DETECTED",
         }
     }
 }
@@ -99,25 +130,54 @@ impl AuthTable {
     pub fn new(registry: &Registry) -> AuthTable {
         let keys = registry.keys().map(|key| {
             let merchant = registry.merchant(&key.merchant_id).expect("every reference in a registry resolves");
-            let caller =
-                Caller { merchant_id: merchant.id.clone(), livemode: key.livemode, currency: merchant.currency };
+            let caller = Caller {
+                merchant_id: merchant.id.clone(),
+                livemode: key.livemode,
+                currency: merchant.currency,
+                key_id: key.id.clone(),
+                strict_replay: key.strict_replay,
+                rate_limit: key.rate_limit,
+            };
             let entry = Key {
                 mac: mac(key.secret.expose().as_bytes()),
                 caller: Arc::new(caller),
                 status: key.status,
                 expires_at: key.expires_at,
                 merchant_approved: merchant.approved,
+                allowed_ips: key.allowed_ips.clone(),
             };
             (key.id.clone(), entry)
         });
         AuthTable { keys: keys.collect(), nobodys_mac: mac(NOBODYS_SECRET) }
     }
 
-    /// Checks key, timestamp, signature and then the key's status, so that only who signs rightly learns of it.
-    pub(crate) fn verify(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Arc<Caller>, AuthError> {
-        let key = headers.get("x-api-key").and_then(|id| self.keys.get(id.to_str().ok()?));
-        let timestamp = headers.get("x-timestamp").map_or(&[][..], |value| value.as_bytes());
-        let signature = headers.get("x-signature").and_then(|value| decode_hex(value.as_bytes()));
+    /// Whose key a request names, before anything about it is known to be true.
+    pub(crate) fn named(&self, headers: &HeaderMap) -> Option<&Caller> {
+        self.key(headers).map(|key| &*key.caller)
+    }
+
+    /// The MAC that the body of a request with an unknown key is checked with, for when the body is not kept.
+    pub(crate) fn strangers_mac(&self, headers: &HeaderMap) -> StrangersMac {
+        let mut mac = self.nobodys_mac.clone();
+        mac.update(timestamp(headers));
+        mac.update(b".");
+        StrangersMac { mac, signature: signature(headers).unwrap_or([0; SIGNATURE_BYTES]) }
+    }
+
+    fn key(&self, headers: &HeaderMap) -> Option<&Key> {
+        headers.get("x-api-key").and_then(|id| self.keys.get(id.to_str().ok()?))
+    }
+
+    /// Checks key, timestamp, signature and then the key's status and from where it is used, so that only who signs
+    /// rightly learns of it.
+    pub(crate) fn verify(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+        address: Option<IpAddr>,
+    ) -> Result<Verified, AuthError> {
+        let (key, timestamp, signature) = (self.key(headers), timestamp(headers), signature(headers));
 
         // The MAC is computed whatever else is wrong, so that the time taken tells nothing.
         let mut mac = key.map_or(&self.nobodys_mac, |key| &key.mac).clone();
@@ -127,12 +187,28 @@ impl AuthTable {
         let matches = mac.verify_slice(&signature.unwrap_or([0; SIGNATURE_BYTES])).is_ok();
 
         let key = key.ok_or(AuthError::InvalidApiKey)?;
-        check_timestamp(timestamp, now)?;
-        if !matches || signature.is_none() {
-            return Err(AuthError::InvalidSignature);
-        }
+        let signed_at_s = check_timestamp(timestamp, now)?;
+        let signature = signature.filter(|_| matches).ok_or(AuthError::InvalidSignature)?;
         key.check_status(now)?;
-        Ok(Arc::clone(&key.caller))
+        key.check_address(address)?;
+        Ok(Verified { caller: Arc::clone(&key.caller), signature, signed_at_s })
+    }
+}
+
+/// A MAC that nobody has the key of.
+pub(crate) struct StrangersMac {
+    mac: HmacSha256,
+    signature: [u8; SIGNATURE_BYTES],
+}
+
+impl Forgotten for StrangersMac {
+    fn see(&mut self, bytes: &[u8]) {
+        self.mac.update(bytes);
+    }
+
+    fn end(self: Box<Self>) -> Error {
+        let _never = self.mac.verify_slice(&self.signature);
+        AuthError::InvalidApiKey.into()
     }
 }
 
@@ -151,6 +227,15 @@ impl Key {
         }
         Ok(())
     }
+
+    fn check_address(&self, address: Option<IpAddr>) -> Result<(), AuthError> {
+        let is_in = |address| self.allowed_ips.iter().any(|range| range.contains(address));
+        if self.allowed_ips.is_empty() || address.is_some_and(is_in) {
+            Ok(())
+        } else {
+            Err(AuthError::IpNotAllowed(address))
+        }
+    }
 }
 
 impl fmt::Debug for AuthTable {
@@ -159,11 +244,20 @@ impl fmt::Debug for AuthTable {
     }
 }
 
+fn timestamp(headers: &HeaderMap) -> &[u8] {
+    headers.get("x-timestamp").map_or(&[][..], |value| value.as_bytes())
+}
+
+fn signature(headers: &HeaderMap) -> Option<[u8; SIGNATURE_BYTES]> {
+    headers.get("x-signature").and_then(|value| decode_hex(value.as_bytes()))
+}
+
 fn mac(secret: &[u8]) -> HmacSha256 {
     HmacSha256::new_from_slice(secret).expect("HMAC takes keys of any length")
 }
 
-fn check_timestamp(text: &[u8], now: Timestamp) -> Result<(), AuthError> {
+/// The seconds of a timestamp.
+fn check_timestamp(text: &[u8], now: Timestamp) -> Result<i64, AuthError> {
     const DIGITS_MAX: usize = 15;
     if text.is_empty() {
         return Err(AuthError::TimestampMissing);
@@ -178,7 +272,7 @@ fn check_timestamp(text: &[u8], now: Timestamp) -> Result<(), AuthError> {
     } else if behind < -tolerance {
         Err(AuthError::TimestampFuture(-behind))
     } else {
-        Ok(())
+        Ok(sent)
     }
 }
 
@@ -200,7 +294,9 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, now_ms: i64, expected: Result<(), AuthError>) {
-        assert_eq!(check_timestamp(text.as_bytes(), Timestamp(now_ms)), expected, "{text} at {now_ms}");
+        let found = check_timestamp(text.as_bytes(), Timestamp(now_ms));
+        assert_eq!(found.map(drop), expected, "{text} at {now_ms}");
+        assert!(found.is_err() || found.map(|seconds| seconds.to_string()).as_deref() == Ok(text));
     }
 
     #[test]

@@ -37,6 +37,79 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
     if length > bytes_max { Err(Error::BodyTooLarge { bytes_max }) } else { Ok(pieces.into_bytes()) }
 }
 
+/// What becomes of a body that turned out to be large.
+pub(crate) enum Large<T> {
+    /// It is kept, and with it what it was let in with.
+    Kept(T),
+    /// It is read and forgotten, and this is told in the end: an early answer would meet a sender that still sends.
+    Forgotten(Box<dyn Forgotten>),
+}
+
+/// What is made of the bytes of a body that is not kept.
+pub(crate) trait Forgotten: Send {
+    /// Some more of them.
+    fn see(&mut self, bytes: &[u8]);
+    /// Why it is not kept.
+    fn end(self: Box<Self>) -> Error;
+}
+
+impl Forgotten for Error {
+    fn see(&mut self, _bytes: &[u8]) {}
+
+    fn end(self: Box<Self>) -> Error {
+        *self
+    }
+}
+
+/// Reads a whole body of at most `bytes_max` bytes within `deadline`. Once it has more than `small_max`, `large` decides
+/// about it.
+pub(crate) async fn read_large<T>(
+    body: Body,
+    (small_max, bytes_max): (usize, usize),
+    deadline: Duration,
+    large: impl FnOnce() -> Large<T>,
+) -> Result<(Bytes, Option<T>), Error> {
+    let reading = collect_large(body, small_max, bytes_max, large);
+    tokio::time::timeout(deadline, reading).await.map_err(|_| Error::BodyTimeout(deadline))?
+}
+
+async fn collect_large<T>(
+    mut body: Body,
+    small_max: usize,
+    bytes_max: usize,
+    large: impl FnOnce() -> Large<T>,
+) -> Result<(Bytes, Option<T>), Error> {
+    let drained_max = bytes_max.saturating_add(small_max.saturating_mul(DRAINED_CAPS));
+    if body.size_hint().lower() > drained_max as u64 {
+        return Err(Error::BodyTooLarge { bytes_max });
+    }
+    let (mut kept, mut length, mut undecided, mut decided) = (BytesMut::new(), 0_usize, Some(large), None);
+    while let Some(chunk) = next_chunk(&mut body).await? {
+        length = length.saturating_add(chunk.len());
+        if length > small_max
+            && let Some(large) = undecided.take()
+        {
+            let mut large = large();
+            if let Large::Forgotten(forgotten) = &mut large {
+                forgotten.see(&std::mem::take(&mut kept));
+            }
+            decided = Some(large);
+        }
+        match &mut decided {
+            _ if length > drained_max => break,
+            _ if length > bytes_max => kept = BytesMut::new(),
+            Some(Large::Forgotten(forgotten)) => forgotten.see(&chunk),
+            Some(Large::Kept(_)) | None => kept.extend_from_slice(&chunk),
+        }
+    }
+    match decided {
+        _ if length > bytes_max => Err(Error::BodyTooLarge { bytes_max }),
+        Some(Large::Forgotten(forgotten)) => Err(forgotten.end()),
+        Some(Large::Kept(with)) => Ok((kept.freeze(), Some(with))),
+        None => Ok((kept.freeze(), None)),
+    }
+}
+
 async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, Error> {
     while let Some(frame) = body.frame().await {
         match frame.map_err(|error| Error::BodyBroken(error.to_string()))?.into_data() {

@@ -7,7 +7,7 @@ use streams::{Ack, Publisher};
 use tokio::time::timeout;
 
 use crate::edge::{Inner, Known};
-use crate::submit::{Identity, Outcome, Submission};
+use crate::submit::{Asker, Identity, Outcome, Submission};
 
 impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
     /// What is known of the first with a submission's key.
@@ -21,15 +21,15 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         }
         // What the process remembers is what it saw; the claims may have learnt from the log since then that another
         // report of the order was first. Nobody is told of a conflict before they are asked.
-        let request_id = &submission.request_id;
+        let asker = submission.asker();
         let known = match submission.identity {
             Identity::Conversion(_) => {
                 let claim = self.claims.conversion(submission.conversion_id);
-                let claim = self.ask("conversion", request_id, claim).await.flatten();
+                let claim = self.ask("conversion", asker, claim).await.flatten();
                 claim.map(|claim| Known::Conversion(claim.fingerprint))
             }
             Identity::OrderStatus(digest) => {
-                let claimed = self.ask("status", request_id, self.claims.status(digest)).await;
+                let claimed = self.ask("status", asker, self.claims.status(digest)).await;
                 claimed.unwrap_or(false).then_some(Known::OrderStatus)
             }
         };
@@ -42,14 +42,14 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
     /// Claims what is durable. Without an answer of the claims it counts as first: the log decides anyway.
     pub(crate) async fn claim(&self, submission: &Submission, ack: Ack) -> Outcome {
         let accepted = Outcome::Accepted { event_id: submission.event_id.clone() };
-        let request_id = &submission.request_id;
+        let asker = submission.asker();
         let (mine, theirs) = match submission.identity {
             Identity::Conversion(fingerprint) => {
                 let event_id = submission.event_id.clone();
                 let Ack { partition, offset } = ack;
                 let claim = ConversionClaim { event_id, fingerprint, partition, offset };
                 let answer = self.claims.claim_conversion(submission.conversion_id, &claim);
-                let answer = self.ask("claim_conversion", request_id, answer).await;
+                let answer = self.ask("claim_conversion", asker, answer).await;
                 let theirs = answer.map(|claim| match claim {
                     Claim::Claimed => None,
                     Claim::Taken(first) => Some(Known::Conversion(first.fingerprint)),
@@ -58,7 +58,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
             }
             Identity::OrderStatus(digest) => {
                 let answer = self.claims.claim_status(digest, &submission.event_id);
-                let answer = self.ask("claim_status", request_id, answer).await;
+                let answer = self.ask("claim_status", asker, answer).await;
                 let theirs = answer.map(|claim| match claim {
                     Claim::Claimed => None,
                     Claim::Taken(()) => Some(Known::OrderStatus),
@@ -79,20 +79,28 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         }
     }
 
-    /// Asks the claims something; `None`, counted and logged, if they fail or take too long.
+    /// Asks the claims something; `None`, counted and logged, if they fail or take too long. The wait for others of the
+    /// same batch counts too, so that a store that is away costs a batch no more time than a report.
     pub(crate) async fn ask<T>(
         &self,
         operation: &'static str,
-        request_id: &str,
+        asker: Asker<'_>,
         question: impl Future<Output = Result<T, ClaimError>>,
     ) -> Option<T> {
+        let question = async {
+            let _permit = match asker.questions {
+                Some(questions) => Some(questions.acquire().await.map_err(|error| ClaimError(error.to_string()))?),
+                None => None,
+            };
+            question.await
+        };
         let error = match timeout(self.config.store_deadline, question).await {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {:?}", self.config.store_deadline),
         };
         self.metrics.claims_failed(operation);
-        tracing::warn!(request_id, operation, error, "going on without the claims");
+        tracing::warn!(request_id = asker.request_id, operation, error, "going on without the claims");
         None
     }
 }

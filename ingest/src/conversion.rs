@@ -6,7 +6,6 @@ use schemas::records::{ConversionReported, OrderStatus};
 
 use crate::auth::Caller;
 use crate::fields::Reader;
-use crate::json::{Kind, kind};
 
 /// The fields of the request.
 pub(crate) const FIELDS: &[&str] = &[
@@ -38,7 +37,8 @@ const STATUSES: &[(&str, OrderStatus)] = &[
     ("refunded", OrderStatus::Refunded),
 ];
 
-/// Validates a report received at `now`. The record has no idempotency key yet.
+/// Validates a report received at `now`. The record has no idempotency key yet. The event `created`, if it came as that,
+/// decides its status.
 ///
 /// # Errors
 /// Every fault.
@@ -47,6 +47,7 @@ pub(crate) fn read(
     caller: &Caller,
     event_id: String,
     now: Timestamp,
+    created: Option<&str>,
 ) -> Result<ConversionReported, Vec<String>> {
     let external_order_id = reader.required_text("externalOrderId", ORDER_ID_CHARACTERS_MAX);
     let (currency, amount_minor) = money(&mut reader, caller.currency);
@@ -59,7 +60,7 @@ pub(crate) fn read(
         external_product_id: reader.text("externalProductId", PRODUCT_ID_CHARACTERS_MAX),
         amount_minor: amount_minor.unwrap_or_default(),
         currency,
-        order_status: reader.word("orderStatus", STATUSES).unwrap_or(OrderStatus::Pending),
+        order_status: order_status(&mut reader, created).unwrap_or(OrderStatus::Pending),
         ordered_at: reader.instant("orderedAt", now),
         received_at: now,
         coupon_code: reader.text("couponCode", COUPON_CHARACTERS_MAX),
@@ -67,6 +68,17 @@ pub(crate) fn read(
         idempotency: None,
     };
     reader.finish().map(|()| record)
+}
+
+fn order_status(reader: &mut Reader<'_>, created: Option<&str>) -> Option<OrderStatus> {
+    const NAME: &str = "orderStatus";
+    match created {
+        Some(event) => {
+            reader.decided(NAME, "pending", event);
+            None
+        }
+        None => reader.word(NAME, STATUSES),
+    }
 }
 
 fn money(reader: &mut Reader<'_>, default: Currency) -> (Currency, Option<i64>) {
@@ -89,11 +101,7 @@ fn amount(reader: &mut Reader<'_>, currency: Currency, currency_known: bool) -> 
         reader.fault(format!("{NAME} is required: a decimal string such as \"2999.00\""));
         return None;
     };
-    if kind(value) == Kind::Number {
-        reader.refuse(NAME, "must be a decimal string such as \"2999.00\", not a JSON number: put it in quotes", value);
-        return None;
-    }
-    let (text, value) = reader.string(NAME)?;
+    let text = reader.decimal(NAME)?;
     match currency.parse_amount(&text) {
         Ok(minor) => Some(minor),
         Err(AmountError::TooPrecise { .. }) if !currency_known => None,

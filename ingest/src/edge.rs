@@ -19,7 +19,9 @@ use crate::flight::Flights;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::places::Places;
+use crate::rates::Rates;
 use crate::readiness::Readiness;
+use crate::replays::Replays;
 use crate::routes;
 
 /// What an edge is made of.
@@ -61,8 +63,14 @@ pub(crate) struct Inner<P, C, R> {
     pub(crate) config: Config,
     /// One for each API request in flight.
     pub(crate) places: Places,
+    /// One for each large body of a batch.
+    pub(crate) large_bodies: Places,
     /// One permit for each click on its way into the log.
     pub(crate) clicks_in_flight: Arc<Semaphore>,
+    /// How many requests the keys made.
+    pub(crate) rates: Rates,
+    /// The signatures taken of keys that want each to be taken once.
+    pub(crate) replays: Arc<Replays>,
     /// Reports under way, by what makes them the same.
     pub(crate) flights: Arc<Flights<[u8; 16], ()>>,
     /// Idempotency keys under way, told apart by the digest of their body.
@@ -95,10 +103,15 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
     /// As for [`Edge::new`].
     pub fn with_ids(parts: Parts<P, C, R>, ids: Ids) -> Result<Edge<P, C, R>, ConfigError> {
         parts.config.check()?;
-        let places = Places::new(&parts.config);
+        let percent = parts.config.merchant_share_percent;
+        let places = Places::new(parts.config.in_flight_max, percent);
+        let large_bodies = Places::new(parts.config.batch_bodies_max, percent);
         Ok(Edge(Arc::new(Inner {
-            live: ArcSwap::from_pointee(Live::new(parts.registry, &places)),
+            live: ArcSwap::from_pointee(Live::new(parts.registry, &places, &large_bodies)),
             places,
+            large_bodies,
+            rates: Rates::default(),
+            replays: Replays::new(parts.config.replays_max, percent),
             clicks_in_flight: Arc::new(Semaphore::new(parts.config.clicks_in_flight_max)),
             flights: Flights::new(parts.config.lane_seats_max),
             keys_in_flight: Flights::new(parts.config.lane_seats_max),
@@ -121,7 +134,8 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
     ///
     /// Takes as long as preparing the MACs of all keys does: for many thousands of them, not a thread that answers.
     pub fn set_registry(&self, registry: Arc<Registry>) {
-        self.0.live.store(Arc::new(Live::new(registry, &self.0.places)));
+        self.0.rates.retain(&registry);
+        self.0.live.store(Arc::new(Live::new(registry, &self.0.places, &self.0.large_bodies)));
     }
 
     /// The routes, for [`crate::serve`] or for a test.

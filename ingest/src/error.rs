@@ -34,10 +34,14 @@ pub(crate) enum Error {
     MethodNotAllowed,
     #[error("the idempotency key was used with another body")]
     IdempotencyKeyReused,
+    #[error("the event id was used for another event or order")]
+    EventIdReused,
     #[error("unavailable: {internal}")]
     Unavailable { external: &'static str, internal: String, retry_after: Duration },
     #[error("shed: {}", .bound.label())]
     Shed { bound: Shed, retry_after: Duration },
+    #[error("over the key's rate limit")]
+    RateLimited { retry_after: Duration },
     #[error("internal: {0}")]
     Internal(String),
 }
@@ -55,6 +59,10 @@ pub(crate) enum Shed {
     Turn,
     /// On the log's queue.
     LogFull,
+    /// On the large bodies of batches at once.
+    BatchBodies,
+    /// On the signatures that are remembered.
+    Replays,
 }
 
 impl Shed {
@@ -66,6 +74,8 @@ impl Shed {
             Shed::Lane => "lane",
             Shed::Turn => "turn",
             Shed::LogFull => "log_full",
+            Shed::BatchBodies => "batch_bodies",
+            Shed::Replays => "replays",
         }
     }
 
@@ -79,6 +89,12 @@ impl Shed {
             Shed::Lane => "too many equal requests at once; this one was not recorded, and a retry is safe",
             Shed::Turn => "an equal request is still under way; this one was not recorded, and a retry is safe",
             Shed::LogFull => "the log takes no more at the moment; nothing was recorded, and a retry is safe",
+            Shed::Replays => {
+                "too many requests of keys with strictReplay lately; nothing was recorded, and a retry is safe"
+            }
+            Shed::BatchBodies => {
+                "too many large batches at once; nothing was recorded, and a retry, or a smaller batch, is safe"
+            }
         }
     }
 }
@@ -107,13 +123,15 @@ impl Error {
             Error::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Error::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::IdempotencyKeyReused | Error::EventIdReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Unavailable { .. } | Error::Shed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    fn code(&self) -> &'static str {
+    /// The contract's code.
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Error::Auth(error) => error.code(),
             Error::MalformedJson(_) | Error::BodyBroken(_) => "MALFORMED_JSON",
@@ -123,13 +141,15 @@ impl Error {
             Error::BodyTimeout(_) => "REQUEST_TIMEOUT",
             Error::NotFound(_) => "NOT_FOUND",
             Error::MethodNotAllowed => "METHOD_NOT_ALLOWED",
-            Error::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Error::IdempotencyKeyReused | Error::EventIdReused => "IDEMPOTENCY_KEY_REUSED",
+            Error::RateLimited { .. } => "RATE_LIMITED",
             Error::Unavailable { .. } | Error::Shed { .. } => "UNAVAILABLE",
             Error::Internal(_) => "INTERNAL",
         }
     }
 
-    fn messages(&self) -> Vec<String> {
+    /// What the caller is told.
+    pub(crate) fn messages(&self) -> Vec<String> {
         match self {
             Error::Auth(error) => vec![error.to_string()],
             Error::MalformedJson(message) => vec![message.clone()],
@@ -143,7 +163,14 @@ impl Error {
             Error::IdempotencyKeyReused => {
                 vec!["the idempotency key was used with another body in the last 24 h: send a new key".to_owned()]
             }
+            Error::EventIdReused => vec![
+                "X-External-Event-Id was used for another event or order in the last 24 h: each event needs an id of its own"
+                    .to_owned(),
+            ],
             Error::Unavailable { external, .. } => vec![(*external).to_owned()],
+            Error::RateLimited { retry_after } => {
+                vec![format!("the key's rate limit is reached; nothing was recorded: come again in {retry_after:?}")]
+            }
             Error::Shed { bound, .. } => vec![bound.message().to_owned()],
             Error::Internal(_) => {
                 vec!["the server failed; it may have been recorded, and a retry is safe".to_owned()]
@@ -162,7 +189,10 @@ impl Error {
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Error::Unavailable { retry_after, .. } | Error::Shed { retry_after, .. } = self {
+        if let Error::Unavailable { retry_after, .. }
+        | Error::Shed { retry_after, .. }
+        | Error::RateLimited { retry_after } = self
+        {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
         }
         if matches!(self, Error::BodyTooLarge { .. } | Error::BodyTimeout(_) | Error::BodyBroken(_)) {
@@ -172,10 +202,19 @@ impl Error {
         *response.body_mut() = Body::from(json);
     }
 
+    /// Whether it is ours, and worth an error line.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.status().is_server_error() && !matches!(self, Error::Shed { .. })
+    }
+
+    /// Whether a retry of the same will do.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Error::Unavailable { .. } | Error::Shed { .. })
+    }
+
     fn log(&self, request_id: &str, route: &'static str) {
         let (status, code) = (self.status().as_u16(), self.code());
-        let is_fault = self.status().is_server_error() && !matches!(self, Error::Shed { .. });
-        if is_fault {
+        if self.is_fault() {
             tracing::error!(request_id, route, status, code, error = %self, "request failed");
         } else {
             tracing::debug!(request_id, route, status, code, error = %self, "request refused");

@@ -1,6 +1,7 @@
 //! Checking the fields of an object, collecting every fault: each names its field, what came, and the remedy.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use schemas::Timestamp;
@@ -11,7 +12,7 @@ use crate::json::{Kind, Object, kind, quoted, shown, string};
 
 /// Most bytes of a `metadata` object, as it is written.
 pub(crate) const METADATA_BYTES_MAX: usize = 8_192;
-/// Most unknown fields that are named one by one.
+/// Most unknown names that are named one by one.
 const UNKNOWN_NAMED_MAX: usize = 64;
 
 /// Reads the fields of one object.
@@ -24,22 +25,7 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Begins with the fields that should not be there.
     pub(crate) fn new(object: Object<'a>) -> Reader<'a> {
-        let mut faults: Vec<String> = object
-            .unknown()
-            .iter()
-            .take(UNKNOWN_NAMED_MAX)
-            .map(|name| {
-                let remedy = match nearest(name, object.known()) {
-                    Some(known) => format!("did you mean {known}?"),
-                    None => "remove it".to_owned(),
-                };
-                format!("{} is not a field of this request: {remedy}", shown(&quoted(name)))
-            })
-            .collect();
-        let unnamed = object.unknown().len().saturating_sub(UNKNOWN_NAMED_MAX);
-        if unnamed > 0 {
-            faults.push(format!("{unnamed} more fields are not fields of this request: remove them"));
-        }
+        let faults = unknown(object.unknown(), object.known(), "field");
         Reader { object, faults }
     }
 
@@ -102,6 +88,17 @@ impl<'a> Reader<'a> {
         text
     }
 
+    /// The text of a decimal number, which is none yet.
+    pub(crate) fn decimal(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
+        let value = self.raw(name)?;
+        if kind(value) == Kind::Number {
+            let must = "must be a decimal string such as \"2999.00\", not a JSON number: put it in quotes";
+            self.refuse(name, must, value);
+            return None;
+        }
+        self.string(name).map(|(text, _)| text)
+    }
+
     /// One of the words of a table.
     pub(crate) fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
         let (text, value) = self.string(name)?;
@@ -110,6 +107,14 @@ impl<'a> Reader<'a> {
             self.refuse(name, format_args!("must be one of {}", list(words)), value);
         }
         found
+    }
+
+    /// A word that an event decides: it may be left out, and may not be another.
+    pub(crate) fn decided(&mut self, name: &'static str, word: &str, event: &str) {
+        let Some((text, value)) = self.string(name) else { return };
+        if text != word {
+            self.refuse(name, format_args!("must be {word} or left out, since the event {event} says so"), value);
+        }
     }
 
     /// An instant, not more than [`CLOCK_TOLERANCE`] after `now`.
@@ -143,6 +148,23 @@ impl<'a> Reader<'a> {
         }
         Some(value.get().to_owned())
     }
+}
+
+/// What is said of names that no field, or whatever else `what` is, of a request has.
+pub(crate) fn unknown(names: &BTreeSet<Cow<'_, str>>, known: &[&'static str], what: &str) -> Vec<String> {
+    let told = |name: &Cow<'_, str>| {
+        let remedy = match nearest(name, known) {
+            Some(known) => format!("did you mean {known}?"),
+            None => "remove it".to_owned(),
+        };
+        format!("{} is not a {what} of this request: {remedy}", shown(&quoted(name)))
+    };
+    let mut faults: Vec<String> = names.iter().take(UNKNOWN_NAMED_MAX).map(told).collect();
+    let unnamed = names.len().saturating_sub(UNKNOWN_NAMED_MAX);
+    if unnamed > 0 {
+        faults.push(format!("{unnamed} more {what}s are not {what}s of this request: remove them"));
+    }
+    faults
 }
 
 /// The words of a table, for a message.

@@ -6,14 +6,15 @@ use sha2::{Digest, Sha256};
 use crate::json::{quoted, shown};
 
 const NAMES: [&str; 2] = ["x-idempotency-key", "idempotency-key"];
+const EVENT_ID: [&str; 1] = ["x-external-event-id"];
 const CHARACTERS_MAX: usize = 255;
 
-/// A key and the body it came with.
+/// A key and what it stands for: the body it came with or, as the id of a shop's event, an event about an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdempotencyKey {
     /// The key as sent.
     pub(crate) key: String,
-    /// The first 128 bits of SHA-256 over the raw body.
+    /// The first 128 bits of SHA-256 over that: of a body, over its raw bytes.
     pub(crate) body_digest: [u8; 16],
 }
 
@@ -23,29 +24,60 @@ impl IdempotencyKey {
     /// # Errors
     /// It is no key, or there are two different ones.
     pub(crate) fn of(headers: &HeaderMap, body: &[u8]) -> Result<Option<IdempotencyKey>, String> {
-        let mut values = NAMES.iter().flat_map(|name| headers.get_all(*name));
-        let Some(first) = values.next() else { return Ok(None) };
-        if values.any(|other| other != first) {
-            return Err("X-Idempotency-Key and Idempotency-Key differ: send one of them".to_owned());
-        }
-        let fits = (1..=CHARACTERS_MAX).contains(&first.len()) && first.as_bytes().iter().all(u8::is_ascii_graphic);
-        let key = String::from_utf8_lossy(first.as_bytes()).into_owned();
-        if !fits {
-            let got = quoted(&key);
-            return Err(format!(
-                "X-Idempotency-Key must be 1 to {CHARACTERS_MAX} visible ASCII characters; got {}",
-                shown(&got)
-            ));
-        }
-        let digest = Sha256::digest(body);
-        let body_digest = digest[..16].try_into().expect("SHA-256 has 32 bytes");
-        Ok(Some(IdempotencyKey { key, body_digest }))
+        let differ = "X-Idempotency-Key and Idempotency-Key differ: send one of them";
+        let key = header_key(headers, &NAMES, "X-Idempotency-Key", differ)?;
+        Ok(key.map(|key| IdempotencyKey { key, body_digest: digest(&[body]) }))
+    }
+
+    /// The id of a shop's event, as the key of what the event says of an order: its name and the order's id. So a delivery
+    /// with another body is still the same one, and an id that was used for another order is told from it.
+    pub(crate) fn of_event(event_id: &str, event: &str, external_order_id: &str) -> IdempotencyKey {
+        let body_digest = digest(&[b"event\0", event.as_bytes(), b"\0", external_order_id.as_bytes()]);
+        IdempotencyKey { key: format!("event\0{event_id}"), body_digest }
+    }
+
+    /// The id of a shop's event.
+    ///
+    /// # Errors
+    /// It is missing, or no id, or there are two different ones.
+    pub(crate) fn event_id(headers: &HeaderMap) -> Result<String, String> {
+        let differ = "X-External-Event-Id is given twice with different values: send one of them";
+        let id = header_key(headers, &EVENT_ID, "X-External-Event-Id", differ)?;
+        id.ok_or_else(|| format!("X-External-Event-Id is required: 1 to {CHARACTERS_MAX} visible ASCII characters"))
     }
 
     /// The digest in hexadecimal.
     pub(crate) fn body_digest_hex(&self) -> String {
         format!("{:032x}", u128::from_be_bytes(self.body_digest))
     }
+}
+
+/// What the headers of these names say, which must be one thing.
+fn header_key(
+    headers: &HeaderMap,
+    names: &[&'static str],
+    shown_name: &str,
+    differ: &str,
+) -> Result<Option<String>, String> {
+    let mut values = names.iter().flat_map(|name| headers.get_all(*name));
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.any(|other| other != first) {
+        return Err(differ.to_owned());
+    }
+    let fits = (1..=CHARACTERS_MAX).contains(&first.len()) && first.as_bytes().iter().all(u8::is_ascii_graphic);
+    let key = String::from_utf8_lossy(first.as_bytes()).into_owned();
+    if !fits {
+        let got = quoted(&key);
+        let got = shown(&got);
+        return Err(format!("{shown_name} must be 1 to {CHARACTERS_MAX} visible ASCII characters; got {got}"));
+    }
+    Ok(Some(key))
+}
+
+fn digest(parts: &[&[u8]]) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    parts.iter().for_each(|part| digest.update(part));
+    digest.finalize()[..16].try_into().expect("SHA-256 has 32 bytes")
 }
 
 #[cfg(test)]

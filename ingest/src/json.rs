@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Most characters of anything sent that a message repeats.
@@ -84,6 +84,36 @@ impl<'de> Visitor<'de> for Fields {
             }
         }
         Ok(object)
+    }
+}
+
+/// The first `max` items of an array, each as the raw text it was sent as, and how many it has.
+///
+/// A value that is no array has none.
+pub(crate) fn items(value: &RawValue, max: usize) -> Option<(Vec<&RawValue>, usize)> {
+    serde_json::Deserializer::from_str(value.get()).deserialize_seq(Items { max }).ok()
+}
+
+struct Items {
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for Items {
+    type Value = (Vec<&'de RawValue>, usize);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let (mut items, mut count) = (Vec::new(), 0);
+        while let Some(item) = seq.next_element::<&'de RawValue>()? {
+            count += 1;
+            if items.len() < self.max {
+                items.push(item);
+            }
+        }
+        Ok((items, count))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The HTTP edge: authenticates a request, validates it, publishes it to the log, claims it, and answers.
 //!
 //! A 202 means that the event is durable in the log, and nothing else. What is checked, in this order: the size of
-//! the body, the key, the timestamp, the signature over the raw bytes, the key's status, the media type, the JSON,
-//! every field; only then is anything published.
+//! the body, the key, the timestamp, the signature over the raw bytes, the key's status, the address, whether the
+//! signature came before, the key's rate limit, the media type, the JSON, every field; only then is anything published.
 //!
 //! Broken HTTP that never becomes a request, such as a head over 32 KiB, is refused by the HTTP library before any of
 //! this, with a status of 400 or 431 and without a body; every other error has the contract's one JSON body.
@@ -27,20 +27,28 @@ pub mod metrics;
 pub mod readiness;
 pub mod server;
 
+mod admission;
+mod batch;
 mod body;
 mod claims;
 mod clicks;
+mod client;
 mod clock;
 mod conversion;
+mod cursor;
 mod error;
 mod fields;
 mod flight;
 mod idempotency;
 mod json;
+mod listing;
 mod live;
 mod order_status;
 mod places;
 mod progress;
+mod query;
+mod rates;
+mod replays;
 mod request;
 mod routes;
 mod submit;

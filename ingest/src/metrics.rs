@@ -22,6 +22,7 @@ pub struct Metrics {
     publish_failures: Family<ReasonLabels, Counter>,
     requests_shed: Family<ReasonLabels, Counter>,
     claims_failures: Family<OperationLabels, Counter>,
+    batch_items_rejected: Family<CodeLabels, Counter>,
     pub(crate) in_flight: Gauge,
     pub(crate) connections: Gauge,
     pub(crate) conversions: Outcomes,
@@ -81,6 +82,7 @@ impl Metrics {
             publish_failures: Family::default(),
             requests_shed: Family::default(),
             claims_failures: Family::default(),
+            batch_items_rejected: Family::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             conversions: Outcomes::default(),
@@ -90,12 +92,21 @@ impl Metrics {
         };
         registry.register("http_requests", "Requests answered, by route, status and code", metrics.requests.clone());
         registry.register("http_request_duration_seconds", "From head to answer", metrics.durations.clone());
-        registry.register("http_requests_in_flight", "API requests being worked on", metrics.in_flight.clone());
+        registry.register(
+            "http_requests_in_flight",
+            "API requests being worked on, and items of batches",
+            metrics.in_flight.clone(),
+        );
         registry.register("http_connections", "Open connections", metrics.connections.clone());
         registry.register("auth_failures", "Requests not let in, by error code", metrics.auth_failures.clone());
         registry.register("publish_failures", "Failed publishes, by reason", metrics.publish_failures.clone());
         registry.register("requests_shed", "Requests that met a bound, by which", metrics.requests_shed.clone());
         registry.register("claims_failures", "Failed questions to the claims", metrics.claims_failures.clone());
+        registry.register(
+            "batch_items_rejected",
+            "Items of batches that were not accepted, by error code",
+            metrics.batch_items_rejected.clone(),
+        );
         registry.register("clicks_recorded", "Clicks handed to the log", metrics.clicks_recorded.clone());
         registry.register(
             "clicks_lost",
@@ -116,6 +127,11 @@ impl Metrics {
     /// A request was not let in.
     pub(crate) fn not_let_in(&self, code: &'static str) {
         self.auth_failures.get_or_create(&CodeLabels { code }).inc();
+    }
+
+    /// An item of a batch was not accepted.
+    pub(crate) fn item_rejected(&self, code: &'static str) {
+        self.batch_items_rejected.get_or_create(&CodeLabels { code }).inc();
     }
 
     /// A publish failed.

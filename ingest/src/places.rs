@@ -9,13 +9,12 @@ use streams::Publisher;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::Caller;
-use crate::config::Config;
 use crate::edge::Inner;
 use crate::error::{Error, Shed};
 use crate::live::Live;
 use crate::metrics::Metrics;
 
-/// The places there are.
+/// The places there are: for requests in flight, or for the large bodies of batches.
 #[derive(Debug)]
 pub(crate) struct Places {
     all: Arc<Semaphore>,
@@ -26,11 +25,19 @@ pub(crate) struct Places {
     shares: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
-/// One request's place, and its trace in the gauge; its flow holds it to the end, even when its sender has gone.
+/// One request's place, or that of one item of a batch, and its trace in the gauge; its flow holds it to the end, even
+/// when its sender has gone.
 #[derive(Debug)]
 pub(crate) struct Place {
     metrics: Metrics,
-    _permits: [OwnedSemaphorePermit; 2],
+    permits: Permits,
+}
+
+/// One or more of the places: of the merchant's share, and of all.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    share: OwnedSemaphorePermit,
+    all: OwnedSemaphorePermit,
 }
 
 impl Drop for Place {
@@ -40,11 +47,24 @@ impl Drop for Place {
 }
 
 impl Places {
-    /// As many as a checked configuration says.
-    pub(crate) fn new(config: &Config) -> Places {
-        let max = u32::try_from(config.in_flight_max).expect("the configuration was checked");
-        let share = (config.in_flight_max * config.merchant_share_percent).div_ceil(100);
-        Places { all: Arc::new(Semaphore::new(config.in_flight_max)), max, share, shares: Mutex::default() }
+    /// As many as a checked configuration says, of which one merchant may have so many percent.
+    pub(crate) fn new(max: usize, share_percent: usize) -> Places {
+        let share = (max * share_percent).div_ceil(100);
+        let all = Arc::new(Semaphore::new(max));
+        let max = u32::try_from(max).expect("the configuration was checked");
+        Places { all, max, share, shares: Mutex::default() }
+    }
+
+    /// How many one merchant may have.
+    pub(crate) fn share(&self) -> usize {
+        self.share
+    }
+
+    /// Takes one, if all of them and this share have one.
+    pub(crate) fn take(&self, share: &Arc<Semaphore>) -> Result<Permits, Shed> {
+        let all = Arc::clone(&self.all).try_acquire_owned().map_err(|_| Shed::InFlight)?;
+        let share = Arc::clone(share).try_acquire_owned().map_err(|_| Shed::MerchantShare)?;
+        Ok(Permits { share, all })
     }
 
     /// The shares of the merchants of a registry. A merchant's is the same one in every registry for as long as one of
@@ -74,14 +94,32 @@ impl Places {
     }
 }
 
+impl Place {
+    /// So many more of the same merchant's, one for each item of a batch: all of them or none.
+    pub(crate) fn more(&self, count: usize) -> Result<Vec<Place>, Shed> {
+        let many = u32::try_from(count).map_err(|_| Shed::InFlight)?;
+        let take = |permit: &OwnedSemaphorePermit| Arc::clone(permit.semaphore()).try_acquire_many_owned(many);
+        let mut all = take(&self.permits.all).map_err(|_| Shed::InFlight)?;
+        let mut share = take(&self.permits.share).map_err(|_| Shed::MerchantShare)?;
+        let mut places = Vec::with_capacity(count);
+        while let (Some(share), Some(all)) = (share.split(1), all.split(1)) {
+            places.push(Place::new(self.metrics.clone(), Permits { share, all }));
+        }
+        Ok(places)
+    }
+
+    fn new(metrics: Metrics, permits: Permits) -> Place {
+        metrics.in_flight.inc();
+        Place { metrics, permits }
+    }
+}
+
 impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
     /// A place for a request whose sender `live` knows.
     pub(crate) fn place(&self, live: &Live, caller: &Caller) -> Result<Place, Error> {
-        let permit = Arc::clone(&self.places.all).try_acquire_owned().map_err(|_| self.shed(Shed::InFlight))?;
         let share = live.shares.get(&caller.merchant_id).expect("every caller's key is in the registry");
-        let share = Arc::clone(share).try_acquire_owned().map_err(|_| self.shed(Shed::MerchantShare))?;
-        self.metrics.in_flight.inc();
-        Ok(Place { metrics: self.metrics.clone(), _permits: [share, permit] })
+        let permits = self.places.take(share).map_err(|bound| self.shed(bound))?;
+        Ok(Place::new(self.metrics.clone(), permits))
     }
 }
 

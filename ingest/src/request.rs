@@ -13,6 +13,7 @@ use store::{Claims, ReadModel};
 use streams::Publisher;
 use tokio::time::Instant;
 
+use crate::admission::Admission;
 use crate::edge::{Edge, Inner};
 use crate::error::{self, Error};
 use crate::metrics::Metrics;
@@ -28,6 +29,8 @@ const SENDER_GONE: u16 = 499;
 pub(crate) struct Context {
     /// Its id.
     pub(crate) request_id: Arc<str>,
+    /// What it used up in being let in, once it is.
+    pub(crate) admission: Arc<Admission>,
 }
 
 /// Counts a request when it is answered, or when it is dropped because its sender went away.
@@ -41,7 +44,7 @@ struct Measure<'a> {
 impl Drop for Measure<'_> {
     fn drop(&mut self) {
         let (status, code) = self.answered.unwrap_or((SENDER_GONE, "SENDER_GONE"));
-        self.metrics.answered(self.route.path(), status, code, self.started.elapsed());
+        self.metrics.answered(self.route.label(), status, code, self.started.elapsed());
     }
 }
 
@@ -52,12 +55,15 @@ pub(crate) async fn surround<P: Publisher, C: Claims, R: ReadModel>(
     next: Next,
 ) -> Response {
     let edge = &*edge.0;
-    let route = Route::of(request.extensions().get::<MatchedPath>());
+    let route = Route::of(request.method(), request.extensions().get::<MatchedPath>());
     let mut measure = Measure { metrics: &edge.metrics, route, started: Instant::now(), answered: None };
     let request_id = request_id(request.headers(), edge);
-    request.extensions_mut().insert(Context { request_id: Arc::clone(&request_id) });
+    let context = Context { request_id: Arc::clone(&request_id), admission: Arc::default() };
+    let admission = Arc::clone(&context.admission);
+    request.extensions_mut().insert(context);
     let mut response = without_panic(next.run(request)).await.unwrap_or_else(IntoResponse::into_response);
-    let code = error::finish(&mut response, &request_id, route.path());
+    let code = error::finish(&mut response, &request_id, route.label());
+    admission.answered(&mut response);
     let header = HeaderValue::from_str(&request_id).expect("a request id is visible ASCII");
     response.headers_mut().insert(REQUEST_ID, header);
     measure.answered = Some((response.status().as_u16(), code.unwrap_or("")));

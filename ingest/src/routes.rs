@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -22,17 +23,22 @@ use crate::error::Error;
 use crate::places::Place;
 use crate::request::{Context, surround};
 
+mod batch;
 mod click;
 pub(crate) mod health;
 mod reading;
 mod reports;
+mod webhooks;
 
 /// Which route a request took: a label of few values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Conversions,
+    List,
     Conversion,
+    Batch,
     OrderStatus,
+    Webhook,
     Click,
     Live,
     Ready,
@@ -41,10 +47,12 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    const MATCHED: [Route; 7] = [
+    const MATCHED: [Route; 9] = [
         Route::Conversions,
         Route::Conversion,
+        Route::Batch,
         Route::OrderStatus,
+        Route::Webhook,
         Route::Click,
         Route::Live,
         Route::Ready,
@@ -54,9 +62,11 @@ impl Route {
     /// The path as the router knows it.
     pub(crate) const fn path(self) -> &'static str {
         match self {
-            Route::Conversions => "/api/v1/conversions",
+            Route::Conversions | Route::List => "/api/v1/conversions",
             Route::Conversion => "/api/v1/conversions/{id}",
+            Route::Batch => "/api/v1/conversions/batch",
             Route::OrderStatus => "/api/v1/order-status",
+            Route::Webhook => "/api/v1/webhooks/{event}",
             Route::Click => "/c/{link}",
             Route::Live => "/health/live",
             Route::Ready => "/health/ready",
@@ -65,19 +75,32 @@ impl Route {
         }
     }
 
-    /// The route of the path that the router matched.
-    pub(crate) fn of(matched: Option<&MatchedPath>) -> Route {
+    /// What it is called in metrics and log lines: its path, unless another route has that too.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Route::List => "GET /api/v1/conversions",
+            route => route.path(),
+        }
+    }
+
+    /// The route of a method on the path that the router matched.
+    pub(crate) fn of(method: &Method, matched: Option<&MatchedPath>) -> Route {
         let route = matched.and_then(|path| Route::MATCHED.into_iter().find(|route| route.path() == path.as_str()));
-        route.unwrap_or(Route::Unmatched)
+        match route {
+            Some(Route::Conversions) if matches!(*method, Method::GET | Method::HEAD) => Route::List,
+            route => route.unwrap_or(Route::Unmatched),
+        }
     }
 }
 
 /// All routes of an edge.
 pub(crate) fn router<P: Publisher, C: Claims, R: ReadModel>(edge: Edge<P, C, R>) -> Router {
     Router::new()
-        .route(Route::Conversions.path(), post(reports::conversion::<P, C, R>))
+        .route(Route::Conversions.path(), post(reports::conversion::<P, C, R>).get(reading::conversions::<P, C, R>))
         .route(Route::Conversion.path(), get(reading::conversion::<P, C, R>))
+        .route(Route::Batch.path(), post(batch::conversions::<P, C, R>).get(reading::conversion::<P, C, R>))
         .route(Route::OrderStatus.path(), post(reports::order_status::<P, C, R>))
+        .route(Route::Webhook.path(), post(webhooks::event::<P, C, R>))
         .route(Route::Click.path(), get(click::follow::<P, C, R>))
         .route(Route::Live.path(), get(health::live))
         .route(Route::Ready.path(), get(health::ready::<P, C, R>))
@@ -106,9 +129,14 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
     async fn authenticate(&self, request: Request) -> Result<Signed, Error> {
         let (head, body) = request.into_parts();
         let body = crate::body::read(body, self.config.body_bytes_max, self.config.body_deadline).await?;
+        self.signed(head, body)
+    }
+
+    /// A request whose body has come.
+    fn signed(&self, head: Parts, body: Bytes) -> Result<Signed, Error> {
         let received_at = self.now();
-        let (caller, place) = self.admit(&head.headers, &body, received_at)?;
         let context = head.extensions.get::<Context>().expect("the layer around all routes puts it there").clone();
+        let (caller, place) = self.admit(&head, &body, received_at, &context.admission)?;
         let deadline = Instant::now() + self.config.request_deadline;
         Ok(Signed { caller, headers: head.headers, uri: head.uri, body, context, received_at, deadline, place })
     }

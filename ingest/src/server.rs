@@ -1,12 +1,16 @@
 //! Connections: accepted up to a bound, cut when they idle, and finished before the process ends.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -102,7 +106,7 @@ async fn accept(
     loop {
         let accepted = async {
             let slot = Arc::clone(&slots).acquire_owned().await.expect("never closed");
-            listener.accept().await.map(|(stream, _address)| (stream, slot))
+            listener.accept().await.map(|(stream, address)| (stream, address, slot))
         };
         let accepted = tokio::select! {
             biased;
@@ -110,7 +114,9 @@ async fn accept(
             accepted = accepted => accepted,
         };
         match accepted {
-            Ok((stream, slot)) => drop(connections.spawn(service.clone().run(stream, slot, stopped.clone()))),
+            Ok((stream, address, slot)) => {
+                connections.spawn(service.clone().run(stream, address, slot, stopped.clone()));
+            }
             Err(error) => pause_after(&error).await,
         }
         // Ended connections are forgotten here, so that the set holds only those open.
@@ -163,15 +169,22 @@ impl Service {
         Service { router: TowerToHyperService::new(router), http, connections, idle_deadline }
     }
 
-    async fn run(self, stream: TcpStream, slot: OwnedSemaphorePermit, mut stopped: watch::Receiver<()>) {
+    async fn run(
+        self,
+        stream: TcpStream,
+        address: SocketAddr,
+        slot: OwnedSemaphorePermit,
+        mut stopped: watch::Receiver<()>,
+    ) {
         let _slot = slot;
         let _open = Open::new(self.connections);
         // An answer is one small write: waiting for more to send would only delay it.
         let _ = stream.set_nodelay(true);
         let stream = TokioIo::new(Progress::new(stream, self.idle_deadline));
         let (turns, router) = (Turns::default(), self.router);
-        let service = service_fn(|request| {
+        let service = service_fn(|mut request: Request<Incoming>| {
             let turn = turns.begin();
+            request.extensions_mut().insert(ConnectInfo(address));
             let answer = router.call(request);
             async move {
                 let _turn = turn;

@@ -6,13 +6,13 @@ use schemas::Timestamp;
 use schemas::ids::ConversionId;
 use store::{Claims, Fingerprint, IdempotencyScope, ReadModel};
 use streams::{Ack, Message, PublishError, Publisher};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::claims::Differing;
 use crate::edge::Inner;
 use crate::error::{Error, Shed};
-use crate::flight::NoSeat;
+use crate::flight::{NoSeat, Seat};
 use crate::idempotency::IdempotencyKey;
 use crate::metrics::Outcomes;
 use crate::places::Place;
@@ -26,14 +26,25 @@ pub(crate) struct Submission {
     pub(crate) identity: Identity,
     /// Its event.
     pub(crate) event_id: String,
-    /// Its idempotency key, if it has one.
-    pub(crate) idempotency: Option<(IdempotencyScope, IdempotencyKey)>,
+    /// What guards it, if something does.
+    pub(crate) guard: Option<Guard>,
     /// When it was received.
     pub(crate) received_at: Timestamp,
     /// For log lines.
     pub(crate) request_id: Arc<str>,
     /// When an answer is due.
     pub(crate) deadline: Instant,
+    /// Of a batch's: what bounds its questions to the claims at once.
+    pub(crate) questions: Option<Arc<Semaphore>>,
+}
+
+/// An idempotency key in its scope, and how it guards.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) scope: IdempotencyScope,
+    pub(crate) key: IdempotencyKey,
+    /// Whether it is the id of a shop's event: then two with one id follow each other, and the second is known by it.
+    pub(crate) is_event: bool,
 }
 
 /// What makes a report the same as another.
@@ -79,7 +90,24 @@ impl Sender {
     }
 }
 
+/// Who asks the claims something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'a> {
+    /// For log lines.
+    pub(crate) request_id: &'a str,
+    /// What bounds the questions at once, if something does.
+    pub(crate) questions: Option<&'a Semaphore>,
+}
+
+/// An idempotency key in use.
+pub(crate) type KeySeat = Seat<(IdempotencyScope, String), [u8; 16]>;
+
 impl Submission {
+    /// The one who asks the claims about it.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        Asker { request_id: &self.request_id, questions: self.questions.as_deref() }
+    }
+
     /// The key of the single flight and of the recent claims; digests of either kind never meet.
     pub(crate) fn key(&self) -> [u8; 16] {
         match self.identity {
@@ -91,8 +119,15 @@ impl Submission {
 
 impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
     /// Publishes and claims a report unless it is known. To be run to its end, whether or not anyone still waits: its
-    /// place and its lane stay taken until then, so that a retry does not overtake it.
-    pub(crate) async fn submit(&self, submission: Submission, message: Message, mut sender: Sender, place: Place) {
+    /// place and its lane stay taken until then, so that a retry does not overtake it. Of a batch, those items have no
+    /// place that are more than a merchant has places.
+    pub(crate) async fn submit(
+        &self,
+        submission: Submission,
+        message: Message,
+        mut sender: Sender,
+        place: Option<Place>,
+    ) {
         let result = self.run(&submission, message, &mut sender).await;
         if let (None, Err(error)) = (&sender.0, &result) {
             let request_id = &*submission.request_id;
@@ -104,24 +139,35 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
 
     async fn run(&self, submission: &Submission, message: Message, sender: &mut Sender) -> Result<Outcome, Error> {
         // The key stays taken until its use is remembered, so that another body cannot slip in between.
-        let _key_in_flight = match &submission.idempotency {
-            Some((scope, key)) => {
-                let entry = (scope.clone(), key.key.clone());
-                let seat = self.keys_in_flight.enter(entry, key.body_digest).map_err(|why| self.no_seat(why))?;
-                self.check_idempotency(submission, scope, key).await?;
-                Some(seat)
-            }
-            None => None,
+        let key_in_flight =
+            submission.guard.as_ref().map(|guard| self.enter_key(&guard.scope, &guard.key)).transpose()?;
+        let is_event = submission.guard.as_ref().is_some_and(|guard| guard.is_event);
+        let _event_turn = match &key_in_flight {
+            Some(seat) if is_event => Some(seat.turn(submission.deadline).await.ok_or_else(|| self.shed(Shed::Turn))?),
+            Some(_) | None => None,
         };
-        let seat = self.flights.enter(submission.key(), ()).map_err(|why| self.no_seat(why))?;
-        let _turn = seat.turn(submission.deadline).await.ok_or_else(|| self.shed(Shed::Turn))?;
-        let outcome = self.decide(submission, message, sender).await?;
-        if let Some((scope, key)) = &submission.idempotency {
-            let remembered = self.claims.remember_idempotency(scope, &key.key, key.body_digest, submission.received_at);
-            self.ask("remember_idempotency", &submission.request_id, remembered).await;
+        let (asker, now) = (submission.asker(), submission.received_at);
+        let is_used = match &submission.guard {
+            Some(guard) => self.is_key_used(asker, now, &guard.scope, &guard.key).await?,
+            None => false,
+        };
+        let outcome = match submission.identity {
+            // An update may say another time than it did when it was delivered before.
+            Identity::OrderStatus(_) if is_event && is_used => Outcome::Duplicate { conflict: Vec::new() },
+            Identity::OrderStatus(_) | Identity::Conversion(_) => self.in_turn(submission, message, sender).await?,
+        };
+        if let Some(guard) = &submission.guard {
+            self.remember_key(asker, now, &guard.scope, &guard.key).await;
         }
         self.count(submission, &outcome);
         Ok(outcome)
+    }
+
+    /// Waits for the requests about the same thing that came before.
+    async fn in_turn(&self, submission: &Submission, message: Message, sender: &mut Sender) -> Result<Outcome, Error> {
+        let seat = self.flights.enter(submission.key(), ()).map_err(|why| self.no_seat(why))?;
+        let _turn = seat.turn(submission.deadline).await.ok_or_else(|| self.shed(Shed::Turn))?;
+        self.decide(submission, message, sender).await
     }
 
     fn no_seat(&self, why: NoSeat) -> Error {
@@ -131,17 +177,37 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         }
     }
 
-    async fn check_idempotency(
+    /// Takes an idempotency key, unless it is in use with another body.
+    pub(crate) fn enter_key(&self, scope: &IdempotencyScope, key: &IdempotencyKey) -> Result<KeySeat, Error> {
+        let entry = (scope.clone(), key.key.clone());
+        self.keys_in_flight.enter(entry, key.body_digest).map_err(|why| self.no_seat(why))
+    }
+
+    /// Whether an idempotency key was used before; with another body it is refused.
+    pub(crate) async fn is_key_used(
         &self,
-        submission: &Submission,
+        asker: Asker<'_>,
+        now: Timestamp,
         scope: &IdempotencyScope,
         key: &IdempotencyKey,
-    ) -> Result<(), Error> {
-        let used = self.claims.idempotency(scope, &key.key, submission.received_at);
-        match self.ask("idempotency", &submission.request_id, used).await.flatten() {
+    ) -> Result<bool, Error> {
+        let used = self.claims.idempotency(scope, &key.key, now);
+        match self.ask("idempotency", asker, used).await.flatten() {
             Some(digest) if digest != key.body_digest => Err(Error::IdempotencyKeyReused),
-            Some(_) | None => Ok(()),
+            used => Ok(used.is_some()),
         }
+    }
+
+    /// Remembers that an idempotency key was used.
+    pub(crate) async fn remember_key(
+        &self,
+        asker: Asker<'_>,
+        now: Timestamp,
+        scope: &IdempotencyScope,
+        key: &IdempotencyKey,
+    ) {
+        let remembered = self.claims.remember_idempotency(scope, &key.key, key.body_digest, now);
+        self.ask("remember_idempotency", asker, remembered).await;
     }
 
     /// Nothing is published only if exactly this report is known; a report that differs is a fact too.

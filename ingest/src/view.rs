@@ -12,7 +12,8 @@ use store::ConversionView;
 
 use crate::error::Error;
 
-/// The answer to `GET /api/v1/conversions/{id}`: every field is there, `null` when it has no value.
+/// The answer to `GET /api/v1/conversions/{id}`, and an item of a list: every field is there, `null` when it has no
+/// value.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConversionBody<'a> {
@@ -36,8 +37,11 @@ pub(crate) struct ConversionBody<'a> {
     metadata: Option<&'a RawValue>,
     commission: Option<CommissionBody<'a>>,
     hold_until: Option<String>,
+    refunded_amount: Option<String>,
     conflicts: i32,
-    timeline: Vec<EntryBody<'a>>,
+    /// Not in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<Vec<EntryBody<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -65,6 +69,7 @@ struct CauseBody<'a> {
     kind: CauseType,
     event_id: Option<&'a str>,
     order_status: Option<ReportedStatus>,
+    refunded_amount: Option<String>,
     applied: bool,
     fields: &'a [String],
 }
@@ -75,13 +80,22 @@ impl<'a> ConversionBody<'a> {
     /// # Errors
     /// The metadata is no JSON, which nothing that was accepted can be.
     pub(crate) fn of(view: &'a ConversionView) -> Result<ConversionBody<'a>, Error> {
-        let conversion = &view.conversion;
+        let hides_click = hides_click(&view.conversion);
+        let timeline =
+            view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click, view.conversion.currency)).collect();
+        Ok(ConversionBody { timeline: Some(timeline), ..ConversionBody::listed(&view.conversion)? })
+    }
+
+    /// The same without its timeline.
+    ///
+    /// # Errors
+    /// As for [`ConversionBody::of`].
+    pub(crate) fn listed(conversion: &'a ConversionTransitioned) -> Result<ConversionBody<'a>, Error> {
         let metadata = conversion.metadata.as_deref().map(serde_json::from_str::<&RawValue>).transpose();
         let metadata = metadata.map_err(|error| {
             Error::Internal(format!("the metadata of {} is damaged: {error}", conversion.conversion_id))
         })?;
         let attributed = |id: &'a Option<String>| id.as_deref().filter(|_| is_attributed(conversion));
-        let hides_click = conversion.confidence_reason == Some(ConfidenceReason::ClickNotYours);
         Ok(ConversionBody {
             conversion_id: conversion.conversion_id,
             event_id: &conversion.event_id,
@@ -103,10 +117,15 @@ impl<'a> ConversionBody<'a> {
             metadata,
             commission: conversion.commission.as_ref().map(CommissionBody::of),
             hold_until: conversion.hold_until.map(|at| at.to_string()),
+            refunded_amount: refunded(conversion.refunded_thousandths, conversion.currency),
             conflicts: conversion.conflicts,
-            timeline: view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click)).collect(),
+            timeline: None,
         })
     }
+}
+
+fn refunded(thousandths: Option<i64>, currency: Currency) -> Option<String> {
+    thousandths.map(|thousandths| currency.format_thousandths(thousandths))
 }
 
 /// Nobody learns of another merchant's clicks, not even that there is one.
@@ -119,6 +138,11 @@ fn told(reason: ConfidenceReason) -> ConfidenceReason {
         | ConfidenceReason::ClickAfterOrder
         | ConfidenceReason::CouponOnly => reason,
     }
+}
+
+/// Whether that a click came must not be told either.
+fn hides_click(conversion: &ConversionTransitioned) -> bool {
+    conversion.confidence_reason == Some(ConfidenceReason::ClickNotYours)
 }
 
 fn is_attributed(conversion: &ConversionTransitioned) -> bool {
@@ -141,14 +165,20 @@ impl<'a> CommissionBody<'a> {
 }
 
 impl<'a> EntryBody<'a> {
-    fn of(entry: &'a TimelineEntry, hides_click: bool) -> EntryBody<'a> {
-        let Cause { kind, event_id, order_status, applied, fields } = &entry.cause;
+    fn of(entry: &'a TimelineEntry, hides_click: bool, currency: Currency) -> EntryBody<'a> {
+        let Cause { kind, event_id, order_status, refunded_thousandths, applied, fields } = &entry.cause;
         let kind = match kind {
             CauseType::Click if hides_click => CauseType::ClickWaitElapsed,
             kind => *kind,
         };
-        let cause =
-            CauseBody { kind, event_id: event_id.as_deref(), order_status: *order_status, applied: *applied, fields };
+        let cause = CauseBody {
+            kind,
+            event_id: event_id.as_deref(),
+            order_status: *order_status,
+            refunded_amount: refunded(*refunded_thousandths, currency),
+            applied: *applied,
+            fields,
+        };
         EntryBody { seq: entry.seq, state: entry.state, at: entry.at.to_string(), cause }
     }
 }

@@ -60,6 +60,8 @@ pub struct Status {
     pub status: ReportedStatus,
     /// When it changed, if sent.
     pub status_updated_at: Option<Timestamp>,
+    /// Of a partial refund the amount, in thousandths of the currency's unit.
+    pub refunded_thousandths: Option<i64>,
 }
 
 /// What a request says.

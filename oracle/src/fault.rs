@@ -27,7 +27,7 @@ pub enum Invariant {
     Course,
     /// Nothing is payable before its hold ends, unless approved; no click is given up before its wait is over.
     Early,
-    /// Affiliate, campaign and commission stay as they were when the order was attributed.
+    /// Affiliate, campaign and commission stay as they were when the order was attributed; only refunds change the amount.
     Pinned,
     /// Each order asks once for the click that it names.
     Lookup,

@@ -6,6 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Most digits before the decimal point.
 pub const INTEGER_DIGITS_MAX: usize = 15;
+/// Decimals of a thousandth, which is the finest minor unit of all currencies.
+pub const THOUSANDTH_DECIMALS: usize = 3;
+/// The most thousandths that are read: all digits that an amount may have.
+pub const THOUSANDTHS_MAX: i64 = 999_999_999_999_999_999;
 
 /// A currency that orders are paid in: in use, and with 0, 2 or 3 minor units (ISO 4217).
 ///
@@ -49,18 +53,8 @@ impl Currency {
     /// The text is no plain decimal (a sign, an exponent, a separator, an empty side of the point), or has more
     /// digits than [`INTEGER_DIGITS_MAX`] before the point or [`Currency::minor_units`] after it.
     pub fn parse_amount(self, text: &str) -> Result<i64, AmountError> {
-        let (whole, fraction) = match text.split_once('.') {
-            Some((whole, fraction)) => (whole, Some(fraction)),
-            None => (text, None),
-        };
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(whole) || !fraction.is_none_or(digits) {
-            return Err(AmountError::NotDecimal);
-        }
-        if whole.len() > INTEGER_DIGITS_MAX {
-            return Err(AmountError::TooLarge);
-        }
-        let (fraction, minor_units) = (fraction.unwrap_or(""), self.minor_units());
+        let (whole, fraction) = decimal(text)?;
+        let minor_units = self.minor_units();
         if fraction.len() > minor_units {
             return Err(AmountError::TooPrecise { currency: self.code(), minor_units });
         }
@@ -71,14 +65,74 @@ impl Currency {
     /// Writes minor units as a decimal string with all of the currency's decimals.
     #[must_use]
     pub fn format_amount(self, minor: i64) -> String {
-        let minor_units = self.minor_units();
-        let sign = if minor < 0 { "-" } else { "" };
-        let digits = format!("{:0>width$}", minor.unsigned_abs(), width = minor_units + 1);
-        match digits.split_at(digits.len() - minor_units) {
-            (whole, "") => format!("{sign}{whole}"),
-            (whole, fraction) => format!("{sign}{whole}.{fraction}"),
-        }
+        format_decimal(minor, self.minor_units())
     }
+
+    /// The most that [`Currency::parse_amount`] reads.
+    #[must_use]
+    pub fn amount_minor_max(self) -> i64 {
+        10_i64.pow(digits(INTEGER_DIGITS_MAX + self.minor_units())) - 1
+    }
+
+    /// Minor units, of which there are at most [`Currency::amount_minor_max`], in thousandths of the currency's unit.
+    #[must_use]
+    pub fn thousandths(self, minor: i64) -> i64 {
+        minor.saturating_mul(10_i64.pow(digits(THOUSANDTH_DECIMALS - self.minor_units())))
+    }
+
+    /// Writes thousandths of the unit as a decimal string with all of the currency's decimals, or with three if fewer
+    /// do not say it all.
+    #[must_use]
+    pub fn format_thousandths(self, thousandths: i64) -> String {
+        let per_minor = self.thousandths(1);
+        if thousandths % per_minor == 0 {
+            return self.format_amount(thousandths / per_minor);
+        }
+        format_decimal(thousandths, THOUSANDTH_DECIMALS)
+    }
+}
+
+/// Reads a decimal string as thousandths of the unit of a currency that is not known yet; none has more decimals.
+///
+/// # Errors
+/// As of [`Currency::parse_amount`], with three decimals.
+pub fn parse_thousandths(text: &str) -> Result<i64, AmountError> {
+    let (whole, fraction) = decimal(text)?;
+    if fraction.len() > THOUSANDTH_DECIMALS {
+        return Err(AmountError::TooFine);
+    }
+    let padded = format!("{whole}{fraction:0<THOUSANDTH_DECIMALS$}");
+    Ok(padded.parse().expect("at most 18 digits fit an i64"))
+}
+
+/// The digits before the point and those after it.
+fn decimal(text: &str) -> Result<(&str, &str), AmountError> {
+    let (whole, fraction) = match text.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (text, None),
+    };
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !fraction.is_none_or(digits) {
+        return Err(AmountError::NotDecimal);
+    }
+    if whole.len() > INTEGER_DIGITS_MAX {
+        return Err(AmountError::TooLarge);
+    }
+    Ok((whole, fraction.unwrap_or("")))
+}
+
+fn format_decimal(number: i64, decimals: usize) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    let digits = format!("{:0>width$}", number.unsigned_abs(), width = decimals + 1);
+    match digits.split_at(digits.len() - decimals) {
+        (whole, "") => format!("{sign}{whole}"),
+        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
+    }
+}
+
+/// A number of digits as an exponent.
+fn digits(number: usize) -> u32 {
+    u32::try_from(number).expect("an amount has few digits")
 }
 
 impl fmt::Debug for Currency {
@@ -159,6 +213,9 @@ pub enum AmountError {
         /// How many it has.
         minor_units: usize,
     },
+    /// More decimals than any currency has.
+    #[error("must have at most {THOUSANDTH_DECIMALS} decimals, for no currency has more")]
+    TooFine,
 }
 
 #[cfg(test)]
@@ -216,6 +273,37 @@ mod tests {
         assert_eq!(currency("NPR").format_amount(-5), "-0.05");
         assert_eq!(currency("JPY").format_amount(5), "5");
         assert_eq!(currency("KWD").format_amount(5), "0.005");
+    }
+
+    #[test]
+    fn thousandths_at_and_past_each_limit() {
+        let check =
+            |text: &str, expected: Result<i64, AmountError>| assert_eq!(parse_thousandths(text), expected, "{text}");
+        check("0", Ok(0));
+        check("12", Ok(12_000));
+        check("12.5", Ok(12_500));
+        check("0.001", Ok(1));
+        check("999999999999999.999", Ok(999_999_999_999_999_999));
+        check("1000000000000000", Err(AmountError::TooLarge));
+        check("0.0001", Err(AmountError::TooFine));
+        check("0.0000", Err(AmountError::TooFine));
+        for text in ["", ".", "1.", ".5", "-1", "1e3", "1,000"] {
+            check(text, Err(AmountError::NotDecimal));
+        }
+        let shown = |code: &str, thousandths: i64, text: &str| {
+            assert_eq!(currency(code).format_thousandths(thousandths), text, "{code} {thousandths}")
+        };
+        shown("NPR", 12_340, "12.34");
+        shown("NPR", 12_345, "12.345");
+        shown("NPR", 1, "0.001");
+        shown("JPY", 12_000, "12");
+        shown("JPY", 500, "0.500");
+        shown("KWD", 5, "0.005");
+        for (code, text) in [("JPY", "9".repeat(15)), ("NPR", format!("{}.99", "9".repeat(15)))] {
+            assert_eq!(currency(code).parse_amount(&text), Ok(currency(code).amount_minor_max()), "{code}");
+            let most = currency(code).thousandths(currency(code).amount_minor_max());
+            assert_eq!(parse_thousandths(&text), Ok(most), "{code}");
+        }
     }
 
     proptest! {

@@ -73,6 +73,8 @@ pub struct OrderStatusReported {
     pub click_id: Option<String>,
     /// When the status changed, as sent; absent means the time of receipt.
     pub status_updated_at: Option<Timestamp>,
+    /// Of a partial refund what was refunded this time, in thousandths of the currency's unit, more than 0: the order's currency is not known when it comes first. Absent otherwise.
+    pub refunded_thousandths: Option<i64>,
     /// When the edge received it.
     pub received_at: Timestamp,
     /// The merchant's reason, at most 500 characters.
@@ -156,6 +158,8 @@ pub struct Cause {
     pub event_id: Option<String>,
     /// The status reported, for order_status.
     pub order_status: Option<ReportedStatus>,
+    /// What was refunded this time, in thousandths of the currency's unit, for order_status of a partial refund.
+    pub refunded_thousandths: Option<i64>,
     /// False for a fact that changed nothing: a status overtaken by another, or a conflict.
     pub applied: bool,
     /// For a conflict, the fields that differ from the report.
@@ -226,6 +230,8 @@ pub struct ConversionTransitioned {
     pub commission: Option<Commission>,
     /// When the hold ends or ended; absent while none has begun.
     pub hold_until: Option<Timestamp>,
+    /// The sum of the partial refunds that count, in thousandths of the currency's unit, at most the order's amount; absent without one.
+    pub refunded_thousandths: Option<i64>,
     /// Re-sends that differed from the report.
     pub conflicts: i32,
     /// The new entries, in order; none for a change that is not the merchant's to know.
@@ -258,6 +264,8 @@ pub struct CommissionChanged {
     pub commission: Commission,
     /// The order's amount in minor units of the same currency.
     pub order_amount_minor: i64,
+    /// The sum of the partial refunds that count, in thousandths of the currency's unit, at most the order's amount; absent without one.
+    pub refunded_thousandths: Option<i64>,
     /// When the hold ends or ended.
     pub hold_until: Option<Timestamp>,
     /// When the change was derived.

@@ -44,6 +44,8 @@ pub struct StatusFact {
     pub status: ReportedStatus,
     /// As sent.
     pub status_updated_at: Option<Timestamp>,
+    /// Of a partial refund, in thousandths of the currency's unit.
+    pub refunded_thousandths: Option<i64>,
     /// When received, the earliest of equal updates.
     pub received_at: Timestamp,
 }
@@ -104,6 +106,8 @@ pub struct Published {
     pub hold_until: Option<Timestamp>,
     /// The order's status.
     pub order_status: OrderStatus,
+    /// The sum of the partial refunds, in thousandths of the currency's unit.
+    pub refunded_thousandths: Option<i64>,
     /// Booked to the affiliate's pending account so far, net.
     pub pending_minor: i64,
     /// Booked to the affiliate's payable account so far, net.
@@ -116,7 +120,7 @@ pub struct Published {
 pub struct OrderState {
     /// The report; absent while only updates have come.
     pub report: Option<ReportFact>,
-    /// Status updates, in the order in which they count; of many of one kind the first and the last.
+    /// Status updates, in the order in which they count; of many of one kind the first and the last, of many partial refunds the first.
     pub updates: Vec<StatusFact>,
     /// Until when the click named by the report is awaited, as the policy was when the report came.
     pub awaited_until: Option<Timestamp>,

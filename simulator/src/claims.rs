@@ -92,7 +92,7 @@ impl Inner {
             }
         } else if let Ok(update) = schemas::decode::<OrderStatusReported>(value) {
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id);
-            if self.statuses.insert(status_digest(id, update.status, update.status_updated_at)) {
+            if self.statuses.insert(status_digest(id, &update)) {
                 self.unanswered.insert(update.event_id);
             }
         }

@@ -108,9 +108,10 @@ pub(crate) fn body(external_order_id: &str, body: &Body) -> String {
             set("couponCode", report.coupon_code.clone());
             metadata.clone_from(&report.metadata);
         }
-        Body::Status(Status { status, status_updated_at }) => {
+        Body::Status(Status { status, status_updated_at, refunded_thousandths }) => {
             set("status", Some(status_word(*status).to_owned()));
             set("statusUpdatedAt", status_updated_at.map(|at| at.to_string()));
+            set("refundedAmount", refunded_thousandths.map(|it| format!("{}.{:03}", it / 1_000, it % 1_000)));
         }
     }
     let mut text = serde_json::to_string(&fields).expect("texts are JSON");

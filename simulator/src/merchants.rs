@@ -13,6 +13,8 @@ use crate::terms::Elsewhere;
 
 /// Between a failed attempt and the next.
 const RETRY_MAX: Duration = Duration::from_secs(20);
+/// From when on a signature may be too old, in ms: the contract's 300 s, less what cutting its time to seconds takes off.
+const SIGNATURE_AGE_MS: i64 = 299_000;
 
 /// What somebody does at a time.
 #[derive(Clone, Copy, Debug)]
@@ -285,6 +287,11 @@ impl Merchants {
             202 => {}
             500 | 503 => {
                 self.requests[request].may_be_recorded |= reply.text.contains("may have been recorded");
+                self.failed(request, attempt, now);
+                return Ok(Noticed::default());
+            }
+            // It lay in the edge for longer than a signature is good for; its sender gave it up long ago.
+            401 if reply.text.contains("EXPIRED_TIMESTAMP") && now_ms - reply.sent_ms >= SIGNATURE_AGE_MS => {
                 self.failed(request, attempt, now);
                 return Ok(Noticed::default());
             }

@@ -56,7 +56,15 @@ impl Changelog {
 struct OrderSeen {
     confidence: Option<Confidence>,
     state: ConversionState,
+    commission_minor: Option<i64>,
+    refunded_thousandths: Option<i64>,
     conflicts: i32,
+}
+
+/// Whether a conversion is reversed because nothing is left of it.
+fn reversed_by_rest(now: &ConversionTransitioned) -> bool {
+    let whole = now.currency.thousandths(now.amount_minor);
+    now.state == ConversionState::Reversed && whole > 0 && now.refunded_thousandths == Some(whole)
 }
 
 /// Sees everything that is committed, once.
@@ -117,6 +125,11 @@ impl Observer {
             sometimes.saw_if(Rare::LateClickUpgrade, upgraded);
             let reversed = before.state == ConversionState::Hold && now.state == ConversionState::Reversed;
             sometimes.saw_if(Rare::ReversedInHold, reversed);
+            let paid = now.commission.as_ref().map(|commission| commission.amount_minor);
+            let shrunk = now.state != ConversionState::Reversed && before.commission_minor > paid;
+            sometimes.saw_if(Rare::CommissionShrunk, shrunk && paid.is_some());
+            let parts = before.refunded_thousandths.is_some_and(|it| it > 0) && reversed_by_rest(&now);
+            sometimes.saw_if(Rare::RefundedInParts, parts && before.state != ConversionState::Reversed);
             sometimes.saw_if(Rare::ConflictCounted, now.conflicts > before.conflicts);
             let rule = now.commission.as_ref().and_then(|commission| commission.rule_id.rsplit_once('-'));
             let pinned = rule.is_some_and(|(_, version)| version != self.version.to_string());
@@ -124,7 +137,13 @@ impl Observer {
         }
         let elapsed = now.timeline.iter().any(|entry| entry.cause.kind == CauseType::HoldElapsed);
         sometimes.saw_if(Rare::HoldElapsed, elapsed && now.state == ConversionState::Payable);
-        let seen = OrderSeen { confidence: now.confidence, state: now.state, conflicts: now.conflicts };
+        let seen = OrderSeen {
+            confidence: now.confidence,
+            state: now.state,
+            commission_minor: now.commission.as_ref().map(|commission| commission.amount_minor),
+            refunded_thousandths: now.refunded_thousandths,
+            conflicts: now.conflicts,
+        };
         self.orders.insert(key.to_vec(), seen);
     }
 

@@ -123,6 +123,7 @@ fn draw_order(
         requests.push((later, intent(random, Body::Report(other))));
     }
     draw_statuses(random, (at, span, epoch_ms), &mut requests);
+    draw_refunds(random, &report, (at, span, epoch_ms), &mut requests);
     let id = OrderId {
         merchant_id: sender.merchant_id.to_owned(),
         livemode: sender.livemode,
@@ -216,7 +217,49 @@ fn draw_statuses(
         if random.happens(5_000) {
             status = random.pick(&STATUSES[1..4]);
         }
-        let body = Body::Status(Status { status, status_updated_at });
+        let body = Body::Status(Status { status, status_updated_at, refunded_thousandths: None });
         requests.push((sent, intent(random, body)));
     }
+}
+
+/// Makes refunds that are planned partial ones, and plans some in a row, or they would seldom come to the whole.
+fn draw_refunds(
+    random: &mut Random,
+    report: &Report,
+    (at, span, epoch_ms): (Duration, Duration, i64),
+    requests: &mut Vec<(Duration, Intent)>,
+) {
+    for (_, intent) in requests.iter_mut() {
+        if let Body::Status(status) = &mut intent.body
+            && status.status.is_refund()
+        {
+            status.refunded_thousandths = draw_refund(random, report);
+        }
+    }
+    for _ in 0..if random.happens(2_500) { random.between(1, 3) } else { 0 } {
+        let sent = at.saturating_add(random.short(span.saturating_mul(2)));
+        let sent_ms = wall(epoch_ms, sent);
+        let status_updated_at = random.happens(5_000).then_some(Timestamp(sent_ms - sent_ms.rem_euclid(60_000)));
+        let status = random.pick(&[ReportedStatus::Refunded, ReportedStatus::Refunded, ReportedStatus::Returned]);
+        let refunded_thousandths = draw_refund(random, report);
+        let body = Body::Status(Status { status, status_updated_at, refunded_thousandths });
+        requests.push((sent, intent(random, body)));
+    }
+}
+
+/// A part of the order or more than there is, in thousandths; now and then nothing, which is the whole.
+fn draw_refund(random: &mut Random, report: &Report) -> Option<i64> {
+    let whole = report.currency.thousandths(report.amount_minor);
+    let minor = report.currency.thousandths(1);
+    let amount = match random.below(8) {
+        0 => return None,
+        1 => i64::try_from(random.below(1_000_000)).expect("a million"),
+        // Finer than the currency's minor unit, if there is anything finer.
+        2 => whole / 7,
+        3 => minor,
+        4 => whole / 3 / minor * minor,
+        5 => whole.saturating_add(1),
+        _ => whole / 2,
+    };
+    Some(amount).filter(|amount| *amount > 0)
 }

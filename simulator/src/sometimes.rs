@@ -35,6 +35,10 @@ rare! {
     LateClickUpgrade,
     /// a conversion was reversed during its hold
     ReversedInHold,
+    /// a partial refund made a booked commission smaller
+    CommissionShrunk,
+    /// partial refunds added up to the whole, and reversed the conversion
+    RefundedInParts,
     /// a conversion became payable because its hold was over
     HoldElapsed,
     /// a conflict was counted

@@ -24,6 +24,9 @@ fn seeds_that_found_something() {
     check(849);
     // A registry's click took the place of a shopper's in the oracle.
     check(1926);
+    // A request lay in an edge for longer than its signature was good for, and being told so was taken for a fault.
+    check(31_964);
+    check(41_106);
 }
 
 #[test]

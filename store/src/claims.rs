@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schemas::Timestamp;
 use schemas::ids::ConversionId;
-use schemas::records::{ConversionReported, ReportedStatus};
+use schemas::records::{ConversionReported, OrderStatusReported, ReportedStatus};
 use sha2::{Digest, Sha256};
 
 /// Digests of a report's fields, by which a re-send is told from a conflict without keeping the report.
@@ -81,27 +81,28 @@ impl Fingerprint {
     }
 }
 
-/// What makes a status update the same one as an earlier one: the conversion, the status, and the time of the change
-/// as sent, in the first 128 bits of SHA-256.
+/// What makes a status update of a conversion the same one as an earlier one: the status, and as sent the time of the
+/// change and the amount refunded, in the first 128 bits of SHA-256.
 ///
 /// Claims are kept under it, so it never changes. Every part has a fixed length or is told by what follows it: a
-/// status is a word of letters, and after it comes 0 for an absent time, or 1 and the time.
+/// status is a word of letters, after it comes 0 for an absent time, or 1 and the time, and after that nothing for an
+/// absent amount, or 1 and the amount.
 #[must_use]
-pub fn status_digest(
-    conversion: ConversionId,
-    status: ReportedStatus,
-    status_updated_at: Option<Timestamp>,
-) -> [u8; 16] {
+pub fn status_digest(conversion: ConversionId, update: &OrderStatusReported) -> [u8; 16] {
     let mut digest = Sha256::new();
     digest.update(b"order-status\0");
     digest.update(conversion.0);
-    digest.update(status_word(status));
-    match status_updated_at {
+    digest.update(status_word(update.status));
+    match update.status_updated_at {
         Some(at) => {
             digest.update([1]);
             digest.update(at.0.to_be_bytes());
         }
         None => digest.update([0]),
+    }
+    if let Some(thousandths) = update.refunded_thousandths {
+        digest.update([1]);
+        digest.update(thousandths.to_be_bytes());
     }
     digest.finalize()[..16].try_into().expect("SHA-256 has 32 bytes")
 }
@@ -235,15 +236,34 @@ mod tests {
 
     #[test]
     fn status_digests_never_change_and_differ_in_every_part() {
-        let of = |id: u8, status, at: Option<i64>| status_digest(ConversionId([id; 16]), status, at.map(Timestamp));
+        let of = |id: u8, status, at: Option<i64>, refunded_thousandths| {
+            let update = OrderStatusReported {
+                event_id: "osevt_1".to_owned(),
+                merchant_id: "mer_one".to_owned(),
+                livemode: true,
+                external_order_id: "A".to_owned(),
+                status,
+                click_id: None,
+                status_updated_at: at.map(Timestamp),
+                refunded_thousandths,
+                received_at: Timestamp(7),
+                reason: None,
+                metadata: None,
+            };
+            status_digest(ConversionId([id; 16]), &update)
+        };
         let digests = [
-            of(1, ReportedStatus::Delivered, Some(1)),
-            of(1, ReportedStatus::Delivered, Some(0)),
-            of(1, ReportedStatus::Delivered, None),
-            of(1, ReportedStatus::Returned, Some(1)),
-            of(2, ReportedStatus::Delivered, Some(1)),
+            of(1, ReportedStatus::Delivered, Some(1), None),
+            of(1, ReportedStatus::Delivered, Some(0), None),
+            of(1, ReportedStatus::Delivered, None, None),
+            of(1, ReportedStatus::Returned, Some(1), None),
+            of(2, ReportedStatus::Delivered, Some(1), None),
+            of(1, ReportedStatus::Returned, Some(1), Some(1)),
+            of(1, ReportedStatus::Returned, Some(1), Some(2)),
+            of(1, ReportedStatus::Returned, None, Some(1)),
         ];
         assert_eq!(hex(digests[0]), "7d015ec15b9ac190961bb829bfad525f");
+        assert_eq!(hex(digests[5]), "eda6aad01161f11a063a9c15684c0cfd");
         for (index, digest) in digests.iter().enumerate() {
             assert!(!digests[..index].contains(digest), "{index}");
         }

@@ -38,7 +38,7 @@ impl Fact {
         } else if is::<OrderStatusReported>(&record.value) {
             let update: OrderStatusReported = schemas::decode(&record.value).map_err(text)?;
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id)?;
-            let digest = status_digest(id, update.status, update.status_updated_at);
+            let digest = status_digest(id, &update);
             Ok(Fact::Status { digest, event_id: update.event_id, received_at: update.received_at })
         } else {
             Err(header_error(&record.value, "ConversionReported and OrderStatusReported").to_string())

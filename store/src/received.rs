@@ -85,6 +85,7 @@ fn received(id: ConversionId, report: ConversionReported) -> ConversionView {
         kind: CauseType::Reported,
         event_id: Some(report.event_id.clone()),
         order_status: None,
+        refunded_thousandths: None,
         applied: true,
         fields: Vec::new(),
     };
@@ -113,6 +114,7 @@ fn received(id: ConversionId, report: ConversionReported) -> ConversionView {
         metadata: report.metadata,
         commission: None,
         hold_until: None,
+        refunded_thousandths: None,
         conflicts: 0,
         timeline: Vec::new(),
         at: report.received_at,

@@ -58,8 +58,8 @@ pub struct ListCursor {
 pub struct ListPage {
     /// Conversions as of their last revision, with no timeline.
     pub rows: Vec<ConversionTransitioned>,
-    /// What to go on after; `None` when nothing is left. A page may have fewer rows than asked for and still end here,
-    /// when the filters made the store look at as many rows as it does for one page.
+    /// What to go on after; `None` when nothing is left. A page may have fewer rows than asked for, or none, and still
+    /// end here: a store bounds what it looks at and what it returns for one page.
     pub next: Option<ListCursor>,
 }
 

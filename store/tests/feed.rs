@@ -62,7 +62,7 @@ fn rows_of_the_edge_are_those_of_the_feeder() {
             process.catch_up();
         }
         let scope = IdempotencyScope { merchant_id: "mer_one".to_owned(), livemode: true };
-        let digest = status_digest(id(order), ReportedStatus::Paid, Some(Timestamp(1)));
+        let digest = status_digest(id(order), &update(order, ReportedStatus::Paid, Some(1)));
         wait(store.claim_conversion(id(order), &claim(&report, offset))).expect("claimed");
         wait(store.claim_status(digest, "osevt_1")).expect("claimed");
         wait(store.remember_idempotency(&scope, order, [1; 16], report.received_at)).expect("remembered");

@@ -185,7 +185,7 @@ fn what_another_edge_accepted_is_a_duplicate_once_it_was_fed() {
     let cluster = Cluster::new();
     let worlds = [World::new(), World::new()];
     let [mut mine, mut theirs] = worlds.each_ref().map(|world| world.join(&cluster));
-    let digest = status_digest(id("A"), ReportedStatus::Paid, None);
+    let digest = status_digest(id("A"), &update("A", ReportedStatus::Paid, None));
     // The other edge accepts a report and an update, and its feeder is slower than its claims.
     let first = report("A", "cnvevt_theirs");
     let first = at(&first, cluster.write(CONVERSIONS, "A", &first));

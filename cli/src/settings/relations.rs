@@ -96,6 +96,8 @@ impl Settings {
     pub(crate) fn ingest(&self) -> Config {
         Config {
             body_bytes_max: self.get("ingest.body_bytes_max"),
+            batch_bytes_max: self.get("ingest.batch_bytes_max"),
+            batch_bodies_max: self.get("ingest.batch_bodies_max"),
             body_deadline: self.get("ingest.body_deadline"),
             idle_deadline: self.get("ingest.idle_deadline"),
             request_deadline: self.get("ingest.request_deadline"),
@@ -106,6 +108,8 @@ impl Settings {
             in_flight_max: self.get("ingest.in_flight_max"),
             merchant_share_percent: self.get("ingest.merchant_share_percent"),
             lane_seats_max: self.get("ingest.lane_seats_max"),
+            trusted_proxies: self.get("ingest.trusted_proxies"),
+            replays_max: self.get("ingest.replays_max"),
             connections_max: self.get("ingest.connections_max"),
             recent_claims_max: self.get("ingest.recent_claims_max"),
             clicks_in_flight_max: self.get("ingest.clicks_in_flight_max"),

@@ -164,6 +164,18 @@ pub(crate) const TABLE: &[Setting] = &[
     setting("ingest.listen", Kind::Address, "127.0.0.1:8080", "Where the edge listens for HTTP."),
     setting("ingest.data", Kind::Path, "./data/ingest", "Where the edge keeps its claims and read model; made if it is not there. Not used with `cql.contact_points`."),
     setting("ingest.body_bytes_max", Kind::Bytes("1KiB", "1MiB"), "64KiB", "Largest body of a request."),
+    setting(
+        "ingest.batch_bytes_max",
+        Kind::Bytes("64KiB", "16MiB"),
+        "4MiB",
+        "Largest body of a batch; at least `ingest.body_bytes_max`.",
+    ),
+    setting(
+        "ingest.batch_bodies_max",
+        Kind::Count(1, 10_000),
+        "16",
+        "Most batches at once with bodies larger than `ingest.body_bytes_max`; those beyond are refused with 503.",
+    ),
     setting("ingest.body_deadline", Kind::Duration("100ms", "5m"), "10s", "How long a body may take to arrive."),
     setting(
         "ingest.idle_deadline",
@@ -200,7 +212,7 @@ pub(crate) const TABLE: &[Setting] = &[
         "ingest.in_flight_max",
         Kind::Count(1, MILLION),
         "4096",
-        "Most API requests in flight at once; those beyond are refused with 503.",
+        "Most API requests in flight at once, a batch being as many as it has items; those beyond are refused with 503.",
     ),
     setting(
         "ingest.merchant_share_percent",
@@ -213,6 +225,20 @@ pub(crate) const TABLE: &[Setting] = &[
         Kind::Count(1, MILLION),
         "128",
         "Most requests at once about one order, one status of it or one idempotency key.",
+    ),
+    setting(
+        "ingest.trusted_proxies",
+        Kind::Count(0, 16),
+        "0",
+        "Proxies in front that are trusted to append to `X-Forwarded-For` whom a request came from; with 0 the address of \
+         the connection is the sender's.",
+    ),
+    setting(
+        "ingest.replays_max",
+        Kind::Count(1, 10 * MILLION),
+        "262144",
+        "Signatures remembered in the process for keys with `strict_replay`, about 100 bytes each; those beyond are refused \
+         with 503.",
     ),
     setting(
         "ingest.connections_max",

@@ -191,7 +191,8 @@ fn the_edges_ranges_are_the_tables() {
         };
         let (ends, beyond): ([String; 2], Vec<String>) = match setting.kind {
             Kind::Count(min, max) => {
-                ([min.to_string(), max.to_string()], vec![(min - 1).to_string(), (max + 1).to_string()])
+                let below = min.checked_sub(1).map_or_else(|| "-1".to_owned(), |below| below.to_string());
+                ([min.to_string(), max.to_string()], vec![below, (max + 1).to_string()])
             }
             Kind::Duration(min, max) | Kind::Bytes(min, max) => ([format!("{min:?}"), format!("{max:?}")], Vec::new()),
             Kind::Choice(_)

@@ -28,6 +28,10 @@ pub(crate) struct UpArgs {
     /// `30d`, from a minute to ten years.
     #[arg(long, value_name = "TIME", default_value = "365d", env = "CONVERSIONS_LOG_RETENTION", value_parser = parse_retention)]
     pub(crate) log_retention: Duration,
+    /// Proxies in front that are trusted to append to `X-Forwarded-For` whom a request came from; with 0 the address of the
+    /// connection is the sender's.
+    #[arg(long, value_name = "N", default_value_t = 0, env = "CONVERSIONS_TRUSTED_PROXIES")]
+    pub(crate) trusted_proxies: usize,
     /// Go on without what the read model lost: for when it says that neither it nor its snapshot reaches back to where
     /// the log begins.
     #[arg(long)]

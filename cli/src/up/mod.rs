@@ -64,7 +64,7 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
         readiness: readiness.clone(),
         metrics: edge_metrics,
         exposition: Arc::new(metrics),
-        config: Config { connections_max, ..Config::default() },
+        config: Config { connections_max, trusted_proxies: args.trusted_proxies, ..Config::default() },
     };
     let edge: LocalEdge = Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))?;
     runtime.block_on(workers.ready()).map_err(|reason| data.failed(&reason))?;

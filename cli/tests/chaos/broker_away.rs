@@ -9,9 +9,10 @@ use testkit::{Brokers, Kafka};
 
 use crate::check::check;
 use crate::http::ONE;
+use crate::member::Member;
 use crate::merchant::{Caller, Kind};
 use crate::random::Random;
-use crate::stack::{Member, Stack};
+use crate::stack::Stack;
 use crate::{alone, say};
 
 const AWAY: Duration = Duration::from_secs(30);

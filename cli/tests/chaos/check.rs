@@ -1,11 +1,11 @@
-//! Runs the checker, which is Python.
+//! Runs the checkers, which are Python.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use crate::say;
-use crate::stack::Stack;
+use crate::stack::{KEYSPACES, Stack};
 
 /// Longer than the registry's windows one after another: in that time every hold that was begun has ended.
 const STILL: Duration = Duration::from_secs(9);
@@ -28,11 +28,41 @@ pub(crate) fn check_dump(facts: &Path, dump: &Path) -> (bool, String) {
     (output.status.success(), said(&output))
 }
 
+/// Waits until the rows of the read model are what the topics say, and of the claims too.
+pub(crate) fn check_read_model(stack: &Stack, run: &str, deadline: Duration) {
+    let mut command = rows_command(stack, KEYSPACES);
+    command.args(["--bootstrap", stack.kafka.bootstrap(), "--prefix", stack.prefix()]);
+    command.arg("--deadline").arg(deadline.as_secs().to_string());
+    let output = command.output().expect("Python runs");
+    assert!(output.status.success(), "{run}: {}", said(&output));
+    say(&format!("{run}: {}", said(&output).trim_end()));
+}
+
+/// Checks the rows of these keyspaces, of the read model and of the claims, against a dump; everything that the checker
+/// said, and whether it was content.
+pub(crate) fn check_rows(stack: &Stack, dump: &Path, keyspaces: [&str; 2]) -> (bool, String) {
+    let output = rows_command(stack, keyspaces).arg("--records").arg(dump).output().expect("Python runs");
+    (output.status.success(), said(&output))
+}
+
+fn rows_command(stack: &Stack, [keyspace, claims_keyspace]: [&str; 2]) -> Command {
+    let mut command = python("read_model.py");
+    command.args(["--contact-point", stack.cql().contact_point(), "--keyspace", keyspace]);
+    command.args(["--claims-keyspace", claims_keyspace]);
+    command
+}
+
 fn command(facts: &Path) -> Command {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/check.py");
+    let mut command = python("check.py");
+    command.arg("--facts").arg(facts);
+    command
+}
+
+fn python(script: &str) -> Command {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check").join(script);
     let mut command = Command::new(testkit::python());
     // No compiled files beside the sources.
-    command.arg("-B").arg(script).arg("--facts").arg(facts);
+    command.arg("-B").arg(script);
     command
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::member::Member;
 use crate::random::Random;
 use crate::say;
-use crate::stack::{Member, SESSION_TIMEOUT, Stack, TRANSACTION_TIMEOUT};
+use crate::stack::{SESSION_TIMEOUT, Stack, TRANSACTION_TIMEOUT};
 
 /// Goes on with faults of every kind until `stop`, and heals each; how many there were.
 pub(crate) fn rage(stack: &Stack, seed: u64, stop: &AtomicBool) -> usize {

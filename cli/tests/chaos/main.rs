@@ -1,15 +1,20 @@
-//! The commands on Kafka while brokers, edges and processors are killed, frozen and restarted: every report that was
-//! answered 202 is in the log, and what follows from it is there exactly once.
+//! The commands on Kafka while brokers, a CQL server and processes of ours are killed, frozen and restarted: every report that
+//! was answered 202 is in the log, what follows from it is there exactly once, and the read model says the same.
 //!
 //! A test target of its own: cargo runs it after the others, and its tests take turns, since each needs both cores.
-//! What is right is not decided here but by `../check/check.py`, which shares no code with the product.
+//! What is right is not decided here but by `../check/check.py` and `../check/read_model.py`, which share no code with the
+//! product.
 
+mod before_claim;
 mod broker_away;
 mod check;
+mod cql_away;
 mod facts;
 mod faults;
 #[path = "../it/up/http.rs"]
 mod http;
+mod materializers;
+mod member;
 mod merchant;
 mod orders;
 mod process;

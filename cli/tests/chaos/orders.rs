@@ -58,7 +58,7 @@ impl Order {
         steps.push_back(reporting);
         let early = steps.len() - 1;
         for _ in 0..random.pick(&[0, 0, 1, 1, 1, 2, 3]) {
-            let status = Step::Status(status(random, id));
+            let status = Step::Status(status(random, id, &report));
             let place = if random.percent(20) { early } else { steps.len() };
             if random.percent(15) {
                 steps.push_back(status.clone());
@@ -129,7 +129,7 @@ fn report(random: &mut Random, merchant: &Merchant, id: &str, steps: &mut VecDeq
     body
 }
 
-fn status(random: &mut Random, id: &str) -> Value {
+fn status(random: &mut Random, id: &str, report: &Value) -> Value {
     let statuses = [
         "delivered",
         "delivered",
@@ -140,9 +140,18 @@ fn status(random: &mut Random, id: &str) -> Value {
         "commission_approved",
         "cancelled",
         "refunded",
+        "refunded",
+        "refunded",
+        "returned",
         "commission_rejected",
     ];
-    let mut body = json!({"externalOrderId": id, "status": random.pick(&statuses)});
+    let status = random.pick(&statuses);
+    let mut body = json!({"externalOrderId": id, "status": status});
+    if matches!(status, "refunded" | "returned")
+        && let Some(amount) = refunded(random, report)
+    {
+        body["refundedAmount"] = json!(amount);
+    }
     let now_ms = now_ms();
     let second = |seconds: u64| i64::try_from(seconds).expect("a small number") * 1_000;
     let at_ms = match random.below(10) {
@@ -155,6 +164,19 @@ fn status(random: &mut Random, id: &str) -> Value {
     };
     body["statusUpdatedAt"] = json!(Timestamp::from_millisecond(at_ms).expect("a time of this century").to_string());
     body
+}
+
+/// A part of the order, the rest if it comes twice, something finer than most currencies, or nothing said of it.
+fn refunded(random: &mut Random, report: &Value) -> Option<String> {
+    let amount = report["orderAmount"].as_str().expect("an amount");
+    let whole: u64 = amount.split('.').next().and_then(|whole| whole.parse().ok()).expect("digits");
+    match random.below(10) {
+        0..3 => None,
+        3..6 => Some((whole / 2 + 1).to_string()),
+        6..8 => Some((whole / 3 + 1).to_string()),
+        8 => Some(amount.to_owned()).filter(|_| whole > 0),
+        _ => Some("0.125".to_owned()),
+    }
 }
 
 /// The id of a click that is recorded only late.

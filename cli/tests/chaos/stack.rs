@@ -1,20 +1,21 @@
-//! The product on a real Kafka: two edges and two processor processes, each with a folder and settings of its own.
+//! The product on a real Kafka, and perhaps on a real CQL server: two processes of each kind, each with a folder and settings
+//! of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use testkit::{Brokers, Kafka};
+use testkit::{Brokers, Cql, Kafka};
 
 use crate::facts::Facts;
-use crate::http::{ONE, head, open, read_answer};
+use crate::member::Member;
 use crate::merchant::Target;
 use crate::orders::{LATE_CLICKS, late_click};
-use crate::process::{Process, START_DEADLINE, run, tail};
+use crate::process::{run, tail};
 use crate::{say, say_failures};
 
 const PREFIX: &str = "chaos-";
@@ -24,156 +25,22 @@ pub(crate) const PARTITIONS: u64 = 6;
 pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a frozen process's transaction stays open.
 pub(crate) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
-const READY_DEADLINE: Duration = Duration::from_secs(120);
+/// The keyspace of the read model, and that of the claims.
+pub(crate) const KEYSPACES: [&str; 2] = ["chaos", "chaos_claims"];
 const APPLY_DEADLINE: Duration = Duration::from_secs(120);
 
-/// A process that is started, ended and started again.
-#[derive(Debug)]
-pub(crate) struct Member {
-    name: String,
-    command: &'static str,
-    settings: Vec<(String, String)>,
-    folder: PathBuf,
-    process: Mutex<Option<Process>>,
-    /// Where it serves HTTP, while it is up.
-    pub(crate) target: Target,
-}
-
-impl Member {
-    fn new(folder: &Path, command: &'static str, number: usize, common: &[(String, String)]) -> Member {
-        let name = format!("{command}-{number}");
-        let folder = folder.join(&name);
-        let data = folder.join("data").to_str().expect("UTF-8").to_owned();
-        let (own, serves) = match command {
-            "ingest" => ("INGEST", "INGEST_LISTEN"),
-            _ => ("PROCESSORS", "PROCESSORS_METRICS_LISTEN"),
-        };
-        let mut settings = common.to_vec();
-        settings.push((format!("{own}_DATA"), data));
-        settings.push((serves.to_owned(), "127.0.0.1:0".to_owned()));
-        settings.push(("PROCESSORS_INSTANCE".to_owned(), name.clone()));
-        fs::create_dir(&folder).expect("a folder");
-        Member { name, command, settings, folder, process: Mutex::default(), target: Target::default() }
-    }
-
-    fn process(&self) -> MutexGuard<'_, Option<Process>> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The command that it runs.
-    pub(crate) fn command(&self) -> &'static str {
-        self.command
-    }
-
-    /// Starts it on what data it has. As a supervisor would, it tries again if the process gives up while a broker is
-    /// away.
-    pub(crate) fn start(&self) {
-        let begun = Instant::now();
-        loop {
-            if let Some(process) = Process::start(&[self.command], &self.settings, &self.log()) {
-                self.target.set(Some(process.address));
-                *self.process() = Some(process);
-                return;
-            }
-            assert!(begun.elapsed() < START_DEADLINE, "{} does not start; its log:\n{}", self.name, self.log_tail());
-            thread::sleep(Duration::from_millis(300));
-        }
-    }
-
-    /// Starts it again if it has ended by itself; whether it had.
-    pub(crate) fn revive(&self) -> bool {
-        let ended = self.process().as_mut().and_then(Process::ended);
-        if let Some(ended) = ended {
-            say(&format!("{} ended by itself: {ended}; its log:\n{}", self.name, self.log_tail()));
-            self.kill(false);
-            self.start();
-        }
-        ended.is_some()
-    }
-
-    /// `kill -9`, and perhaps its data goes too.
-    pub(crate) fn kill(&self, forget: bool) {
-        self.target.set(None);
-        drop(self.process().take().expect("it runs"));
-        if forget {
-            // What it had is a cache; it may have died before it made the folder.
-            let _ = fs::remove_dir_all(self.folder.join("data"));
-        }
-    }
-
-    /// Asks it to end by this signal; it has to end in order.
-    pub(crate) fn end(&self, signal: Signal) {
-        let mut process = self.process().take().expect("it runs");
-        process.signal(signal);
-        let ended = process.wait();
-        self.target.set(None);
-        assert_eq!(ended.code(), Some(0), "{} ended with {ended}; its log:\n{}", self.name, self.log_tail());
-    }
-
-    /// Freezes it (SIGSTOP): its connections stay open and nothing answers.
-    pub(crate) fn freeze(&self) {
-        self.process().as_ref().expect("it runs").signal(Signal::STOP);
-    }
-
-    /// Lets a frozen process go on.
-    pub(crate) fn thaw(&self) {
-        self.process().as_ref().expect("it runs").signal(Signal::CONT);
-    }
-
-    /// The memory it has in RAM, in MiB.
-    pub(crate) fn resident_mib(&self) -> u64 {
-        self.process().as_ref().expect("it runs").resident_mib()
-    }
-
-    /// What it serves at a path without a signature; nothing if it does not answer.
-    pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
-        use std::io::{BufReader, Write};
-        let mut stream = BufReader::new(open(self.target.address()?, Duration::from_secs(5)).ok()?);
-        stream.get_mut().write_all(format!("{}\r\n", head(&ONE, &format!("GET {path}"), "")).as_bytes()).ok()?;
-        let answer = read_answer(&mut stream).ok()?;
-        Some((answer.status, answer.body))
-    }
-
-    /// The sum of the samples of a metric whose names begin so; 0 if there are none.
-    pub(crate) fn metric(&self, name: &str) -> u64 {
-        let (_, text) = self.get("/metrics").unwrap_or_else(|| panic!("{} serves no metrics", self.name));
-        let samples = text.lines().filter(|line| line.starts_with(name));
-        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-    }
-
-    /// Waits until it says that it is ready.
-    pub(crate) fn ready(&self) {
-        let begun = Instant::now();
-        loop {
-            let answer = self.get("/health/ready");
-            if answer.as_ref().is_some_and(|(status, _)| *status == 200) {
-                return;
-            }
-            self.revive();
-            assert!(begun.elapsed() < READY_DEADLINE, "{} is not ready: {answer:?}:\n{}", self.name, self.log_tail());
-            thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn log(&self) -> PathBuf {
-        self.folder.join("stderr.log")
-    }
-
-    /// The end of its log.
-    pub(crate) fn log_tail(&self) -> String {
-        tail(&self.log())
-    }
-}
-
-/// Brokers, edges and processors, and the facts that merchants note.
+/// Servers, processes of ours, and the facts that merchants note.
 #[derive(Debug)]
 pub(crate) struct Stack {
     /// The edges.
     pub(crate) edges: [Member; 2],
     /// The processors' processes.
     pub(crate) processors: [Member; 2],
+    /// Those who write the read model, where there is a CQL server.
+    pub(crate) materializers: [Member; 2],
     /// The brokers.
     pub(crate) kafka: Kafka,
+    cql: Option<Cql>,
     /// What was sent and answered.
     pub(crate) facts: Arc<Facts>,
     settings: Vec<(String, String)>,
@@ -183,12 +50,35 @@ pub(crate) struct Stack {
 impl Stack {
     /// Brokers with topics and a registry, and no process of the product yet, under these settings besides our own.
     pub(crate) fn new(brokers: Brokers, more: &[(&str, &str)]) -> Stack {
-        let (kafka, folder) = (Kafka::start(brokers), tempfile::tempdir().expect("a folder"));
+        Stack::on(Kafka::start(brokers), brokers, None, more)
+    }
+
+    /// The same with every process started and ready.
+    pub(crate) fn start(brokers: Brokers, more: &[(&str, &str)]) -> Stack {
+        let stack = Stack::new(brokers, more);
+        stack.start_and_ready(stack.processors.iter().chain(&stack.edges));
+        stack
+    }
+
+    /// One broker and a CQL server that the edges share, with every process but the second materializer started and ready.
+    pub(crate) fn start_with_cql(more: &[(&str, &str)]) -> Stack {
+        let (kafka, cql) = thread::scope(|scope| {
+            let cql = scope.spawn(Cql::start);
+            (Kafka::start(Brokers::One), cql.join().expect("the server starts"))
+        });
+        let stack = Stack::on(kafka, Brokers::One, Some(cql), more);
+        run(&["migrate"], &stack.settings, &stack.log()).unwrap_or_else(|why| panic!("{why}"));
+        stack.start_and_ready(stack.processors.iter().chain(&stack.edges).chain(&stack.materializers[..1]));
+        stack
+    }
+
+    fn on(kafka: Kafka, brokers: Brokers, cql: Option<Cql>, more: &[(&str, &str)]) -> Stack {
+        let folder = tempfile::tempdir().expect("a folder");
         let (replication, in_sync) = match brokers {
             Brokers::One => ("1", "1"),
             Brokers::Three => ("3", "2"),
         };
-        let settings = [
+        let kafka_settings = [
             ("KAFKA_BOOTSTRAP", kafka.bootstrap()),
             ("KAFKA_PREFIX", PREFIX),
             ("TOPICS_PARTITIONS", &PARTITIONS.to_string()),
@@ -197,24 +87,49 @@ impl Stack {
             ("PROCESSORS_SESSION_TIMEOUT", &format!("{}s", SESSION_TIMEOUT.as_secs())),
             ("PROCESSORS_TRANSACTION_TIMEOUT", &format!("{}s", TRANSACTION_TIMEOUT.as_secs())),
         ];
-        let settings = settings.iter().chain(more);
-        let settings = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
+        let cql_settings = cql.iter().flat_map(|cql| {
+            let [keyspace, claims_keyspace] = KEYSPACES;
+            [
+                ("CQL_CONTACT_POINTS", cql.contact_point()),
+                ("CQL_KEYSPACE", keyspace),
+                ("CQL_CLAIMS_KEYSPACE", claims_keyspace),
+                ("CQL_REPLICATION_FACTOR", "1"),
+            ]
+        });
+        let settings = kafka_settings.iter().copied().chain(cql_settings).chain(more.iter().copied());
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>();
         let member = |command, number| Member::new(folder.path(), command, number, &settings);
         let edges = [member("ingest", 1), member("ingest", 2)];
         let processors = [member("processors", 1), member("processors", 2)];
+        let materializers = [member("materializer", 1), member("materializer", 2)];
         let facts = Arc::new(Facts::create(folder.path()));
-        let stack = Stack { edges, processors, kafka, facts, settings, folder };
+        let stack = Stack { edges, processors, materializers, kafka, cql, facts, settings, folder };
         run(&["topics", "--create"], &stack.settings, &stack.log()).unwrap_or_else(|why| panic!("{why}"));
         stack.apply("");
         stack
     }
 
-    /// The same with every process started and ready.
-    pub(crate) fn start(brokers: Brokers, more: &[(&str, &str)]) -> Stack {
-        let stack = Stack::new(brokers, more);
-        stack.processors.iter().chain(&stack.edges).for_each(Member::start);
-        stack.processors.iter().chain(&stack.edges).for_each(Member::ready);
-        stack
+    fn start_and_ready<'a>(&self, members: impl Iterator<Item = &'a Member> + Clone) {
+        members.clone().for_each(Member::start);
+        members.for_each(Member::ready);
+    }
+
+    /// The CQL server, where there is one.
+    pub(crate) fn cql(&self) -> &Cql {
+        self.cql.as_ref().expect("it was started with one")
+    }
+
+    /// Runs a command to its end, under these settings besides its own; what it printed.
+    pub(crate) fn run(&self, args: &[&str], more: &[(&str, &str)]) -> String {
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings: Vec<_> = self.settings.iter().cloned().chain(more).collect();
+        run(args, &settings, &self.log()).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Ends whatever runs, in order.
+    pub(crate) fn end(&self) {
+        let members = self.edges.iter().chain(&self.processors).chain(&self.materializers);
+        members.filter(|member| member.runs()).for_each(|member| member.end(Signal::TERM));
     }
 
     /// Applies the registry with the clicks that come late.
@@ -264,8 +179,8 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         if thread::panicking() {
-            for member in self.processors.iter().chain(&self.edges) {
-                say(&format!("{}'s log ends:\n{}", member.name, member.log_tail()));
+            for member in self.processors.iter().chain(&self.edges).chain(&self.materializers) {
+                say(&format!("{}'s log ends:\n{}", member.name(), member.log_tail()));
             }
             say(&format!("the commands' log ends:\n{}", tail(&self.log())));
             self.folder.disable_cleanup(true);

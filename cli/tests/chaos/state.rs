@@ -16,11 +16,12 @@ use testkit::Brokers;
 
 use crate::facts::now_ms;
 use crate::http::ONE;
-use crate::stack::{Member, Stack};
+use crate::member::Member;
+use crate::stack::Stack;
 use crate::{alone, number, say};
 
 /// What a debug build gets through in a minute or two; `CONVERSIONS_ORDERS=1000000` for a release build.
-const ORDERS: u64 = 10_0000;
+const ORDERS: u64 = 100_000;
 /// Orders that are sent again at the end.
 const AGAIN: u64 = 1_000;
 /// Reports under way to the log at once.

@@ -9,8 +9,9 @@ use testkit::Brokers;
 
 use crate::check::check;
 use crate::faults::rage;
+use crate::member::Member;
 use crate::sender::Senders;
-use crate::stack::{Member, Stack};
+use crate::stack::Stack;
 use crate::{alone, number, say, seed};
 
 const SENDERS: u64 = 96;

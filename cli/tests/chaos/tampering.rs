@@ -86,6 +86,12 @@ fn the_checker_objects_to_what_is_wrong() {
         },
         "a report is in the log that nobody sent",
     );
+    check(
+        "conversions",
+        |it| it["refundedThousandths"].is_i64(),
+        |records, at| records[at]["value"]["refundedThousandths"] = json!(7),
+        "a status is in the log that nobody sent",
+    );
     check("clicks", |it| it["clickId"] == "clk_late_1", drop_it, "of the registry is not in the log");
     check(
         "clicks",
@@ -100,6 +106,12 @@ fn the_checker_objects_to_what_is_wrong() {
         "transitions",
         |it| it["state"] == "reversed" && it["commission"].is_object(),
         |records, at| records[at]["value"]["commission"]["amountMinor"] = json!(1),
+        "it ended as",
+    );
+    check(
+        "transitions",
+        |it| it["refundedThousandths"].is_i64(),
+        |records, at| records[at]["value"]["refundedThousandths"] = json!(7),
         "it ended as",
     );
     check("transitions", any, |records, at| records[at]["value"]["amountMinor"] = json!(1), "and the first report {");

@@ -7,8 +7,9 @@ use rustix::process::Signal;
 use testkit::Brokers;
 
 use crate::check::check;
+use crate::member::Member;
 use crate::sender::{Senders, UNLIMITED};
-use crate::stack::{Member, PARTITIONS, SESSION_TIMEOUT, Stack, TRANSACTION_TIMEOUT};
+use crate::stack::{PARTITIONS, SESSION_TIMEOUT, Stack, TRANSACTION_TIMEOUT};
 use crate::{alone, say, seed};
 
 const SENDERS: u64 = 4;

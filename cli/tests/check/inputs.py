@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import defaultdict
 
-from oracle import instant, minor
+from oracle import instant, minor, thousandths
 
 # The parts of a report in which a re-send of the same order may differ.
 COMPARED = "clickId externalProductId amountMinor currency orderStatus orderedAt couponCode metadata".split()
@@ -51,7 +51,7 @@ def report_identity(record):
 
 
 def status_identity(record):
-    return record["status"], record["statusUpdatedAt"]
+    return record["status"], record["statusUpdatedAt"], record["refundedThousandths"]
 
 
 class Sent:
@@ -82,8 +82,10 @@ class Facts:
                 sent = sent_report(fact, registry)
                 self.reports[key][tuple(sent[name] for name in COMPARED)].add(fact)
             else:
-                at = fact["body"].get("statusUpdatedAt")
-                self.statuses[key][(fact["body"]["status"], instant(at) if at else None)].add(fact)
+                body = fact["body"]
+                at, refunded = body.get("statusUpdatedAt"), body.get("refundedAmount")
+                what = body["status"], instant(at) if at else None, thousandths(refunded) if refunded else None
+                self.statuses[key][what].add(fact)
             self.answer(key, fact)
 
     def click(self, fact):

@@ -28,6 +28,14 @@ def minor(text, currency):
     return int(amount)
 
 
+def thousandths(text):
+    """A decimal amount of a currency that is not known."""
+    amount = Fraction(text) * 1_000
+    if amount.denominator != 1:
+        raise ValueError(f"{text} is finer than any currency")
+    return int(amount)
+
+
 class Registry:
     """A registry file as JSON."""
 
@@ -58,8 +66,9 @@ class Registry:
             "linkId": link["id"],
         }
 
-    def commission(self, merchant, product, campaign, ordered_at, amount, currency):
-        """Level, rule, rate and amount by the first rule that matches; None without one."""
+    def commission(self, merchant, product, campaign, ordered_at, amount, currency, left):
+        """Level, rule, rate and amount by the first rule that matches; None without one. `left` is the part of the
+        order that was not refunded."""
         levels = [
             ("product", {"merchant": merchant, "product": product}),
             ("campaign", {"campaign": campaign}),
@@ -77,41 +86,52 @@ class Registry:
             ]
             if matching:
                 latest = max(matching, key=lambda rule: instant(rule.get("effective_from", "0001-01-01T00:00:00Z")))
-                return self.paid(level, latest, amount, currency)
+                return self.paid(level, latest, amount, currency, left)
         return None
 
     @staticmethod
-    def paid(level, rule, amount, currency):
+    def paid(level, rule, amount, currency, left):
         if "fixed" in rule:
             paid = minor(rule["fixed"], currency)
         else:
-            # Python rounds a Fraction half to even.
-            paid = round(Fraction(amount) * Fraction(rule["percent"]) / 100)
+            paid = Fraction(amount) * Fraction(rule["percent"]) / 100
             paid = max(paid, minor(rule.get("minimum", "0"), currency))
             if "cap" in rule:
                 paid = min(paid, minor(rule["cap"], currency))
         rate = rule.get("percent")
+        # Python rounds a Fraction half to even.
+        paid = round(paid * left)
         return {"amountMinor": paid, "currency": currency, "level": level, "ruleId": rule["id"], "rate": rate}
 
 
 def courses(report, updates):
     """Where the statuses bring an order, for each order in which those of one instant may count: status, the hold's
-    beginnings, approved, reversed."""
+    beginnings, approved, reversed, the thousandths refunded in parts, and the part of the order that is left. Of one
+    instant partial refunds come after all else, the smaller first, and then what reverses."""
     groups = {}
     for update in updates:
         at = update["statusUpdatedAt"] if update["statusUpdatedAt"] is not None else update["receivedAt"]
-        groups.setdefault((at, update["status"] in REVERSALS), []).append(update["status"])
+        refunded = update["refundedThousandths"]
+        rank = 1 if refunded is not None else 2 if update["status"] in REVERSALS else 0
+        groups.setdefault((at, rank, refunded or 0), []).append((update["status"], refunded))
     keys = sorted(groups)
     for chosen in itertools.product(*(itertools.permutations(groups[key]) for key in keys)):
-        ordered = [(status, key[0]) for key, statuses in zip(keys, chosen) for status in statuses]
-        yield course(report, [(report["orderStatus"], report["receivedAt"])] + ordered)
+        ordered = [(status, key[0], refunded) for key, group in zip(keys, chosen) for status, refunded in group]
+        yield course(report, [(report["orderStatus"], report["receivedAt"], None)] + ordered)
 
 
 def course(report, statuses):
     status_now, settled, delivered, approved, is_reversed = report["orderStatus"], None, None, False, False
-    for status, at in statuses:
+    whole = Fraction(report["amountMinor"], 10 ** DECIMALS[report["currency"]]) * 1_000
+    total, left = None, Fraction(1)
+    for status, at, refunded in statuses:
         if is_reversed:
             break
+        if refunded is not None:
+            total = min((total or 0) + refunded, whole)
+            if total < whole:
+                left = 1 - total / whole
+                continue
         if status in ("confirmed", "paid") and settled is None:
             settled = at
         if status == "delivered" and delivered is None:
@@ -120,7 +140,7 @@ def course(report, statuses):
         is_reversed = status in REVERSALS
         if status not in DECISIONS:
             status_now = status
-    return status_now, settled, delivered, approved, is_reversed
+    return status_now, settled, delivered, approved, is_reversed, total, left
 
 
 def attribution(report, click, registry):
@@ -145,11 +165,11 @@ def ends(report, updates, click, registry):
     confidence, reason = attribution(report, click, registry)
     high = confidence == "HIGH"
     ordered_at = report["receivedAt"] if report["orderedAt"] is None else report["orderedAt"]
-    commission = high and registry.commission(
-        report["merchantId"], report["externalProductId"], click["campaignId"], ordered_at,
-        report["amountMinor"], report["currency"],
-    ) or None
-    for status, settled, delivered, approved, is_reversed in courses(report, updates):
+    for status, settled, delivered, approved, is_reversed, refunded, left in courses(report, updates):
+        commission = high and registry.commission(
+            report["merchantId"], report["externalProductId"], click["campaignId"], ordered_at,
+            report["amountMinor"], report["currency"], left,
+        ) or None
         hold = None
         if high and delivered is not None:
             hold = delivered + registry.policies["return_window"]
@@ -167,7 +187,7 @@ def ends(report, updates, click, registry):
             state = "commission_created"
         yield {
             "state": state, "confidence": confidence, "confidenceReason": reason, "orderStatus": status,
-            "commission": commission, "holdUntil": hold, "orderedAt": ordered_at,
+            "commission": commission, "holdUntil": hold, "refundedThousandths": refunded, "orderedAt": ordered_at,
             "affiliateId": click["affiliateId"] if high else None,
             "campaignId": click["campaignId"] if high else None,
         }

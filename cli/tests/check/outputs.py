@@ -138,11 +138,11 @@ def joins(log, by_topic, fault):
 
 
 def commission_of(change):
-    """State, amount and hold of the commission after a change of the conversion; None without one."""
+    """State, amount, hold and refunds of the commission after a change of the conversion; None without one."""
     if change is None or change["commission"] is None:
         return None
     state = COMMISSION_STATES.get(change["state"], "created")
-    return state, change["commission"]["amountMinor"], change["holdUntil"]
+    return state, change["commission"]["amountMinor"], change["holdUntil"], change["refundedThousandths"]
 
 
 def commissions(by_order, records, fault):
@@ -157,7 +157,8 @@ def commissions(by_order, records, fault):
                 expected.append((change["revision"],) + commission_of(change) + (change["commission"],))
             before = change
         found = [
-            (it["revision"], it["state"], it["commission"]["amountMinor"], it["holdUntil"], it["commission"])
+            (it["revision"], it["state"], it["commission"]["amountMinor"], it["holdUntil"], it["refundedThousandths"],
+             it["commission"])
             for it in shown.pop(key, [])
         ]
         if found != expected:
@@ -187,7 +188,7 @@ def entries(by_order, records, fault):
                 accounts[entry["credit"]] += entry["amountMinor"]
                 if (entry["affiliateId"], entry["currency"]) != (change["affiliateId"], change["currency"]):
                     fault(f"{key}: booked to {entry['affiliateId']} in {entry['currency']}, not as {change}")
-            state, amount, _ = commission_of(change) or ("reversed", 0, None)
+            state, amount, _, _ = commission_of(change) or ("reversed", 0, None, None)
             expected = dict.fromkeys(ACCOUNTS, 0)
             if state in AFFILIATE_OF:
                 expected[ACCOUNTS[AFFILIATE_OF[state]]], expected["merchant_receivable"] = amount, -amount

@@ -1,11 +1,11 @@
-//! `GET /api/v1/conversions/{id}`.
+//! `GET /api/v1/conversions/{id}` and `GET /api/v1/conversions`.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
 use schemas::ids::{ConversionId, OrderKey};
-use store::{Claims, ConversionView, ReadModel};
+use store::{Claims, ConversionView, ReadError, ReadModel};
 use streams::Publisher;
 use tokio::time::timeout;
 
@@ -13,6 +13,7 @@ use super::json_response;
 use crate::auth::Caller;
 use crate::edge::{Edge, Inner};
 use crate::error::Error;
+use crate::listing::{self, PageBody};
 use crate::view::ConversionBody;
 
 const NOT_FOUND: Error = Error::NotFound("no such conversion of this merchant in this mode");
@@ -27,6 +28,17 @@ pub(super) async fn conversion<P: Publisher, C: Claims, R: ReadModel>(
     let id = percent_decode_str(id).decode_utf8().map_err(|_| NOT_FOUND)?;
     let view = edge.0.find(&signed.caller, &id).await?.ok_or(NOT_FOUND)?;
     json_response(StatusCode::OK, &ConversionBody::of(&view)?)
+}
+
+/// Lists the caller's conversions.
+pub(super) async fn conversions<P: Publisher, C: Claims, R: ReadModel>(
+    State(edge): State<Edge<P, C, R>>,
+    request: Request,
+) -> Result<Response, Error> {
+    let signed = edge.0.authenticate(request).await?;
+    let query = listing::read(signed.uri.query().unwrap_or(""), &signed.caller).map_err(Error::Validation)?;
+    let page = edge.0.answered(edge.0.read_model.list(&query)).await?;
+    json_response(StatusCode::OK, &PageBody::of(&page)?)
 }
 
 impl<P, C, R: ReadModel> Inner<P, C, R> {
@@ -44,9 +56,14 @@ impl<P, C, R: ReadModel> Inner<P, C, R> {
     }
 
     async fn read(&self, id: ConversionId) -> Result<Option<ConversionView>, Error> {
+        self.answered(self.read_model.conversion(id)).await
+    }
+
+    /// What the read model answers in time.
+    async fn answered<T>(&self, question: impl Future<Output = Result<T, ReadError>>) -> Result<T, Error> {
         let deadline = self.config.store_deadline;
-        let internal = match timeout(deadline, self.read_model.conversion(id)).await {
-            Ok(Ok(view)) => return Ok(view),
+        let internal = match timeout(deadline, question).await {
+            Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("the read model did not answer within {deadline:?}"),
         };

@@ -4,13 +4,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use schemas::ids::{ConversionId, EventKind, OrderKey, event_id};
-use schemas::records::IdempotencyUse;
+use schemas::records::{ConversionReported, IdempotencyUse, ReportedStatus};
 use schemas::topics::CONVERSIONS;
 use serde::Serialize;
 use store::{Claims, Fingerprint, IdempotencyScope, ReadModel, status_digest};
 use streams::{Message, Publisher};
 
 use super::{Signed, check_json, json_response};
+use crate::clock::Ids;
 use crate::conversion;
 use crate::edge::{Edge, topic};
 use crate::error::Error;
@@ -18,24 +19,38 @@ use crate::fields::Reader;
 use crate::idempotency::IdempotencyKey;
 use crate::json::Object;
 use crate::order_status;
-use crate::submit::{Identity, Outcome, Sender, Submission};
+use crate::submit::{Guard, Identity, Outcome, Sender, Submission};
 
 const X_CONFLICT: HeaderName = HeaderName::from_static("x-conflict");
 
+/// The answer to a report that is new.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AcceptedBody<'a> {
-    event_id: &'a str,
-    status: &'a str,
+pub(super) struct AcceptedBody {
+    event_id: String,
+    status: &'static str,
     duplicate: bool,
 }
 
+/// The answer to a report that was known.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct DuplicateBody {
+pub(super) struct DuplicateBody {
     status: &'static str,
     conversion_id: ConversionId,
     duplicate: bool,
+}
+
+impl AcceptedBody {
+    pub(super) fn new(event_id: String, status: &'static str) -> AcceptedBody {
+        AcceptedBody { event_id, status, duplicate: false }
+    }
+}
+
+impl DuplicateBody {
+    pub(super) fn new(conversion_id: ConversionId) -> DuplicateBody {
+        DuplicateBody { status: "DUPLICATE", conversion_id, duplicate: true }
+    }
 }
 
 /// Reports a conversion.
@@ -45,15 +60,8 @@ pub(super) async fn conversion<P: Publisher, C: Claims, R: ReadModel>(
 ) -> Result<Response, Error> {
     let signed = edge.0.authenticate(request).await?;
     let (reader, key) = signed.open(conversion::FIELDS)?;
-    let event_id = event_id(EventKind::Conversion, edge.0.ids.next(signed.received_at));
-    let mut record =
-        conversion::read(reader, &signed.caller, event_id, signed.received_at).map_err(Error::Validation)?;
-    let used = |key: &IdempotencyKey| IdempotencyUse { key: key.key.clone(), body_digest: key.body_digest_hex() };
-    record.idempotency = key.as_ref().map(used);
-    let order = signed.order(&record.external_order_id);
-    let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
-    let identity = Identity::Conversion(Fingerprint::of(&record));
-    let submission = signed.submission(order.conversion_id(), identity, record.event_id, key);
+    let (mut submission, message) = signed.report(reader, key.as_ref(), &edge.0.ids)?;
+    submission.guard = key.map(|key| Guard { scope: signed.scope(), key, is_event: false });
     answer(edge, signed, submission, message, "RECEIVED").await
 }
 
@@ -64,14 +72,9 @@ pub(super) async fn order_status<P: Publisher, C: Claims, R: ReadModel>(
 ) -> Result<Response, Error> {
     let signed = edge.0.authenticate(request).await?;
     let (reader, key) = signed.open(order_status::FIELDS)?;
-    let event_id = event_id(EventKind::OrderStatus, edge.0.ids.next(signed.received_at));
-    let record = order_status::read(reader, &signed.caller, event_id, signed.received_at).map_err(Error::Validation)?;
-    let order = signed.order(&record.external_order_id);
-    let conversion_id = order.conversion_id();
-    let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
-    let identity = Identity::OrderStatus(status_digest(conversion_id, record.status, record.status_updated_at));
+    let (mut submission, message, _) = signed.update(reader, None, &edge.0.ids)?;
     let key = key.map(|IdempotencyKey { key, body_digest }| IdempotencyKey { key: status_key(&key), body_digest });
-    let submission = signed.submission(conversion_id, identity, record.event_id, key);
+    submission.guard = key.map(|key| Guard { scope: signed.scope(), key, is_event: false });
     answer(edge, signed, submission, message, "ACCEPTED").await
 }
 
@@ -83,7 +86,7 @@ fn status_key(sent: &str) -> String {
 
 impl Signed {
     /// Begins to read the body, and takes the idempotency key; its faults are told with those of the fields.
-    fn open(&self, fields: &'static [&'static str]) -> Result<(Reader<'_>, Option<IdempotencyKey>), Error> {
+    pub(super) fn open(&self, fields: &'static [&'static str]) -> Result<(Reader<'_>, Option<IdempotencyKey>), Error> {
         check_json(&self.headers)?;
         let object = Object::parse(&self.body, fields).map_err(Error::MalformedJson)?;
         let mut reader = Reader::new(object);
@@ -94,32 +97,83 @@ impl Signed {
         Ok((reader, key))
     }
 
+    /// A report of a conversion as it is published, under an idempotency key that the caller has yet to take.
+    pub(super) fn report(
+        &self,
+        reader: Reader<'_>,
+        key: Option<&IdempotencyKey>,
+        ids: &Ids,
+    ) -> Result<(Submission, Message), Error> {
+        Ok(self.conversion(self.read_conversion(reader, None, ids)?, key))
+    }
+
+    /// A conversion that was reported, or that the event `created` tells of.
+    pub(super) fn read_conversion(
+        &self,
+        reader: Reader<'_>,
+        created: Option<&str>,
+        ids: &Ids,
+    ) -> Result<ConversionReported, Error> {
+        let event_id = event_id(EventKind::Conversion, ids.next(self.received_at));
+        conversion::read(reader, &self.caller, event_id, self.received_at, created).map_err(Error::Validation)
+    }
+
+    /// A conversion as it is published.
+    pub(super) fn conversion(
+        &self,
+        mut record: ConversionReported,
+        key: Option<&IdempotencyKey>,
+    ) -> (Submission, Message) {
+        let used = |key: &IdempotencyKey| IdempotencyUse { key: key.key.clone(), body_digest: key.body_digest_hex() };
+        record.idempotency = key.map(used);
+        let order = self.order(&record.external_order_id);
+        let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
+        let identity = Identity::Conversion(Fingerprint::of(&record));
+        (self.submission(order.conversion_id(), identity, record.event_id), message)
+    }
+
+    /// A status update as it is published; an event, if it came as one, decides the status.
+    pub(super) fn update(
+        &self,
+        reader: Reader<'_>,
+        event: Option<(&str, ReportedStatus)>,
+        ids: &Ids,
+    ) -> Result<(Submission, Message, String), Error> {
+        let event_id = event_id(EventKind::OrderStatus, ids.next(self.received_at));
+        let read = order_status::read(reader, &self.caller, event_id, self.received_at, event);
+        let record = read.map_err(Error::Validation)?;
+        let order = self.order(&record.external_order_id);
+        let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
+        let id = order.conversion_id();
+        let identity = Identity::OrderStatus(status_digest(id, &record));
+        Ok((self.submission(id, identity, record.event_id), message, record.external_order_id))
+    }
+
+    /// Where its idempotency keys are.
+    pub(super) fn scope(&self) -> IdempotencyScope {
+        IdempotencyScope { merchant_id: self.caller.merchant_id.clone(), livemode: self.caller.livemode }
+    }
+
     fn order<'a>(&'a self, external_order_id: &'a str) -> OrderKey<'a> {
         OrderKey { merchant_id: &self.caller.merchant_id, livemode: self.caller.livemode, external_order_id }
     }
 
-    fn submission(
-        &self,
-        conversion_id: ConversionId,
-        identity: Identity,
-        event_id: String,
-        key: Option<IdempotencyKey>,
-    ) -> Submission {
-        let (merchant_id, livemode) = (self.caller.merchant_id.clone(), self.caller.livemode);
+    fn submission(&self, conversion_id: ConversionId, identity: Identity, event_id: String) -> Submission {
         Submission {
             conversion_id,
             identity,
             event_id,
-            idempotency: key.map(|key| (IdempotencyScope { merchant_id, livemode }, key)),
+            guard: None,
             received_at: self.received_at,
             request_id: self.context.request_id.clone(),
             deadline: self.deadline,
+            questions: None,
         }
     }
 }
 
 /// Runs a submission to its end in a task of its own, so that a sender who goes away leaves nothing half-done.
-async fn answer<P: Publisher, C: Claims, R: ReadModel>(
+pub(super) async fn answer<P: Publisher, C: Claims, R: ReadModel>(
     edge: Edge<P, C, R>,
     signed: Signed,
     submission: Submission,
@@ -129,16 +183,12 @@ async fn answer<P: Publisher, C: Claims, R: ReadModel>(
     let conversion_id = submission.conversion_id;
     let (sender, told) = Sender::new();
     let place = signed.place;
-    tokio::spawn(async move { edge.0.submit(submission, message, sender, place).await });
+    tokio::spawn(async move { edge.0.submit(submission, message, sender, Some(place)).await });
     let outcome = told.await.map_err(|_| Error::Internal("a submission panicked".to_owned()))??;
     match outcome {
-        Outcome::Accepted { event_id } => {
-            let body = AcceptedBody { event_id: &event_id, status: accepted, duplicate: false };
-            json_response(StatusCode::ACCEPTED, &body)
-        }
+        Outcome::Accepted { event_id } => json_response(StatusCode::ACCEPTED, &AcceptedBody::new(event_id, accepted)),
         Outcome::Duplicate { conflict } => {
-            let body = DuplicateBody { status: "DUPLICATE", conversion_id, duplicate: true };
-            let mut response = json_response(StatusCode::ACCEPTED, &body)?;
+            let mut response = json_response(StatusCode::ACCEPTED, &DuplicateBody::new(conversion_id))?;
             if !conflict.is_empty() {
                 let fields = HeaderValue::from_str(&conflict.join(", ")).expect("field names are ASCII");
                 response.headers_mut().insert(X_CONFLICT, fields);

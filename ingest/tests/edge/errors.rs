@@ -15,8 +15,8 @@ async fn unknown_routes_and_methods() {
     }
     bench.send(Call::post("/nowhere", BODY)).await.error(404, "NOT_FOUND");
     for (method, path, allow) in [
-        (Method::GET, "/api/v1/conversions", "POST"),
-        (Method::DELETE, "/api/v1/conversions", "POST"),
+        (Method::PATCH, "/api/v1/conversions", "POST,GET,HEAD"),
+        (Method::DELETE, "/api/v1/conversions", "POST,GET,HEAD"),
         (Method::PUT, "/api/v1/order-status", "POST"),
         (Method::POST, "/api/v1/conversions/A", "GET,HEAD"),
         (Method::POST, "/c/lnk_one", "GET,HEAD"),

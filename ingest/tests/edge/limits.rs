@@ -15,10 +15,10 @@ use tower::ServiceExt;
 use crate::support::{Bench, Call, LogMode, ONE_TEST, Reply, TWO};
 
 /// A body that comes in pieces, of unknown or of any claimed length; it stalls after the last piece if told to.
-struct Pieces {
-    pieces: VecDeque<Bytes>,
-    claimed: Option<u64>,
-    stalls: bool,
+pub(crate) struct Pieces {
+    pub(crate) pieces: VecDeque<Bytes>,
+    pub(crate) claimed: Option<u64>,
+    pub(crate) stalls: bool,
 }
 
 impl HttpBody for Pieces {

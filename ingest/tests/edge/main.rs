@@ -3,15 +3,22 @@
 mod support;
 
 mod auth;
+mod batch;
+mod batch_bodies;
 mod clicks;
 mod concurrency;
 mod conversions;
 mod errors;
 mod idempotency;
+mod keys;
 mod limits;
+mod listing;
 mod logging;
 mod metrics;
 mod order_status;
+mod rates;
 mod reading;
 mod registry;
+mod replays;
 mod server;
+mod webhooks;

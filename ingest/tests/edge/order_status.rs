@@ -31,6 +31,7 @@ async fn an_update_is_published_as_sent() {
             status: ReportedStatus::CommissionRejected,
             click_id: Some("clk_1".to_owned()),
             status_updated_at: Some(Timestamp((NOW_S - 1_800) * 1_000)),
+            refunded_thousandths: None,
             received_at: Timestamp(NOW_S * 1_000),
             reason: Some("fraud".to_owned()),
             metadata: Some(r#"{"by":"ops"}"#.to_owned()),
@@ -40,6 +41,27 @@ async fn an_update_is_published_as_sent() {
     let expected = format!(r#"{{"status":"DUPLICATE","conversionId":"{}","duplicate":true}}"#, order.conversion_id());
     assert_eq!((again.status.as_u16(), again.text.as_str()), (202, expected.as_str()));
     assert_eq!(bench.log.count(), 1);
+}
+
+#[tokio::test]
+async fn a_partial_refund_is_published_in_thousandths_whatever_its_currency() {
+    let bench = Bench::new();
+    let sent = json!({ "externalOrderId": "A", "status": "returned", "refundedAmount": "12.5" });
+    bench.send(Call::status(sent.to_string())).await.accepted("ACCEPTED");
+    let record: OrderStatusReported = bench.published();
+    assert_eq!((record.status, record.refunded_thousandths), (ReportedStatus::Returned, Some(12_500)));
+    let refund = |amount: Option<&str>, at: Option<&str>| {
+        let sent = json!({ "externalOrderId": "A", "status": "returned", "refundedAmount": amount,
+            "statusUpdatedAt": at });
+        Call::status(sent.to_string())
+    };
+    // Another amount, another time and the whole are other updates; the same amount in other words is not.
+    for (amount, at) in [(Some("12.501"), None), (Some("12.5"), Some(AT)), (None, None)] {
+        bench.send(refund(amount, at)).await.accepted("ACCEPTED");
+        bench.send(refund(amount, at)).await.accepted("DUPLICATE");
+    }
+    bench.send(refund(Some("12.500"), None)).await.accepted("DUPLICATE");
+    assert_eq!(bench.log.count(), 4);
 }
 
 #[tokio::test]
@@ -75,8 +97,10 @@ async fn the_same_is_order_status_and_time() {
 async fn each_field_at_and_past_its_limit() {
     let words = "pending, confirmed, paid, delivered, cancelled, returned, refunded, commission_approved, \
                  commission_rejected";
-    let refunded = "refundedAmount is not accepted yet: partial refunds cannot be reported; the status refunded or \
-                    returned without it reverses the whole commission";
+    let refund = |status: &str, amount: Value, fault: Option<&str>| {
+        let fault = fault.map(|fault| format!("refundedAmount {fault}"));
+        (json!({ "status": status, "refundedAmount": amount }), fault)
+    };
     let cases: Vec<(Value, Option<String>)> = vec![
         (json!({ "status": "commission_approved" }), None),
         (json!({ "status": "Paid" }), Some(format!("status must be one of {words}; got \"Paid\""))),
@@ -97,8 +121,42 @@ async fn each_field_at_and_past_its_limit() {
                     .to_owned(),
             ),
         ),
-        (json!({ "refundedAmount": "1.00" }), Some(refunded.to_owned())),
         (json!({ "refundedAmount": null }), None),
+        (
+            json!({ "refundedAmount": "1.00" }),
+            Some("refundedAmount must be left out unless the status is refunded or returned; got \"1.00\"".to_owned()),
+        ),
+        refund("refunded", json!("0.001"), None),
+        refund("returned", json!("999999999999999.999"), None),
+        refund("refunded", json!("0.0"), Some("must be more than 0; left out, it is the whole order; got \"0.0\"")),
+        refund(
+            "refunded",
+            json!("1.0001"),
+            Some("must have at most 3 decimals, for no currency has more; got \"1.0001\""),
+        ),
+        refund(
+            "refunded",
+            json!("1000000000000000"),
+            Some("must have at most 15 digits before the decimal point; got \"1000000000000000\""),
+        ),
+        refund(
+            "refunded",
+            json!("-1"),
+            Some(
+                "must be a decimal string of at least 0 without sign, exponent or separators, such as \"2999.00\"; \
+                 got \"-1\"",
+            ),
+        ),
+        refund(
+            "refunded",
+            json!(1.5),
+            Some("must be a decimal string such as \"2999.00\", not a JSON number: put it in quotes; got 1.5"),
+        ),
+        refund("refunded", json!({}), Some("must be a JSON string; got a JSON object")),
+        (
+            json!({ "status": "refunded", "currency": "NPR" }),
+            Some("\"currency\" is not a field of this request: remove it".to_owned()),
+        ),
         (
             json!({ "orderStatus": "paid" }),
             Some("\"orderStatus\" is not a field of this request: remove it".to_owned()),

@@ -12,15 +12,22 @@ use store::ConversionView;
 
 use crate::support::{Bench, Call, NOW_S, ONE_TEST, StoreMode, TWO};
 
-const AT: Timestamp = Timestamp(NOW_S * 1_000);
+pub(crate) const AT: Timestamp = Timestamp(NOW_S * 1_000);
 
 fn entry(seq: i32, kind: CauseType) -> TimelineEntry {
-    let cause = Cause { kind, event_id: None, order_status: None, applied: true, fields: Vec::new() };
+    let cause = Cause {
+        kind,
+        event_id: None,
+        order_status: None,
+        refunded_thousandths: None,
+        applied: true,
+        fields: Vec::new(),
+    };
     TimelineEntry { seq, state: ConversionState::Received, at: AT, cause }
 }
 
 /// A conversion of merchant one of which nothing is known yet.
-fn received(order: &str) -> ConversionView {
+pub(crate) fn received(order: &str) -> ConversionView {
     let key = OrderKey { merchant_id: "mer_one", livemode: true, external_order_id: order };
     let conversion = ConversionTransitioned {
         conversion_id: key.conversion_id(),
@@ -46,6 +53,7 @@ fn received(order: &str) -> ConversionView {
         metadata: None,
         commission: None,
         hold_until: None,
+        refunded_thousandths: None,
         conflicts: 0,
         timeline: Vec::new(),
         at: AT,
@@ -63,9 +71,9 @@ async fn every_field_is_there() {
         r#""confidence":null,"confidenceReason":null,"clickId":null,"affiliateId":null,"campaignId":null,"#,
         r#""externalProductId":null,"orderAmount":"2999.00","currency":"NPR","orderStatus":"pending","#,
         r#""orderedAt":"2026-06-14T09:30:00Z","receivedAt":"2026-06-14T09:30:00Z","couponCode":null,"#,
-        r#""metadata":null,"commission":null,"holdUntil":null,"conflicts":0,"timeline":[{"seq":1,"#,
+        r#""metadata":null,"commission":null,"holdUntil":null,"refundedAmount":null,"conflicts":0,"timeline":[{"seq":1,"#,
         r#""state":"received","at":"2026-06-14T09:30:00Z","cause":{"type":"reported","eventId":null,"#,
-        r#""orderStatus":null,"applied":true,"fields":[]}}]}"#
+        r#""orderStatus":null,"refundedAmount":null,"applied":true,"fields":[]}}]}"#
     );
     let id = received("A").conversion.conversion_id.to_string();
     assert_eq!((reply.status.as_u16(), reply.text), (200, expected.replace("CNV", &id)));
@@ -90,13 +98,15 @@ async fn every_field_is_there() {
             rate: Some("12".to_owned()),
         }),
         hold_until: Some(Timestamp(AT.0 + 1_500)),
+        refunded_thousandths: Some(1_000_005),
         conflicts: 1,
         ..full.conversion
     };
     let cause = Cause {
         kind: CauseType::Conflict,
         event_id: Some("cnvevt_2".to_owned()),
-        order_status: Some(ReportedStatus::CommissionApproved),
+        order_status: Some(ReportedStatus::Refunded),
+        refunded_thousandths: Some(20_500),
         applied: false,
         fields: vec!["orderAmount".to_owned()],
     };
@@ -106,8 +116,8 @@ async fn every_field_is_there() {
     for part in [
         r#""state":"hold","confidence":"HIGH","confidenceReason":null,"clickId":"clk_1","affiliateId":"aff_one","campaignId":"cmp_one","externalProductId":"SKU""#,
         r#""couponCode":"AFF10","metadata":{ "b": 1.50, "a": null },"#,
-        r#""commission":{"amount":"359.88","currency":"NPR","level":"product","ruleId":"rul_1","rate":"12"},"holdUntil":"2026-06-14T09:30:01.5Z","conflicts":1,"#,
-        r#"{"seq":2,"state":"hold","at":"2026-06-14T09:30:00Z","cause":{"type":"conflict","eventId":"cnvevt_2","orderStatus":"commission_approved","applied":false,"fields":["orderAmount"]}}"#,
+        r#""commission":{"amount":"359.88","currency":"NPR","level":"product","ruleId":"rul_1","rate":"12"},"holdUntil":"2026-06-14T09:30:01.5Z","refundedAmount":"1000.005","conflicts":1,"#,
+        r#"{"seq":2,"state":"hold","at":"2026-06-14T09:30:00Z","cause":{"type":"conflict","eventId":"cnvevt_2","orderStatus":"refunded","refundedAmount":"20.50","applied":false,"fields":["orderAmount"]}}"#,
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }

@@ -39,7 +39,7 @@ pub(crate) async fn open(served: &Served, bytes: &[u8]) -> TcpStream {
 }
 
 /// Everything until the connection closes.
-async fn rest(mut stream: TcpStream) -> String {
+pub(crate) async fn rest(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut bytes)).await.expect("the connection is closed");
     String::from_utf8(bytes).unwrap()

@@ -160,8 +160,15 @@ fn pinned(key: &str, before: &ConversionTransitioned, now: &ConversionTransition
     if before.confidence != Some(Confidence::High) {
         return;
     }
+    // The amount follows the refunds; that it does so rightly is for the end to say.
+    let refunds = |it: &ConversionTransitioned| (it.refunded_thousandths, it.state == ConversionState::Reversed);
+    let amount_stays = refunds(before) == refunds(now) && now.state != ConversionState::Reversed;
     let terms = |it: &ConversionTransitioned| {
-        (it.confidence, it.affiliate_id.clone(), it.campaign_id.clone(), it.commission.clone())
+        let mut commission = it.commission.clone();
+        if let Some(commission) = commission.as_mut().filter(|_| !amount_stays) {
+            commission.amount_minor = 0;
+        }
+        (it.confidence, it.affiliate_id.clone(), it.campaign_id.clone(), commission)
     };
     faults.check(Invariant::Pinned, terms(before) == terms(now), || {
         format!("{key}: was {:?}, and revision {} says {:?}", terms(before), now.revision, terms(now))

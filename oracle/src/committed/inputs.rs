@@ -1,6 +1,6 @@
 //! What the edge wrote.
 
-use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported};
+use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported, ReportedStatus};
 
 use super::{Committed, Refused, Visible, order_key};
 use crate::fault::{Faults, Invariant};
@@ -16,6 +16,19 @@ impl Event {
     fn decode(value: &[u8]) -> Option<Event> {
         let report = schemas::decode(value).map(Event::Report);
         report.or_else(|_| schemas::decode(value).map(Event::Status)).ok()
+    }
+
+    /// Whether an edge could have written it: amounts have at most 15 digits before the point, and none is negative.
+    fn can_be(&self) -> bool {
+        let digits = |amount: i64, decimals: usize| amount.to_string().len() <= 15 + decimals;
+        match self {
+            Event::Report(it) => it.amount_minor >= 0 && digits(it.amount_minor, it.currency.minor_units()),
+            Event::Status(OrderStatusReported { refunded_thousandths: None, .. }) => true,
+            Event::Status(OrderStatusReported { refunded_thousandths: Some(refunded), status, .. }) => {
+                let goes_back = matches!(status, ReportedStatus::Refunded | ReportedStatus::Returned);
+                goes_back && *refunded > 0 && digits(*refunded, 3)
+            }
+        }
     }
 
     fn id(&self) -> &str {
@@ -37,7 +50,7 @@ impl Committed {
     /// A report or a status update; anything else on `conversions` must be refused by `orders`.
     pub(super) fn fact(&mut self, record: Visible<'_>, faults: &mut Faults) {
         let event = Event::decode(record.value).filter(|event| event.key().as_bytes() == record.key);
-        let Some(event) = event.filter(|event| !matches!(event, Event::Report(it) if it.amount_minor < 0)) else {
+        let Some(event) = event.filter(Event::can_be) else {
             self.refuse(record);
             return;
         };

@@ -3,10 +3,17 @@
 use schemas::records::{Commission, ConversionReported, RuleLevel};
 use schemas::registry::{Payment, Registry, Rule, RuleScope};
 
+use super::fraction::Fraction;
 use super::ordered_at;
 
-/// The commission by the first rule that matches: product, campaign of the click, merchant, platform.
-pub(super) fn commission(report: &ConversionReported, campaign_id: &str, registry: &Registry) -> Option<Commission> {
+/// The commission by the first rule that matches: product, campaign of the click, merchant, platform; on what is left of
+/// the order after its refunds.
+pub(super) fn commission(
+    report: &ConversionReported,
+    campaign_id: &str,
+    registry: &Registry,
+    left: Fraction,
+) -> Option<Commission> {
     let merchant_id = report.merchant_id.clone();
     let mut scopes = Vec::new();
     if let Some(product) = &report.external_product_id {
@@ -21,7 +28,7 @@ pub(super) fn commission(report: &ConversionReported, campaign_id: &str, registr
         // The one that took effect latest; one that always was comes last.
         found.sort_by(|a, b| b.effective_from.cmp(&a.effective_from).then(a.id.cmp(&b.id)));
         if let Some(rule) = found.first() {
-            return Some(paid(rule, level, report));
+            return Some(paid(rule, level, report, left));
         }
     }
     None
@@ -39,21 +46,22 @@ fn matches(rule: &Rule, report: &ConversionReported) -> bool {
     begun && !over && named.is_none_or(|currency| currency == report.currency)
 }
 
-fn paid(rule: &Rule, level: RuleLevel, report: &ConversionReported) -> Commission {
+fn paid(rule: &Rule, level: RuleLevel, report: &ConversionReported, left: Fraction) -> Commission {
     let (mut amount, rate) = match rule.payment {
-        Payment::Fixed { minor, .. } => (i128::from(minor), None),
+        Payment::Fixed { minor, .. } => (Fraction::whole(minor), None),
         Payment::Percentage(rate) => (percent(&rate.to_string(), report.amount_minor), Some(rate.to_string())),
     };
     if let Some(bounds) = rule.bounds {
-        if let Some(minimum) = bounds.minimum_minor {
-            amount = amount.max(minimum.into());
+        if let Some(minimum) = bounds.minimum_minor.map(Fraction::whole).filter(|minimum| amount.is_below(*minimum)) {
+            amount = minimum;
         }
-        if let Some(cap) = bounds.cap_minor {
-            amount = amount.min(cap.into());
+        if let Some(cap) = bounds.cap_minor.map(Fraction::whole).filter(|cap| cap.is_below(amount)) {
+            amount = cap;
         }
     }
+    let amount_minor = amount.times(left).rounded();
     Commission {
-        amount_minor: i64::try_from(amount).expect("at most the order's amount, or an amount of a rule"),
+        amount_minor: i64::try_from(amount_minor).expect("at most the order's amount, or an amount of a rule"),
         currency: report.currency,
         level,
         rule_id: rule.id.clone(),
@@ -61,25 +69,22 @@ fn paid(rule: &Rule, level: RuleLevel, report: &ConversionReported) -> Commissio
     }
 }
 
-/// A percentage, written as a decimal, of an amount in minor units: the nearest whole number, of two the even one.
-fn percent(rate: &str, amount_minor: i64) -> i128 {
+/// A percentage, written as a decimal, of an amount in minor units.
+fn percent(rate: &str, amount_minor: i64) -> Fraction {
     let (whole, decimals) = rate.split_once('.').unwrap_or((rate, ""));
     let digits: i128 = format!("{whole}{decimals}").parse().expect("a rate is written as digits");
     let denominator = 100 * 10_i128.pow(u32::try_from(decimals.len()).expect("a rate has few decimals"));
-    let numerator = i128::from(amount_minor) * digits;
-    let below = numerator / denominator;
-    let candidates = [below, below + 1];
-    let distance = |it: &i128| (it * denominator - numerator).abs();
-    candidates.into_iter().min_by_key(|it| (distance(it), it % 2)).expect("there are two")
+    Fraction::new(i128::from(amount_minor) * digits, denominator)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::percent;
+    use super::*;
 
     #[test]
     fn percentages_are_rounded_half_to_even() {
-        let check = |rate, amount, expected| assert_eq!(percent(rate, amount), expected, "{rate} % of {amount}");
+        let check =
+            |rate, amount, expected| assert_eq!(percent(rate, amount).rounded(), expected, "{rate} % of {amount}");
         check("12", 299_900, 35_988);
         check("50", 1, 0);
         check("50", 3, 2);

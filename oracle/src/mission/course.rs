@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::Timestamp;
 use schemas::records::{ConversionReported, OrderStatus, OrderStatusReported, ReportedStatus};
 
+use super::fraction::Fraction;
+
 /// Where they have brought it.
 #[derive(Clone, Debug)]
 pub(super) struct Course {
@@ -17,10 +19,15 @@ pub(super) struct Course {
     pub(super) delivered: Option<Timestamp>,
     pub(super) approved: bool,
     pub(super) reversed: bool,
+    /// The sum of the partial refunds, at most the order, in thousandths of the currency's unit.
+    pub(super) refunded: Option<i64>,
+    /// The part of the order that its commission is of: all but the partial refunds, without the one that was the rest.
+    pub(super) left: Fraction,
 }
 
-/// The report's status first, with its clock from receipt; then the updates by their times, of one instant the terminal
-/// ones last. After the first terminal one nothing counts.
+/// The report's status first, with its clock from receipt; then the updates by their times, of one instant the partial
+/// refunds after all others, the smaller first, and then the terminal ones. After the first terminal one, and once all is
+/// refunded, nothing counts.
 ///
 /// `updates` may be in any order, and have the same update several times: its earliest receipt counts.
 pub(super) fn course(report: &ConversionReported, updates: &[OrderStatusReported]) -> Course {
@@ -30,28 +37,71 @@ pub(super) fn course(report: &ConversionReported, updates: &[OrderStatusReported
         delivered: None,
         approved: false,
         reversed: false,
+        refunded: None,
+        left: Fraction::ONE,
     };
     take(&mut course, &[first(report.order_status)], report.received_at);
-    let mut groups: BTreeMap<(Timestamp, bool), Vec<ReportedStatus>> = BTreeMap::new();
-    for (status, at) in distinct(updates) {
-        groups.entry((at, is_reversal(status))).or_default().push(status);
+    // Partial refunds of one amount are a group too: which of a refund and a return was the rest of the order is open.
+    let mut groups: BTreeMap<(Timestamp, Group), Vec<ReportedStatus>> = BTreeMap::new();
+    for (status, at, refunded) in distinct(updates) {
+        let group = match refunded {
+            Some(thousandths) => Group::Refund(thousandths),
+            None if is_reversal(status) => Group::Reversal,
+            None => Group::Other,
+        };
+        groups.entry((at, group)).or_default().push(status);
     }
-    for ((at, _), statuses) in groups {
-        if !course.reversed {
-            take(&mut course, &statuses, at);
+    for ((at, group), statuses) in groups {
+        match group {
+            _ if course.reversed => {}
+            Group::Other | Group::Reversal => take(&mut course, &statuses, at),
+            Group::Refund(thousandths) => refund(&mut course, &statuses, thousandths, thousandths_of(report)),
         }
     }
     course
 }
 
-/// The updates that differ in status or in the time sent, each with its time.
-fn distinct(updates: &[OrderStatusReported]) -> Vec<(ReportedStatus, Timestamp)> {
-    let mut known: BTreeMap<(ReportedStatus, Option<Timestamp>), Timestamp> = BTreeMap::new();
+/// What updates of one instant count after and before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Group {
+    Other,
+    Refund(i64),
+    Reversal,
+}
+
+/// The updates that differ in status, in the time or in the amount sent, each with its time.
+fn distinct(updates: &[OrderStatusReported]) -> Vec<(ReportedStatus, Timestamp, Option<i64>)> {
+    let mut known: BTreeMap<(ReportedStatus, Option<Timestamp>, Option<i64>), Timestamp> = BTreeMap::new();
     for update in updates {
-        let received = known.entry((update.status, update.status_updated_at)).or_insert(update.received_at);
+        let what = (update.status, update.status_updated_at, update.refunded_thousandths);
+        let received = known.entry(what).or_insert(update.received_at);
         *received = update.received_at.min(*received);
     }
-    known.into_iter().map(|((status, sent), received)| (status, sent.unwrap_or(received))).collect()
+    known.into_iter().map(|((status, sent, refunded), received)| (status, sent.unwrap_or(received), refunded)).collect()
+}
+
+/// The order's amount in thousandths of its currency's unit.
+fn thousandths_of(report: &ConversionReported) -> i64 {
+    match report.currency.minor_units() {
+        0 => report.amount_minor * 1_000,
+        2 => report.amount_minor * 10,
+        3 => report.amount_minor,
+        other => unreachable!("no currency that is paid in has {other} decimals"),
+    }
+}
+
+/// Takes partial refunds of one instant and one amount, one after the other until all is refunded.
+fn refund(course: &mut Course, statuses: &[ReportedStatus], thousandths: i64, whole: i64) {
+    for _ in statuses {
+        let refunded = course.refunded.unwrap_or(0) + thousandths;
+        course.refunded = Some(refunded.min(whole));
+        if refunded >= whole {
+            course.reversed = true;
+            course.order_statuses = statuses.iter().filter_map(|status| order_status(*status)).collect();
+            return;
+        }
+        course.left = Fraction::new((whole - refunded).into(), whole.into());
+    }
 }
 
 /// Takes statuses of one instant, which are all reversals or none.

@@ -11,6 +11,7 @@ use schemas::registry::Registry;
 
 mod commission;
 mod course;
+mod fraction;
 
 /// All facts of an order.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,7 @@ pub(crate) struct End {
     pub(crate) campaign_id: Option<String>,
     pub(crate) commission: Option<Commission>,
     pub(crate) hold_until: Option<Timestamp>,
+    pub(crate) refunded: Option<i64>,
     pub(crate) order_statuses: BTreeSet<OrderStatus>,
 }
 
@@ -44,6 +46,7 @@ impl End {
             && self.campaign_id == now.campaign_id
             && self.commission == now.commission
             && self.hold_until == now.hold_until
+            && self.refunded == now.refunded_thousandths
             && self.order_statuses.contains(&now.order_status)
     }
 }
@@ -87,10 +90,11 @@ pub(crate) fn end(order: Order<'_>, terms: &Registry, wait: &Registry, now: Now)
             campaign_id: None,
             commission: None,
             hold_until: None,
+            refunded: course.refunded,
             order_statuses: course.order_statuses,
         };
     };
-    let commission = commission::commission(report, &click.campaign_id, terms);
+    let commission = commission::commission(report, &click.campaign_id, terms, course.left);
     let policies = terms.policies();
     let hold_until = match (course.delivered, course.settled) {
         (Some(delivered), _) => Some(later(delivered, policies.return_window)),
@@ -104,6 +108,7 @@ pub(crate) fn end(order: Order<'_>, terms: &Registry, wait: &Registry, now: Now)
         campaign_id: Some(click.campaign_id.clone()),
         commission,
         hold_until,
+        refunded: course.refunded,
         order_statuses: course.order_statuses,
     }
 }

@@ -127,7 +127,16 @@ impl Case {
     }
 
     /// An update received a day after the report, with the time sent in days after it.
-    fn update(mut self, status: ReportedStatus, days: Option<i64>) -> Case {
+    fn update(self, status: ReportedStatus, days: Option<i64>) -> Case {
+        self.updated(status, days, None)
+    }
+
+    /// A partial refund of so many thousandths of a rupee, a day after the report.
+    fn refund(self, thousandths: i64) -> Case {
+        self.updated(ReportedStatus::Refunded, Some(1), Some(thousandths))
+    }
+
+    fn updated(mut self, status: ReportedStatus, days: Option<i64>, refunded_thousandths: Option<i64>) -> Case {
         self.updates.push(OrderStatusReported {
             event_id: format!("osevt_{}", self.updates.len()),
             merchant_id: "m1".to_owned(),
@@ -136,6 +145,7 @@ impl Case {
             status,
             click_id: None,
             status_updated_at: days.map(|days| Timestamp(T0 + days * DAY)),
+            refunded_thousandths,
             received_at: Timestamp(T0 + DAY),
             reason: None,
             metadata: None,
@@ -156,7 +166,7 @@ impl Case {
 }
 
 /// `expected` is the state, the confidence or its reason, the rule and the amount, the hold's end in days after the
-/// report, and the order's status.
+/// report, what was refunded, and the order's status.
 #[track_caller]
 fn check(case: Case, expected: &str) {
     let end = case.end();
@@ -169,6 +179,7 @@ fn check(case: Case, expected: &str) {
     });
     shown.extend(end.commission.map(|it| format!("{} {}", it.rule_id, it.amount_minor)));
     shown.extend(end.hold_until.map(|it| format!("{}d", (it.0 - T0) / DAY)));
+    shown.extend(end.refunded.map(|it| format!("-{it}")));
     shown.extend(end.order_statuses.iter().map(|it| format!("{it:?}")));
     assert_eq!(shown.join(" "), expected);
 }
@@ -257,6 +268,57 @@ fn lifecycle() {
     is(day(new().update(Confirmed, Some(5)).update(Confirmed, Some(3)), 6), "Hold High 33d Confirmed");
     check(new().unknown_click().update(Confirmed, Some(1)), "Received ClickUnknown Confirmed");
     check(new().unknown_click().update(Returned, Some(1)), "Reversed ClickUnknown Returned");
+}
+
+#[test]
+fn partial_refunds() {
+    use ReportedStatus::{Cancelled, CommissionApproved, Confirmed, Returned};
+    let new = Case::new;
+    let is = |case: Case, expected: &str| check(case, &expected.replace("r-c", "High r-campaign"));
+    is(new().refund(1_000_000), "CommissionCreated r-c 19990 -1000000 Pending");
+    is(new().refund(1_000_000).refund(1_000_000), "CommissionCreated r-c 19990 -1000000 Pending");
+    is(new().refund(1_000_000).refund(500_000), "CommissionCreated r-c 14990 -1500000 Pending");
+    is(
+        new().refund(1_000_000).updated(Returned, Some(1), Some(1_000_000)),
+        "CommissionCreated r-c 9990 -2000000 Pending",
+    );
+    is(
+        new().refund(1_000_000).updated(Returned, Some(2), Some(1_000_000)),
+        "CommissionCreated r-c 9990 -2000000 Pending",
+    );
+    // Finer than the currency: 0.005 of a rupee is half a paisa, and a tenth of it too little to see.
+    is(new().refund(5), "CommissionCreated r-c 29990 -5 Pending");
+    is(new().refund(55), "CommissionCreated r-c 29989 -55 Pending");
+    // All of it, and more than that, is a reversal; the commission stays at what it was before.
+    is(new().refund(2_999_000), "Reversed r-c 29990 -2999000 Refunded");
+    is(new().refund(1_000_000).refund(1_999_000), "Reversed r-c 19990 -2999000 Refunded");
+    is(new().refund(2_000_000).refund(1_000_000), "Reversed r-c 19990 -2999000 Refunded");
+    is(new().refund(1_000_000).updated(Returned, Some(2), None), "Reversed r-c 19990 -1000000 Returned");
+    is(new().refund(1_000_000).updated(Cancelled, Some(0), None), "Reversed r-c 29990 Cancelled");
+    is(new().refund(1_000_000).update(Cancelled, Some(1)), "Reversed r-c 19990 -1000000 Cancelled");
+    // Clocks and approval are the order's.
+    is(new().update(Confirmed, Some(1)).refund(1_000_000), "Payable r-c 19990 31d -1000000 Confirmed");
+    is(new().update(CommissionApproved, Some(2)).refund(1_000_000), "Payable r-c 19990 -1000000 Pending");
+    is(new().update(Confirmed, Some(1)).refund(3_000_000), "Reversed r-c 29990 31d -2999000 Refunded");
+    // A minimum, a cap and a fixed amount shrink with the order.
+    let product = |minor: i64| {
+        new().report(move |it| {
+            it.external_product_id = Some("BLUE".to_owned());
+            it.amount_minor = minor;
+        })
+    };
+    let blue = |case: Case, expected: &str| check(case, &expected.replace("r-b", "High r-bounds"));
+    blue(product(1_000).refund(2_500), "CommissionCreated r-b 375 -2500 Pending");
+    blue(product(1_000_000).refund(5_000_000), "CommissionCreated r-b 2500 -5000000 Pending");
+    blue(product(10_000).refund(33_333), "CommissionCreated r-b 800 -33333 Pending");
+    let before_campaign = new().report(|it| it.ordered_at = Some(Timestamp(T0 - 1)));
+    check(before_campaign.refund(999_667), "CommissionCreated High r-merchant 200 -999667 Pending");
+    check(new().unknown_click().refund(1_000_000), "Received ClickUnknown -1000000 Pending");
+    check(new().unknown_click().refund(2_999_000), "Reversed ClickUnknown -2999000 Refunded");
+    let nothing = new().report(|it| it.amount_minor = 0);
+    is(nothing.refund(1), "Reversed r-c 0 -0 Refunded");
+    let yen = new().report(|it| it.currency = Currency::parse("JPY").unwrap());
+    check(yen.refund(149_950_500), "CommissionCreated High r-campaign 14995 -149950500 Pending");
 }
 
 #[test]

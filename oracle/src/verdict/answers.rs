@@ -19,7 +19,9 @@ fn is_report(logged: &ConversionReported, sent: &Report) -> bool {
 }
 
 fn is_status(logged: &OrderStatusReported, sent: &Status) -> bool {
-    (logged.status, logged.status_updated_at) == (sent.status, sent.status_updated_at)
+    let Status { status, status_updated_at, refunded_thousandths } = *sent;
+    (logged.status, logged.status_updated_at) == (status, status_updated_at)
+        && logged.refunded_thousandths == refunded_thousandths
 }
 
 fn reports<'a>(committed: &'a Committed, key: &str) -> &'a [ConversionReported] {

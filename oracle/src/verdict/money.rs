@@ -8,8 +8,8 @@ use crate::committed::{Booked, Committed, KINDS, account_name, ledger_name};
 use crate::facts::conversion_id;
 use crate::fault::{Faults, Invariant};
 
-/// State, amount and rule, and hold of a conversion's commission.
-type Terms<'a> = (CommissionState, &'a Commission, Option<schemas::Timestamp>);
+/// State, amount and rule, hold, and refunds of a conversion's commission.
+type Terms<'a> = (CommissionState, &'a Commission, Option<schemas::Timestamp>, Option<i64>);
 
 fn terms(revision: &ConversionTransitioned) -> Option<Terms<'_>> {
     let state = match revision.state {
@@ -20,12 +20,12 @@ fn terms(revision: &ConversionTransitioned) -> Option<Terms<'_>> {
         ConversionState::Payable | ConversionState::Paid => CommissionState::Payable,
         ConversionState::Rejected | ConversionState::Reversed => CommissionState::Reversed,
     };
-    Some((state, revision.commission.as_ref()?, revision.hold_until))
+    Some((state, revision.commission.as_ref()?, revision.hold_until, revision.refunded_thousandths))
 }
 
 /// What of an order must be booked after a revision.
 fn owed(revision: &ConversionTransitioned) -> Booked {
-    let Some((state, commission, _)) = terms(revision) else { return Booked::default() };
+    let Some((state, commission, ..)) = terms(revision) else { return Booked::default() };
     let amount = i128::from(commission.amount_minor);
     match state {
         CommissionState::Created | CommissionState::Held => Booked { receivable: -amount, pending: amount, payable: 0 },
@@ -58,7 +58,7 @@ pub(super) fn commissions(committed: &Committed, faults: &mut Faults) {
 }
 
 fn says(told: &CommissionChanged, revision: &ConversionTransitioned) -> bool {
-    Some((told.state, &told.commission, told.hold_until)) == terms(revision)
+    Some((told.state, &told.commission, told.hold_until, told.refunded_thousandths)) == terms(revision)
         && told.revision == revision.revision
         && Some(&told.affiliate_id) == revision.affiliate_id.as_ref()
         && Some(&told.campaign_id) == revision.campaign_id.as_ref()

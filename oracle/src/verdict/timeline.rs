@@ -13,7 +13,7 @@ use crate::fault::{Faults, Invariant};
 const TOLD_MAX: usize = 100;
 
 /// What tells two updates of an order apart.
-type Update = (ReportedStatus, Option<Timestamp>);
+type Update = (ReportedStatus, Option<Timestamp>, Option<i64>);
 
 /// Each fact of the log stands in the timeline of its order once.
 pub(super) fn check(committed: &Committed, faults: &mut Faults) {
@@ -69,7 +69,7 @@ fn same(key: &str, what: &str, told: &[String], logged: &[&str], faults: &mut Fa
 /// Of an update that is in the log under several events, one stands for all.
 fn tells_updates(key: &str, told: &[String], logged: &[OrderStatusReported], faults: &mut Faults) {
     let by_event: BTreeMap<&str, Update> =
-        logged.iter().map(|it| (&*it.event_id, (it.status, it.status_updated_at))).collect();
+        logged.iter().map(|it| (&*it.event_id, (it.status, it.status_updated_at, it.refunded_thousandths))).collect();
     let expected: BTreeSet<Update> = by_event.values().copied().collect();
     if expected.len() > TOLD_MAX {
         return;

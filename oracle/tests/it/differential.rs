@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use oracle::end;
-use schemas::records::ConversionState;
+use schemas::records::{ConversionState, ConversionTransitioned};
 
 use crate::merchants::Run;
 
 #[test]
 fn the_processors_do_what_the_oracle_expects() {
     let mut states = BTreeSet::new();
-    let mut late_clicks = 0;
+    let (mut late_clicks, mut shrunk, mut refunded_whole) = (0, 0, 0);
     for seed in 1..=600 {
         let run = Run::of(seed);
         let faults: Vec<_> =
@@ -19,6 +19,8 @@ fn the_processors_do_what_the_oracle_expects() {
         assert!(shown.is_empty(), "seed {seed}:\n{}", shown.join("\n"));
         for (_, revisions) in run.world.committed.conversions() {
             states.extend(revisions.iter().map(|it| it.state));
+            shrunk += usize::from(revisions.windows(2).any(|pair| amount(&pair[1]) < amount(&pair[0])));
+            refunded_whole += usize::from(revisions.last().is_some_and(is_refunded_whole));
             late_clicks += usize::from(
                 revisions
                     .windows(2)
@@ -31,4 +33,15 @@ fn the_processors_do_what_the_oracle_expects() {
     let expected = BTreeSet::from([Attributed, CommissionCreated, Hold, Payable, Received, Reversed]);
     assert_eq!(states, expected);
     assert!(late_clicks > 10, "{late_clicks} late clicks upgraded an order");
+    assert!(shrunk > 10, "{shrunk} commissions shrank by a refund");
+    assert!(refunded_whole > 10, "{refunded_whole} orders were refunded in parts until nothing was left");
+}
+
+fn amount(revision: &ConversionTransitioned) -> Option<i64> {
+    revision.commission.as_ref().map(|commission| commission.amount_minor)
+}
+
+fn is_refunded_whole(last: &ConversionTransitioned) -> bool {
+    let whole = last.currency.thousandths(last.amount_minor);
+    last.refunded_thousandths == Some(whole) && last.timeline.iter().any(|entry| entry.cause.applied)
 }

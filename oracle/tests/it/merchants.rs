@@ -195,14 +195,23 @@ impl Run {
 
     fn status(&mut self) {
         let order = self.order();
-        let index = if self.draw(8) > 0 { self.draw(5) } else { self.draw(9) };
+        let index = match self.draw(8) {
+            0 => self.draw(9),
+            1..=3 => 6 + self.draw(2),
+            _ => self.draw(5),
+        };
         let now = self.now();
         // Few distinct times, so that equal ones, stale ones and the same ones again are common.
         let sent = (self.draw(4) > 0).then(|| {
             let days = i64::try_from(self.draw(12)).unwrap() - 2;
             Timestamp((T0 + days * DAY).min(now))
         });
-        let status = Status { status: STATUSES[usize::try_from(index).unwrap()], status_updated_at: sent };
+        let status = STATUSES[usize::try_from(index).unwrap()];
+        let goes_back = matches!(status, ReportedStatus::Returned | ReportedStatus::Refunded);
+        // Of few amounts, so that equal ones are common; finer than minor units, and more than an order has.
+        let refunded_thousandths =
+            (goes_back && self.draw(4) > 0).then(|| self.one_of(&[1, 5, 2_000, 10_000, 10_000, 333_333, 1_500_000]));
+        let status = Status { status, status_updated_at: sent, refunded_thousandths };
         // Another edge had it in its queue: the same update may come to the log with an earlier receipt.
         let received_at = Timestamp(now - self.one_of(&[0, 0, 5 * SECOND_MS]));
         let request = self.facts.sent(order.clone(), Body::Status(status.clone()), received_at.0);
@@ -214,6 +223,7 @@ impl Run {
             status: status.status,
             click_id: None,
             status_updated_at: status.status_updated_at,
+            refunded_thousandths: status.refunded_thousandths,
             received_at,
             reason: None,
             metadata: None,

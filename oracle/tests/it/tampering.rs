@@ -241,6 +241,17 @@ fn conversions(check: Check<'_>) {
         let copy = log.repeat(index);
         log.edit(copy, |it: &mut ConversionTransitioned| {
             it.revision += 1;
+            it.commission = it.commission.take().map(|it| Commission { rate: Some("99".to_owned()), ..it });
+        });
+        Some(())
+    });
+    check(Invariant::Pinned, "another amount without a refund", |log| {
+        let index = log.find::<ConversionTransitioned>(&TRANSITIONS, |it| {
+            high(it) && it.revision > 1 && it.state != ConversionState::Reversed
+        })?;
+        let copy = log.repeat(index);
+        log.edit(copy, |it: &mut ConversionTransitioned| {
+            it.revision += 1;
             it.commission = it.commission.take().map(|it| Commission { amount_minor: it.amount_minor + 1, ..it });
         });
         Some(())
@@ -248,6 +259,11 @@ fn conversions(check: Check<'_>) {
     check(Invariant::End, "another hold", |log| {
         let index = log.find(&TRANSITIONS, |it: &ConversionTransitioned| it.hold_until.is_some())?;
         log.edit(index, |it: &mut ConversionTransitioned| it.hold_until = it.hold_until.map(|it| Timestamp(it.0 + 1)));
+        Some(())
+    });
+    check(Invariant::End, "a refund that is not there", |log| {
+        let index = log.any::<ConversionTransitioned>(&TRANSITIONS)?;
+        log.edit(index, |it: &mut ConversionTransitioned| it.refunded_thousandths = Some(3));
         Some(())
     });
     check(Invariant::End, "a conflict that was not counted", |log| {

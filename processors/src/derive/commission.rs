@@ -1,7 +1,9 @@
 //! Which rule sets a commission, and how much it is.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
+use schemas::rate::half_to_even;
 use schemas::records::Commission;
 use schemas::registry::{Payment, Registry, Rule, RuleScope};
 use schemas::state::{ClickFact, PinnedTerms, ReportFact};
@@ -58,14 +60,16 @@ fn winner<'a>(
 }
 
 /// The commission on an order under its terms; none if no rule matched.
-pub(super) fn commission(report: &ReportFact, terms: &PinnedTerms) -> Option<Commission> {
+///
+/// `remaining` is what has not been refunded of the order, in thousandths of the currency's unit.
+pub(super) fn commission(report: &ReportFact, terms: &PinnedTerms, remaining: i64) -> Option<Commission> {
     let (level, rule_id) = (terms.level?, terms.rule_id.clone()?);
-    let computed = match (terms.rate, terms.fixed_minor) {
-        (Some(rate), _) => rate.of(report.amount_minor),
-        (None, fixed) => fixed.unwrap_or(0),
+    let whole = report.currency.thousandths(report.amount_minor);
+    let amount_minor = match (flat(report.amount_minor, terms), terms.rate) {
+        (Some(minor), _) if remaining == whole => minor,
+        (Some(minor), _) => half_to_even(i128::from(minor) * i128::from(remaining), whole.into()),
+        (None, rate) => rate.map_or(0, |rate| rate.of(remaining, report.currency)),
     };
-    // Rounding before the bounds is rounding after them, for they are whole minor units.
-    let amount_minor = computed.max(terms.minimum_minor.unwrap_or(0)).min(terms.cap_minor.unwrap_or(i64::MAX));
     Some(Commission {
         amount_minor,
         currency: report.currency,
@@ -73,6 +77,16 @@ pub(super) fn commission(report: &ReportFact, terms: &PinnedTerms) -> Option<Com
         rule_id,
         rate: terms.rate.map(|rate| rate.to_string()),
     })
+}
+
+/// What the rule pays for the whole order whatever its amount: a fixed amount, or the minimum or the cap if the
+/// percentage is beyond it. It shrinks with the order, so that a refund in parts ends where one of the sum does.
+fn flat(amount_minor: i64, terms: &PinnedTerms) -> Option<i64> {
+    let Some(rate) = terms.rate else { return Some(terms.fixed_minor.unwrap_or(0)) };
+    let is_beyond = |bound: i64, side: Ordering| rate.compare(amount_minor, bound) == side;
+    let minimum = terms.minimum_minor.filter(|minimum| is_beyond(*minimum, Ordering::Less));
+    let cap = terms.cap_minor.filter(|cap| is_beyond(*cap, Ordering::Greater));
+    minimum.or(cap)
 }
 
 /// A window in milliseconds.

@@ -2,7 +2,8 @@
 //!
 //! Statuses count in the order of their own times, not of their arrival: the report's status first, then the updates
 //! by `statusUpdatedAt` (or receipt), of equal times the terminal one last. In that order a reversal is final, and
-//! the first confirmation or payment, and the first delivery, start their clocks. So an update that comes late
+//! the first confirmation or payment, and the first delivery, start their clocks. Partial refunds add up, and are a
+//! reversal once they come to the whole. So an update that comes late
 //! changes what it would have changed had it come in time, and nothing else: one older than what is known changes
 //! nothing, unless it is the first of its kind or a reversal, which order of arrival must not decide.
 
@@ -25,6 +26,12 @@ pub struct Course {
     pub approved: bool,
     /// Whether it was cancelled, returned, refunded or rejected.
     pub reversed: bool,
+    /// The sum of the partial refunds, at most the order's amount, in thousandths of the currency's unit; none without
+    /// one.
+    pub refunded: Option<i64>,
+    /// What the commission is of, in the same thousandths. It stays when the last of it is refunded, as the commission
+    /// stays with its amount when it is reversed.
+    pub remaining: i64,
 }
 
 impl Course {
@@ -52,25 +59,42 @@ impl Course {
         }
         self.order_status = order_status(status).unwrap_or(self.order_status);
     }
+
+    /// A partial refund says nothing of the order's status before all is refunded.
+    fn refund(&mut self, status: ReportedStatus, thousandths: i64, at: Timestamp, whole: i64) {
+        let refunded = self.refunded.unwrap_or(0).saturating_add(thousandths).min(whole);
+        self.refunded = Some(refunded);
+        if refunded < whole {
+            self.remaining = whole - refunded;
+        } else {
+            self.take(status, at);
+        }
+    }
 }
 
 /// Folds the report and its updates, which are in the order of [`counts_before`].
 #[must_use]
 pub fn fold(report: &ReportFact, updates: &[StatusFact]) -> Course {
     debug_assert!(updates.is_sorted_by(|a, b| counts_before(a, b) != Ordering::Greater), "updates are kept in order");
+    let whole = report.currency.thousandths(report.amount_minor);
     let mut course = Course {
         order_status: report.order_status,
         settled_from: None,
         delivered_at: None,
         approved: false,
         reversed: false,
+        refunded: None,
+        remaining: whole,
     };
     course.take(reported(report.order_status), report.received_at);
     for update in updates {
         if course.reversed {
             break;
         }
-        course.take(update.status, time(update));
+        match update.refunded_thousandths {
+            Some(thousandths) => course.refund(update.status, thousandths, time(update), whole),
+            None => course.take(update.status, time(update)),
+        }
     }
     course
 }
@@ -81,16 +105,18 @@ pub fn time(update: &StatusFact) -> Timestamp {
     update.status_updated_at.unwrap_or(update.received_at)
 }
 
-/// The order in which updates count: by time, then the terminal one last, then by status, so that no two differ only
-/// in when they came.
+/// The order in which updates count: by time, then the terminal one last and before it the partial refunds, the smaller
+/// first, then by status, so that no two differ only in when they came.
 #[must_use]
 pub fn counts_before(a: &StatusFact, b: &StatusFact) -> Ordering {
-    let rank =
-        |update: &StatusFact| (time(update), is_terminal(update.status), update.status, update.status_updated_at);
+    let rank = |update: &StatusFact| {
+        let kind = (is_terminal(update.status), update.refunded_thousandths.is_none(), update.refunded_thousandths);
+        (time(update), kind, update.status, update.status_updated_at)
+    };
     rank(a).cmp(&rank(b))
 }
 
-/// Whether a status ends an order's life.
+/// Whether a status ends an order's life, unless it is of a partial refund.
 #[must_use]
 pub fn is_terminal(status: ReportedStatus) -> bool {
     match status {

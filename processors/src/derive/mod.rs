@@ -33,6 +33,8 @@ pub struct Derivation {
     pub hold_until: Option<Timestamp>,
     /// Where the merchant says the order is.
     pub order_status: OrderStatus,
+    /// The sum of the partial refunds that count, in thousandths of the currency's unit; none without one.
+    pub refunded: Option<i64>,
     /// The terms the commission was set under, to be pinned; there are some exactly if the order is attributed.
     pub terms: Option<PinnedTerms>,
     /// When time alone will next change the derivation, if ever.
@@ -93,8 +95,8 @@ pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<D
         Some(pinned) => pinned.clone(),
         None => commission::terms(facts.merchant_id, report, click, registry),
     });
-    let commission = terms.as_ref().and_then(|terms| commission::commission(report, terms));
     let course = lifecycle::fold(report, &facts.state.updates);
+    let commission = terms.as_ref().and_then(|terms| commission::commission(report, terms, course.remaining));
     let hold_until = terms.as_ref().and_then(|terms| course.hold_until(terms));
     let state = state(&course, attribution, commission.is_some(), hold_until, now);
     let awaited_until = match attribution {
@@ -102,7 +104,8 @@ pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<D
         Attribution::Low(_) | Attribution::High => None,
     };
     let next_due = if state == ConversionState::Hold { hold_until } else { awaited_until };
-    Some(Derivation { state, attribution, commission, hold_until, order_status: course.order_status, terms, next_due })
+    let (order_status, refunded) = (course.order_status, course.refunded);
+    Some(Derivation { state, attribution, commission, hold_until, order_status, refunded, terms, next_due })
 }
 
 fn state(

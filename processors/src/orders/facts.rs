@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use schemas::Timestamp;
 use schemas::ids::{OrderKey, check_name};
+use schemas::money::THOUSANDTHS_MAX;
 use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported};
 use schemas::state::{ClickFact, OrderState, ReportFact, StatusFact};
 use streams::Refusal;
@@ -11,9 +12,12 @@ use streams::Refusal;
 use crate::common::refuse;
 use crate::derive::lifecycle::counts_before;
 
-/// Most updates that one order keeps. Of more, those between the first and the last of their kind go: they start no
-/// clock and end no life.
+/// Most updates that one order keeps, partial refunds apart. Of more, those between the first and the last of their
+/// kind go: they start no clock and end no life.
 pub const UPDATES_MAX: usize = 100;
+/// Most partial refunds that one order keeps. Of more, the last ones go, so that those that count do not depend on the
+/// order of arrival.
+pub const REFUNDS_MAX: usize = 100;
 /// Most conflicting re-sends that one order counts.
 pub const CONFLICTS_MAX: i32 = 100;
 const EXTERNAL_ORDER_ID_CHARACTERS_MAX: usize = 160;
@@ -52,7 +56,7 @@ pub(super) enum Placed {
     Known,
     /// It was known, but this one was received earlier.
     Earlier,
-    /// Among more updates than are kept: it counts, but is no news any more.
+    /// Among more updates than are kept: it counts unless it is a partial refund, but is no news any more.
     Compacted,
     /// It is new.
     New,
@@ -71,8 +75,21 @@ pub(super) fn check_key(key: &OrderKey<'_>, record_key: &[u8]) -> Result<(), Ref
 }
 
 pub(super) fn check_report(report: &ConversionReported) -> Result<(), Refusal> {
-    if report.amount_minor < 0 {
-        return Err(refuse("out_of_range", format!("amountMinor must be at least 0, not {}", report.amount_minor)));
+    let (amount_minor, most) = (report.amount_minor, report.currency.amount_minor_max());
+    if (0..=most).contains(&amount_minor) {
+        return Ok(());
+    }
+    Err(refuse("out_of_range", format!("amountMinor must be 0 to {most} in {}, not {amount_minor}", report.currency)))
+}
+
+pub(super) fn check_update(update: &OrderStatusReported) -> Result<(), Refusal> {
+    let Some(thousandths) = update.refunded_thousandths else { return Ok(()) };
+    if !(1..=THOUSANDTHS_MAX).contains(&thousandths) {
+        let message = format!("refundedThousandths must be 1 to {THOUSANDTHS_MAX}, not {thousandths}");
+        return Err(refuse("out_of_range", message));
+    }
+    if !update.status.is_refund() {
+        return Err(refuse("out_of_range", "refundedThousandths must be left out unless refunded or returned"));
     }
     Ok(())
 }
@@ -121,15 +138,18 @@ fn differing(first: &ReportFact, other: &ReportFact) -> Vec<String> {
     names.filter(|(_, equal)| !equal).map(|(name, _)| name.to_owned()).collect()
 }
 
-/// Adds an update at its place; the same one again is known by status and `statusUpdatedAt`, absent or not.
+/// Adds an update at its place; the same one again is known by status, `statusUpdatedAt` and `refundedAmount`, each of
+/// which may be absent.
 pub(super) fn add_status(state: &mut OrderState, update: &OrderStatusReported) -> Placed {
     let fact = StatusFact {
         event_id: update.event_id.clone(),
         status: update.status,
         status_updated_at: update.status_updated_at,
+        refunded_thousandths: update.refunded_thousandths,
         received_at: update.received_at,
     };
-    let same = |known: &StatusFact| known.status == fact.status && known.status_updated_at == fact.status_updated_at;
+    let told_apart = |it: &StatusFact| (it.status, it.status_updated_at, it.refunded_thousandths);
+    let same = |known: &StatusFact| told_apart(known) == told_apart(&fact);
     if let Some(index) = state.updates.iter().position(same) {
         // The earliest receipt counts, so that it does not matter which of the two came first.
         if state.updates[index].received_at <= fact.received_at {
@@ -139,12 +159,19 @@ pub(super) fn add_status(state: &mut OrderState, update: &OrderStatusReported) -
         insert(&mut state.updates, fact);
         return Placed::Earlier;
     }
+    let of_kind = state.updates.iter().filter(|known| is_partial(known) == is_partial(&fact)).count();
+    let (most, compact): (usize, fn(&mut Vec<StatusFact>)) =
+        if is_partial(&fact) { (REFUNDS_MAX, drop_last_refund) } else { (UPDATES_MAX, compact) };
     insert(&mut state.updates, fact);
-    if state.updates.len() <= UPDATES_MAX {
+    if of_kind < most {
         return Placed::New;
     }
     compact(&mut state.updates);
     Placed::Compacted
+}
+
+fn is_partial(update: &StatusFact) -> bool {
+    update.refunded_thousandths.is_some()
 }
 
 fn insert(updates: &mut Vec<StatusFact>, fact: StatusFact) {
@@ -152,14 +179,22 @@ fn insert(updates: &mut Vec<StatusFact>, fact: StatusFact) {
     updates.insert(index, fact);
 }
 
-/// Removes one update that is neither the first nor the last of its kind. There are fewer kinds than half the bound.
+/// Removes one update that is neither the first nor the last of its kind, nor a partial refund. There are fewer kinds
+/// than half the bound.
 fn compact(updates: &mut Vec<StatusFact>) {
     let between = |index: &usize| {
-        let same = |other: &StatusFact| other.status == updates[*index].status;
-        updates[..*index].iter().any(same) && updates[*index + 1..].iter().any(same)
+        let same = |other: &StatusFact| other.status == updates[*index].status && !is_partial(other);
+        let some_same = |others: &[StatusFact]| others.iter().any(same);
+        !is_partial(&updates[*index]) && some_same(&updates[..*index]) && some_same(&updates[*index + 1..])
     };
     let index = (0..updates.len()).find(between).expect("more updates than twice the kinds have one between two alike");
     updates.remove(index);
+}
+
+fn drop_last_refund(updates: &mut Vec<StatusFact>) {
+    if let Some(index) = updates.iter().rposition(is_partial) {
+        updates.remove(index);
+    }
 }
 
 /// Adds the click that the order named; false if it is known already.

@@ -19,7 +19,7 @@ mod facts;
 mod publish;
 mod timeline;
 
-pub use facts::{CONFLICTS_MAX, UPDATES_MAX, empty_state};
+pub use facts::{CONFLICTS_MAX, REFUNDS_MAX, UPDATES_MAX, empty_state};
 
 /// The state machine of orders.
 #[derive(Clone, Debug)]
@@ -110,6 +110,7 @@ impl Orders {
             without.updates.remove(index);
             Cause {
                 order_status: Some(update.status),
+                refunded_thousandths: update.refunded_thousandths,
                 applied: self.derive(key, &without, at).as_ref() != Some(all),
                 ..timeline::cause(CauseType::OrderStatus, Some(update.event_id.clone()))
             }
@@ -150,6 +151,7 @@ impl Orders {
         key: &OrderKey<'_>,
         update: &OrderStatusReported,
     ) -> Result<(), Failure> {
+        facts::check_update(update)?;
         let mut state = Self::load(context, &key.to_bytes())?;
         let news = match facts::add_status(&mut state, update) {
             facts::Placed::Known => return Ok(()),
@@ -157,6 +159,7 @@ impl Orders {
             facts::Placed::Earlier | facts::Placed::Compacted => News::Silent,
             facts::Placed::New => News::Always(Cause {
                 order_status: Some(update.status),
+                refunded_thousandths: update.refunded_thousandths,
                 ..timeline::cause(CauseType::OrderStatus, Some(update.event_id.clone()))
             }),
         };

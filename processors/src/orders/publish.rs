@@ -51,11 +51,9 @@ pub(super) fn publish(context: &mut Context<'_>, key: &OrderKey<'_>, state: &mut
     let entries = order.timeline(state, cause, &change.early, differs);
     state.revision += 1;
     context.emit(message(&TRANSITIONS, key.to_bytes(), &order.transition(state, entries)));
-    let commission = (derivation.commission_state(), derivation.commission.as_ref().map(|it| it.amount_minor));
-    let before = state.published.as_ref();
-    let commission_before = before.map_or((None, None), |it| (it.commission_state, it.commission_minor));
-    let hold_before = before.and_then(|it| it.hold_until);
-    let commission_changed = commission != commission_before || hold_before != derivation.hold_until;
+    let commission =
+        |it: &Published| (it.commission_state, it.commission_minor, it.hold_until, it.refunded_thousandths);
+    let commission_changed = state.published.as_ref().map(commission) != Some(commission(&derived));
     if let Some(record) = order.commission(state).filter(|_| commission_changed) {
         context.emit(message(&COMMISSIONS, key.to_bytes(), &record));
     }
@@ -80,6 +78,7 @@ fn published(derivation: &Derivation) -> Published {
         commission_minor: derivation.commission.as_ref().map(|commission| commission.amount_minor),
         hold_until: derivation.hold_until,
         order_status: derivation.order_status,
+        refunded_thousandths: derivation.refunded,
         pending_minor,
         payable_minor,
     }
@@ -150,6 +149,7 @@ impl Order<'_> {
             metadata: report.metadata.clone(),
             commission: derivation.commission.clone(),
             hold_until: derivation.hold_until,
+            refunded_thousandths: derivation.refunded,
             conflicts: state.conflicts,
             timeline,
             at: self.at,
@@ -169,6 +169,7 @@ impl Order<'_> {
             state: self.derivation.commission_state()?,
             commission: self.derivation.commission.clone()?,
             order_amount_minor: self.report.amount_minor,
+            refunded_thousandths: self.derivation.refunded,
             hold_until: self.derivation.hold_until,
             at: self.at,
         })

@@ -4,7 +4,7 @@ use schemas::records::{Cause, CauseType, ConversionState};
 
 /// A cause that was applied.
 pub(super) fn cause(kind: CauseType, event_id: Option<String>) -> Cause {
-    Cause { kind, event_id, order_status: None, applied: true, fields: Vec::new() }
+    Cause { kind, event_id, order_status: None, refunded_thousandths: None, applied: true, fields: Vec::new() }
 }
 
 /// The states entered on the way from one state to another, the last being `to`; none if nothing changed.

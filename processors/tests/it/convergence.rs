@@ -47,8 +47,10 @@ fn facts() -> impl Strategy<Value = Facts> {
     );
     let clicks = prop::option::weighted(0.85, (-35 * DAY..DAY, prop::bool::weighted(0.9)));
     // Few distinct times, so that equal ones, stale ones and duplicates are common; most statuses are not terminal.
-    let status_index = prop_oneof![6 => 0..4usize, 1 => 4..9usize];
-    let update = (status_index, prop::option::of(-2..6i64), 0..6i64);
+    let status_index = prop_oneof![6 => 0..4usize, 1 => 4..9usize, 2 => 5..7usize];
+    // Of a refund a part in sixths of the order, finer than a minor unit, or all.
+    let part = prop::option::weighted(0.8, 0..5i64);
+    let update = (status_index, prop::option::of(-2..6i64), 0..6i64, part);
     (order, clicks, prop::collection::vec(update, 0..7), 0..3usize).prop_map(|(order, click_at, updates, conflicts)| {
         let (order_status, amount_minor, product, ordered_at, currency, names_click) = order;
         let report = ConversionReported {
@@ -75,8 +77,15 @@ fn facts() -> impl Strategy<Value = Facts> {
         });
         let updates = updates
             .into_iter()
-            .map(|(index, at, received)| {
-                status(STATUSES[index], at.map(|at| T0 + at * DAY), T0 + received * 10 * SECOND)
+            .map(|(index, at, received, part)| {
+                let update = status(STATUSES[index], at.map(|at| T0 + at * DAY), T0 + received * 10 * SECOND);
+                let thousandths = part.map(|part| report.currency.thousandths(amount_minor) * part / 6 + 1);
+                let refunded_thousandths = thousandths.filter(|_| update.status.is_refund());
+                OrderStatusReported {
+                    event_id: format!("{}_{part:?}", update.event_id),
+                    refunded_thousandths,
+                    ..update
+                }
             })
             .collect();
         Facts { report, conflicts, click, updates }

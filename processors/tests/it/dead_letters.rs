@@ -1,6 +1,6 @@
 //! Records that cannot be taken go to the dead letters, and nothing else happens to them.
 
-use schemas::records::{ConversionReported, ConversionState, ReportedStatus};
+use schemas::records::{ConversionReported, ConversionState, OrderStatusReported, ReportedStatus};
 use schemas::topics;
 use streams::Message;
 
@@ -27,6 +27,13 @@ fn what_cannot_be_taken_is_refused_with_its_reason() {
     let cut = reported(&report()).value;
     check(raw(&cut[..cut.len() - 1]), "undecodable");
     check(reported(&ConversionReported { amount_minor: -1, ..report() }), "out_of_range");
+    check(reported(&ConversionReported { amount_minor: 100_000_000_000_000_000, ..report() }), "out_of_range");
+    let refund = |kind: ReportedStatus, thousandths: i64| {
+        updated(&OrderStatusReported { refunded_thousandths: Some(thousandths), ..status(kind, None, T0) })
+    };
+    check(refund(ReportedStatus::Refunded, 0), "out_of_range");
+    check(refund(ReportedStatus::Refunded, 1_000_000_000_000_000_000), "out_of_range");
+    check(refund(ReportedStatus::Cancelled, 1_000), "out_of_range");
     check(message(&topics::CONVERSIONS, key("O-2"), &report()), "wrong_key");
     let nameless = ConversionReported { merchant_id: "m/1".to_owned(), ..report() };
     check(message(&topics::CONVERSIONS, key("O-1"), &nameless), "out_of_range");
@@ -55,6 +62,31 @@ fn facts_of_one_order_are_bounded_and_a_cancellation_still_counts() {
     assert_eq!(world.conversion().state, ConversionState::Reversed);
     assert_eq!(world.balances(), [0, 0, 0]);
     assert!(world.dead_letters().is_empty(), "{:?}", world.dead_letters());
+}
+
+#[test]
+fn of_too_many_partial_refunds_the_first_count_in_any_order_of_arrival() {
+    let most = i64::try_from(processors::orders::REFUNDS_MAX).expect("a hundred");
+    let end = |numbers: &mut dyn Iterator<Item = i64>| {
+        let mut world = World::new();
+        world.send(clicked(&click())).send(reported(&report()));
+        for number in numbers {
+            let refund = status(ReportedStatus::Refunded, Some(T0 + number), T0);
+            world.send(updated(&OrderStatusReported { refunded_thousandths: Some(1_000 + number), ..refund }));
+        }
+        // What is not among refunds does not push them out, nor they it.
+        for number in 0..=i64::try_from(processors::orders::UPDATES_MAX).expect("a hundred") {
+            world.send(updated(&status(ReportedStatus::Confirmed, Some(T0 + number), T0)));
+        }
+        assert!(world.dead_letters().is_empty(), "{:?}", world.dead_letters());
+        (world.conversion().refunded_thousandths, world.balances())
+    };
+    let kept: i64 = (0..most).map(|number| 1_000 + number).sum();
+    let expected = (Some(kept), [35_988 - kept * 12 / 1_000, 0, kept * 12 / 1_000 - 35_988]);
+    assert_eq!(end(&mut (0..most)), expected);
+    assert_eq!(end(&mut (0..most + 20)), expected);
+    assert_eq!(end(&mut (0..most + 20).rev()), expected);
+    assert_eq!(end(&mut (0..most + 20).chain(0..most + 20)), expected, "each counts once");
 }
 
 #[test]

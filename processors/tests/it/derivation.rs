@@ -182,6 +182,7 @@ fn with_updates(updates: &[(ReportedStatus, i64)]) -> OrderState {
         event_id: String::new(),
         status: *status,
         status_updated_at: Some(Timestamp(*at)),
+        refunded_thousandths: None,
         received_at: Timestamp(T0),
     };
     state.updates = updates.iter().map(fact).collect();
@@ -218,4 +219,72 @@ fn statuses_and_their_clocks() {
         check(&[(terminal, T0 + DAY), (CommissionApproved, T0 + 2 * DAY)], T0 + 99 * DAY, reversed, settled);
         check(&[(Delivered, T0 + DAY), (terminal, T0 + 90 * DAY)], T0 + 99 * DAY, reversed, Some(T0 + 15 * DAY));
     }
+}
+
+/// A confirmed order of 100.00 with partial refunds of so many thousandths, a day after it each; then the status, the
+/// commission, what is shown as refunded, and the order's status.
+#[track_caller]
+fn check_refunds(rule: &str, refunds: &[i64], expected: (ConversionState, i64, Option<i64>, OrderStatus)) {
+    let rules = format!("[[rules]]\nid = \"r\"\nlevel = \"platform\"\n{rule}\n");
+    let fact = |(number, thousandths): (i64, &i64)| StatusFact {
+        event_id: String::new(),
+        status: ReportedStatus::Refunded,
+        status_updated_at: Some(Timestamp(T0 + DAY + number)),
+        refunded_thousandths: Some(*thousandths),
+        received_at: Timestamp(T0),
+    };
+    let updates = (0..).zip(refunds).map(fact).collect();
+    let derivation = at(&OrderState { updates, ..order(10_000, "NPR") }, &registry(&rules), T0);
+    let amount = derivation.commission.as_ref().map_or(0, |it| it.amount_minor);
+    let found = (derivation.state, amount, derivation.refunded, derivation.order_status);
+    assert_eq!(found, expected, "{refunds:?} under {rule}");
+}
+
+#[test]
+fn partial_refunds_shrink_the_commission_in_proportion() {
+    let (ten, minimum) = ("percent = \"10\"", "percent = \"1\"\nminimum = \"5.00\"\ncurrency = \"NPR\"");
+    let (cap, fixed) = ("percent = \"10\"\ncap = \"3.00\"\ncurrency = \"NPR\"", "fixed = \"7.50\"\ncurrency = \"NPR\"");
+    let held = |amount, refunded| (ConversionState::Hold, amount, refunded, OrderStatus::Confirmed);
+    let reversed = |amount| (ConversionState::Reversed, amount, Some(100_000), OrderStatus::Refunded);
+    check_refunds(ten, &[], held(1_000, None));
+    check_refunds(ten, &[40_000], held(600, Some(40_000)));
+    check_refunds(ten, &[40_000, 40_000], held(200, Some(80_000)));
+    // Finer than the currency each counts, and is rounded with the others, once.
+    check_refunds(ten, &[15, 15, 15], held(1_000, Some(45)));
+    check_refunds(ten, &[15, 15, 15, 15], held(999, Some(60)));
+    // Half a hundredth goes to the even one.
+    check_refunds(ten, &[50], held(1_000, Some(50)));
+    check_refunds(ten, &[150], held(998, Some(150)));
+    check_refunds(ten, &[99_999], held(0, Some(99_999)));
+    // A minimum, a cap and a fixed amount are for the whole order, and shrink with it.
+    check_refunds(minimum, &[50_000], held(250, Some(50_000)));
+    check_refunds(cap, &[50_000], held(150, Some(50_000)));
+    check_refunds(fixed, &[25_000], held(562, Some(25_000)));
+    check_refunds(fixed, &[75_000], held(188, Some(75_000)));
+    // Nothing left is a reversal, more than nothing is not less; the commission stays as it was before.
+    check_refunds(ten, &[100_000], reversed(1_000));
+    check_refunds(ten, &[40_000, 60_000], reversed(600));
+    check_refunds(ten, &[60_000, 60_000, 10_000], reversed(400));
+    check_refunds(ten, &[i64::MAX], reversed(1_000));
+}
+
+#[test]
+fn of_one_instant_partial_refunds_count_after_clocks_and_before_the_end() {
+    let registry = registry("[[rules]]\nid = \"r\"\nlevel = \"platform\"\npercent = \"10\"\n");
+    let mut state = with_updates(&[(ReportedStatus::Delivered, T0 + DAY), (ReportedStatus::Cancelled, T0 + DAY)]);
+    let refund = |thousandths| StatusFact { refunded_thousandths: Some(thousandths), ..state.updates[1].clone() };
+    let refunds = [refund(6_000), refund(3_000)].map(|it| StatusFact { status: ReportedStatus::Returned, ..it });
+    state.updates.extend(refunds);
+    state.updates.sort_by(processors::derive::lifecycle::counts_before);
+    let derivation = at(&state, &registry, T0);
+    assert_eq!(derivation.hold_until, Some(Timestamp(T0 + 15 * DAY)));
+    assert_eq!(derivation.refunded, Some(9_000));
+    assert_eq!(derivation.commission.map(|it| it.amount_minor), Some(10));
+    assert_eq!((derivation.state, derivation.order_status), (ConversionState::Reversed, OrderStatus::Cancelled));
+    // The smaller first: were the larger first, the commission would be of the rest of it.
+    state.updates.pop();
+    state.updates[2].refunded_thousandths = Some(7_000);
+    let derivation = at(&state, &registry, T0);
+    assert_eq!((derivation.refunded, derivation.commission.map(|it| it.amount_minor)), (Some(10_000), Some(70)));
+    assert_eq!((derivation.state, derivation.order_status), (ConversionState::Reversed, OrderStatus::Returned));
 }

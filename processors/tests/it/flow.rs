@@ -1,7 +1,8 @@
 //! Orders from report to payable or reversed, step by step.
 
 use schemas::records::{
-    CauseType, CommissionState, Confidence, ConfidenceReason, ConversionState, OrderStatus, ReportedStatus,
+    CauseType, CommissionState, Confidence, ConfidenceReason, ConversionState, OrderStatus, OrderStatusReported,
+    ReportedStatus,
 };
 use streams::log::Limits;
 
@@ -142,6 +143,58 @@ fn approval_is_payable_at_once_and_rejection_reverses() {
     assert_eq!(world.balances(), [0, 35_988, -35_988]);
     world.send(updated(&status(ReportedStatus::CommissionRejected, None, T0 + 2)));
     assert_eq!(world.conversion().state, ConversionState::Reversed);
+    assert_eq!(world.balances(), [0, 0, 0]);
+}
+
+#[test]
+fn partial_refunds_book_the_difference_before_and_after_the_conversion_and_on_what_is_payable() {
+    let refund = |thousandths: i64, at: i64| OrderStatusReported {
+        refunded_thousandths: Some(thousandths),
+        event_id: format!("osevt_{thousandths}"),
+        ..status(ReportedStatus::Refunded, Some(at), at)
+    };
+    let mut world = World::new();
+    world.send(clicked(&click())).send(updated(&refund(999_000, T0 - 1))).send(reported(&report()));
+    assert_eq!(world.balances(), [24_000, 0, -24_000]);
+    assert_eq!(world.conversion().commission.map(|it| it.amount_minor), Some(24_000));
+    let early = world.transitions()[0].timeline.last().cloned().expect("an entry for the update that came before");
+    assert_eq!((early.cause.refunded_thousandths, early.cause.applied), (Some(999_000), true));
+    world.at(T0 + 30 * DAY);
+    assert_eq!(world.balances(), [0, 24_000, -24_000]);
+    world.send(updated(&refund(1_000_000, T0 + 30 * DAY)));
+    assert_eq!((world.conversion().state, world.balances()), (ConversionState::Payable, [0, 12_000, -12_000]));
+    let told = world.commissions().pop().expect("a commission");
+    assert_eq!((told.commission.amount_minor, told.refunded_thousandths), (12_000, Some(1_999_000)));
+    assert_eq!((told.state, told.order_amount_minor), (CommissionState::Payable, 299_900));
+    let entry = world.conversion().timeline.pop().expect("the update is told of");
+    assert_eq!((entry.state, entry.cause.order_status), (ConversionState::Payable, Some(ReportedStatus::Refunded)));
+    assert_eq!((entry.cause.refunded_thousandths, entry.cause.applied), (Some(1_000_000), true));
+    // The same again under another event counts once; one that a cancellation comes before counts no more.
+    let count = world.transitions().len();
+    world.send(updated(&OrderStatusReported { event_id: "osevt_2".to_owned(), ..refund(1_000_000, T0 + 30 * DAY) }));
+    assert_eq!(world.transitions().len(), count);
+    world.send(updated(&status(ReportedStatus::Cancelled, Some(T0 + 29 * DAY), T0 + 31 * DAY)));
+    assert_eq!((world.conversion().state, world.balances()), (ConversionState::Reversed, [0, 0, 0]));
+    assert_eq!(world.conversion().refunded_thousandths, Some(999_000));
+    assert_eq!(world.conversion().commission.map(|it| it.amount_minor), Some(24_000));
+    world.send(updated(&refund(5_000, T0 + 31 * DAY)));
+    let entry = world.conversion().timeline.pop().expect("the update is told of");
+    assert_eq!((entry.state, entry.cause.applied), (ConversionState::Reversed, false));
+    assert_eq!(world.balances(), [0, 0, 0]);
+}
+
+#[test]
+fn refunds_in_parts_are_a_reversal_once_nothing_is_left() {
+    let mut world = World::new();
+    world.send(clicked(&click())).send(reported(&report()));
+    for (number, state) in [(1, ConversionState::Hold), (2, ConversionState::Hold), (3, ConversionState::Reversed)] {
+        let refund = status(ReportedStatus::Returned, Some(T0 + number), T0 + number);
+        world.send(updated(&OrderStatusReported { refunded_thousandths: Some(1_000_000), ..refund }));
+        assert_eq!(world.conversion().state, state, "{number}");
+    }
+    let conversion = world.conversion();
+    assert_eq!((conversion.order_status, conversion.refunded_thousandths), (OrderStatus::Returned, Some(2_999_000)));
+    assert_eq!(conversion.commission.map(|it| it.amount_minor), Some(11_988));
     assert_eq!(world.balances(), [0, 0, 0]);
 }
 

@@ -409,6 +409,7 @@ pub(crate) fn status(status: ReportedStatus, at: Option<i64>, received_at: i64) 
         status,
         click_id: None,
         status_updated_at: at.map(Timestamp),
+        refunded_thousandths: None,
         received_at: Timestamp(received_at),
         reason: None,
         metadata: None,

@@ -46,6 +46,23 @@ pub enum ReportedStatus {
     CommissionRejected,
 }
 
+impl ReportedStatus {
+    /// Whether goods or money went back, perhaps only in part.
+    #[must_use]
+    pub fn is_refund(self) -> bool {
+        match self {
+            ReportedStatus::Returned | ReportedStatus::Refunded => true,
+            ReportedStatus::Pending
+            | ReportedStatus::Confirmed
+            | ReportedStatus::Paid
+            | ReportedStatus::Delivered
+            | ReportedStatus::Cancelled
+            | ReportedStatus::CommissionApproved
+            | ReportedStatus::CommissionRejected => false,
+        }
+    }
+}
+
 /// Where a conversion is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

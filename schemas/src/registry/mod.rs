@@ -13,6 +13,7 @@ pub use self::entry::{Definition, EntryKey, EntryKeyError, EntryKind};
 pub use self::faults::{Collector, Fault, Faults, shown};
 pub use self::file::FILE_BYTES_MAX;
 pub use self::fold::{Fold, FoldError, Folded, SEALED_KEY};
+pub use self::limits::{IpRange, RateLimit};
 pub use self::rules::{Bounds, Payment, Rule, RuleBook, RuleScope};
 
 mod demo;
@@ -22,6 +23,7 @@ mod entry;
 mod faults;
 mod file;
 mod fold;
+mod limits;
 mod rules;
 
 /// Everything registered, checked as a whole: every reference in it resolves.
@@ -104,6 +106,12 @@ pub struct ApiKey {
     pub status: KeyStatus,
     /// From when on it may no longer be used.
     pub expires_at: Option<Timestamp>,
+    /// From where it may be used; from anywhere if there are none.
+    pub allowed_ips: Vec<IpRange>,
+    /// Whether a signature is taken once only.
+    pub strict_replay: bool,
+    /// How many requests it may make, if there is a limit.
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// A signing secret. Neither `Debug` nor anything else prints it.

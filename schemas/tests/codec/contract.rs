@@ -12,18 +12,18 @@ use super::{Shapes, cases};
 /// So a line here changes only before the first release, or together with a reader of the old schema.
 const FINGERPRINTS: &str = "\
 8ec890ae27bf6d42 ConversionReported
-87b95c6fad42908e OrderStatusReported
+247585887cada3f4 OrderStatusReported
 2c47b68f5b04a64e ClickRecorded
 3e861e854a7d112b ClickLookupRequested
 abd2480f58ec2f6e ClickMatched
-39395e2974905b6d ConversionTransitioned
-1915e73f9c936bbb CommissionChanged
+be27627279dfeaaa ConversionTransitioned
+b207fc635f678fd1 CommissionChanged
 fa405235a85fd406 LedgerEntry
 afb4021ef453674e BalanceChanged
 4f5ba33369e022e8 DeadLetter
 9aa70adafeb06f22 RegistryEntryChanged
 efe6d43fb2b11716 RegistrySealed
-9ad768fcd9c6eb43 OrderState
+bd358ad07b9fa90c OrderState
 fc77875bd86ca5ee AccountState
 ";
 

@@ -162,6 +162,43 @@ fn references() {
 }
 
 #[test]
+fn limits_of_keys() {
+    let key = |fields: &str| {
+        format!("[[keys]]\nid = \"live_pk_x\"\nmerchant = \"m\"\nsecret = \"sk_live_fedcba9876543210\"\n{fields}")
+    };
+    check(
+        &key(
+            "allowed_ips = \"203.0.113.0/24, 2001:db8::7\"\nstrict_replay = true\nrate_limit = \"50/s\"\nrate_burst = \"1\"",
+        ),
+        &[],
+    );
+    for (fields, fault) in [
+        (
+            "allowed_ips = \"\"",
+            "5: keys.allowed_ips \"\" must be IP addresses with commas, each alone or with a prefix, such as \"203.0.113.7, 2001:db8::/32\"",
+        ),
+        (
+            "allowed_ips = \"10.0.0.1/8\"",
+            "5: keys.allowed_ips \"10.0.0.1/8\" must have no bits beyond its prefix: 10.0.0.0/8",
+        ),
+        ("allowed_ips = [\"10.0.0.1\"]", "5: keys.allowed_ips is an array, must be a text in quotes"),
+        ("strict_replay = \"yes\"", "5: keys.strict_replay is a text, must be true or false"),
+        (
+            "rate_limit = \"50\"",
+            "5: keys.rate_limit \"50\" must be 1 to 1000000 requests a second or a minute, such as \"50/s\" or \"600/m\"",
+        ),
+        ("rate_limit = 50", "5: keys.rate_limit is an integer, must be a text in quotes"),
+        (
+            "rate_limit = \"50/s\"\nrate_burst = \"0\"",
+            "6: keys.rate_burst \"0\" must be a whole number in quotes, from 1 to 1000000",
+        ),
+        ("rate_burst = \"10\"", "5: keys.rate_burst must come with a rate_limit"),
+    ] {
+        check(&key(fields), &[fault]);
+    }
+}
+
+#[test]
 fn merchants_and_keys() {
     check(
         "[[merchants]]\nid = \"n\"\nname = \"N\"\napproved = \"yes\"",

@@ -11,6 +11,7 @@ use schemas::{Currency, Rate, Timestamp};
 mod entries;
 mod faults;
 mod fold;
+mod key_limits;
 mod limits;
 mod rule_faults;
 

@@ -129,12 +129,11 @@ fn check_datacenter(options: &Options, present: &BTreeSet<String>) -> Result<(),
     }
 }
 
-/// Asks whose server it is: ScyllaDB has a table of its own for its version.
-pub(crate) async fn server(session: &Session) -> Result<Server, CqlError> {
-    let text = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system' AND table_name = 'versions'";
-    let rows = session.query_unpaged(text, ()).await?.into_rows_result();
-    let rows = rows.map_err(|error| CqlError::malformed("system_schema.tables", &error))?;
-    Ok(if rows.rows_num() == 0 { Server::Cassandra } else { Server::Scylla })
+/// Whose server it is: only ScyllaDB tells the driver about shards when it connects.
+pub(crate) fn server(session: &Session) -> Server {
+    let state = session.get_cluster_state();
+    let sharded = state.get_nodes_info().iter().any(|node| node.sharder().is_some());
+    if sharded { Server::Scylla } else { Server::Cassandra }
 }
 
 /// Prepares statements, each as what it is.

@@ -4,6 +4,7 @@
 //! becomes visible after its conversion, so whoever finds it finds the conversion as well, perhaps a later revision of
 //! it: that one is what counts, and is held against the filters again.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,21 @@ use crate::view::{ListCursor, ListPage, ListQuery, ReadError};
 
 /// Most pages at once: each holds a thread. Others wait for theirs to come, which the edge bounds by its deadline.
 pub(super) const PAGES_MAX: usize = 4;
-/// Most rows of the list that are looked at for one page.
-const LOOKED_AT_MAX: usize = 10_000;
-/// Longest that rows are looked at for one page.
-const LOOK_MAX: Duration = Duration::from_millis(100);
 /// How many rows are looked at between two looks at the clock.
 const CLOCK_EVERY: usize = 64;
+
+/// Where a page ends, however few rows it has: it says where to go on.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Rows of the list that are looked at.
+    looked_at_max: usize,
+    /// How long that takes.
+    look_max: Duration,
+    /// Bytes of conversions as they are stored: no row is added to so many.
+    bytes_max: usize,
+}
+
+const BOUNDS: Bounds = Bounds { looked_at_max: 10_000, look_max: Duration::from_millis(100), bytes_max: 256 << 10 };
 
 /// The row of a conversion in its merchant's list.
 pub(super) fn list_row(conversion: &ConversionTransitioned) -> (Vec<u8>, Bytes) {
@@ -60,13 +70,16 @@ fn parse_place(key: &[u8]) -> Result<ListCursor, StoreError> {
 }
 
 /// What a conversion is filtered by.
-fn decode_listed(value: &[u8]) -> Result<(ConversionState, Option<Confidence>), StoreError> {
+type Words = (ConversionState, Option<Confidence>);
+
+/// Reads back what [`list_row`] made, but for whose list it is in.
+fn parse_row(key: &[u8], value: &[u8]) -> Result<(ListCursor, Words), StoreError> {
     let words = versioned(value).and_then(|json| serde_json::from_slice(json).ok());
-    words.ok_or_else(|| malformed("a row of a list", value))
+    Ok((parse_place(key)?, words.ok_or_else(|| malformed("a row of a list", value))?))
 }
 
 /// The keys of what is asked for, from the first to before the second; `None` if nothing can be between them.
-fn bounds(query: &ListQuery) -> Option<(Vec<u8>, Vec<u8>)> {
+fn range(query: &ListQuery) -> Option<(Vec<u8>, Vec<u8>)> {
     let prefix = list_prefix(&query.merchant_id, query.livemode);
     // The newest that may be had and the oldest: the first has every id at its instant, and so has the last.
     let newest = match query.until {
@@ -92,6 +105,44 @@ fn absent(id: ConversionId) -> StoreError {
     StoreError { context: "reading a conversion", message }
 }
 
+impl Shared {
+    /// A page of a list, from a thread that may block.
+    pub(super) async fn list(self: &Arc<Self>, query: &ListQuery) -> Result<ListPage, ReadError> {
+        let error = |error: &dyn Display| ReadError(format!("listing conversions: {error}"));
+        let permit = Arc::clone(&self.pages).acquire_owned().await.map_err(|closed| error(&closed))?;
+        let (rows, query) = (self.rows.clone(), query.clone());
+        let page = spawn_blocking(move || {
+            // Kept to the end of the page, whether or not anybody still waits for it.
+            let _permit = permit;
+            page(&rows, &query, &BOUNDS)
+        });
+        page.await.map_err(|gone| error(&gone))?.map_err(|failed| error(&failed))
+    }
+}
+
+/// A page of what is in the rows.
+fn page<S: StateStore>(rows: &S, query: &ListQuery, bounds: &Bounds) -> Result<ListPage, StoreError> {
+    let Look { found, last, more } = look(rows, query, bounds)?;
+    let mut page = ListPage { rows: Vec::with_capacity(found.len()), next: last.filter(|_| more) };
+    let (mut bytes, mut before) = (0, None);
+    for place in found {
+        if bytes >= bounds.bytes_max {
+            page.next = before;
+            break;
+        }
+        let value = rows.get(&conversion_key(place.conversion_id))?.ok_or_else(|| absent(place.conversion_id))?;
+        let (_, conversion) = decode_conversion(&value)?;
+        // A conversion has one place in one list; any other row of it is not its own.
+        let in_place = conversion.received_at == place.received_at;
+        if in_place && query.admits(conversion.state, conversion.confidence) {
+            bytes += value.len();
+            page.rows.push(conversion);
+        }
+        before = Some(place);
+    }
+    Ok(page)
+}
+
 /// What a look at the rows of a list found.
 #[derive(Debug, Default)]
 struct Look {
@@ -103,67 +154,35 @@ struct Look {
     more: bool,
 }
 
-impl Shared {
-    /// A page of a list, from a thread that may block.
-    pub(super) async fn list(self: &Arc<Self>, query: &ListQuery) -> Result<ListPage, ReadError> {
-        let error = |error: &dyn std::fmt::Display| ReadError(format!("listing conversions: {error}"));
-        let permit = Arc::clone(&self.pages).acquire_owned().await.map_err(|closed| error(&closed))?;
-        let (shared, query) = (Arc::clone(self), query.clone());
-        let page = spawn_blocking(move || {
-            // Kept to the end of the page, whether or not anybody still waits for it.
-            let _permit = permit;
-            shared.page(&query, LOOKED_AT_MAX, LOOK_MAX)
-        });
-        page.await.map_err(|gone| error(&gone))?.map_err(|failed| error(&failed))
-    }
-
-    /// A page of a list, for which no more than `looked_at_max` rows are looked at, and for no longer than `look_max`.
-    fn page(&self, query: &ListQuery, looked_at_max: usize, look_max: Duration) -> Result<ListPage, StoreError> {
-        let Look { found, last, more } = self.look(query, looked_at_max, look_max)?;
-        let mut rows = Vec::with_capacity(found.len());
-        for place in found {
-            let value = self.rows.get(&conversion_key(place.conversion_id))?;
-            let value = value.ok_or_else(|| absent(place.conversion_id))?;
-            let (_, conversion) = decode_conversion(&value)?;
-            // A conversion has one place in one list; any other row of it is not its own.
-            let in_place = conversion.received_at == place.received_at;
-            if in_place && query.admits(conversion.state, conversion.confidence) {
-                rows.push(conversion);
-            }
-        }
-        Ok(ListPage { rows, next: last.filter(|_| more) })
-    }
-
-    fn look(&self, query: &ListQuery, looked_at_max: usize, look_max: Duration) -> Result<Look, StoreError> {
-        let Some((from, until)) = bounds(query) else { return Ok(Look::default()) };
-        let (limit, began) = (query.limit.max(1), Instant::now());
-        let (mut look, mut looked_at, mut failed) = (Look::default(), 0, None);
-        self.rows.scan(&from, &until, &mut |key, value| {
-            let out_of_time = looked_at > 0 && looked_at % CLOCK_EVERY == 0 && began.elapsed() >= look_max;
-            if looked_at == looked_at_max.max(1) || out_of_time {
-                look.more = true;
+fn look<S: StateStore>(rows: &S, query: &ListQuery, bounds: &Bounds) -> Result<Look, StoreError> {
+    let Some((from, until)) = range(query) else { return Ok(Look::default()) };
+    let (limit, began) = (query.limit.max(1), Instant::now());
+    let (mut look, mut looked_at, mut failed) = (Look::default(), 0_usize, None);
+    rows.scan(&from, &until, &mut |key, value| {
+        let (place, (state, confidence)) = match parse_row(key, value) {
+            Ok(row) => row,
+            Err(error) => {
+                failed = Some(error);
                 return false;
             }
-            let row = parse_place(key).and_then(|place| Ok((place, decode_listed(value)?)));
-            let (place, (state, confidence)) = match row {
-                Ok(row) => row,
-                Err(error) => {
-                    failed = Some(error);
-                    return false;
-                }
-            };
-            if query.admits(state, confidence) {
-                // One more than the page takes, so that its last page is known to be the last.
-                if look.found.len() == limit {
-                    look.more = true;
-                    return false;
-                }
-                look.found.push(place);
-            }
-            looked_at += 1;
-            look.last = Some(place);
-            true
-        })?;
-        failed.map_or(Ok(look), Err)
-    }
+        };
+        // At least one is looked at, so that whoever goes on gets somewhere.
+        let out_of_time = looked_at > 0 && looked_at.is_multiple_of(CLOCK_EVERY) && began.elapsed() >= bounds.look_max;
+        let admitted = query.admits(state, confidence);
+        // One more than the page takes is looked for, so that the last page is known to be the last.
+        if looked_at == bounds.looked_at_max || out_of_time || (admitted && look.found.len() == limit) {
+            look.more = true;
+            return false;
+        }
+        if admitted {
+            look.found.push(place);
+        }
+        looked_at += 1;
+        look.last = Some(place);
+        true
+    })?;
+    failed.map_or(Ok(look), Err)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,8 @@
 //!
 //! 1. Everything here is in the log as well: deleting the store costs a replay, never an answer that was given.
 //! 2. Of all who claim the same thing exactly one is first, whichever of them the feeder is faster than.
-//! 3. What was answered 202 can be read at once, and the feeder is never waited for.
+//! 3. What was answered 202 can be read by its id at once, and the feeder is never waited for. A list has a conversion once
+//!    its first transition was fed, which is milliseconds later.
 //! 4. Feeding is idempotent: records fed again, and rows that the edge wrote before the feeder came, change nothing.
 //! 5. Nothing is synced. The positions applied are rows, in the batch that applied them, and the stamp is their sum.
 //! 6. A record that makes no sense is passed over and counted: it is in the dead letters, and the feeder goes on.

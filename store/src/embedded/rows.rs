@@ -248,8 +248,14 @@ mod tests {
     use schemas::records::{Cause, CauseType, ConversionState};
 
     fn entry() -> TimelineEntry {
-        let cause =
-            Cause { kind: CauseType::Conflict, event_id: None, order_status: None, applied: false, fields: vec![] };
+        let cause = Cause {
+            kind: CauseType::Conflict,
+            event_id: None,
+            order_status: None,
+            refunded_thousandths: None,
+            applied: false,
+            fields: vec![],
+        };
         TimelineEntry { seq: 1, state: ConversionState::Received, at: Timestamp(1), cause }
     }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use store::ClaimError;
 use store::cql::{Cql, CqlClaims, Options, migrate};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// A machine that builds something else meanwhile is slow, and no test is of that.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,6 +53,20 @@ pub(crate) async fn two_edges(options: &Options) -> [CqlClaims; 2] {
 /// Another client of the server.
 pub(crate) async fn session(options: &Options) -> Session {
     SessionBuilder::new().known_nodes(&options.contact_points).build().await.expect("a session")
+}
+
+/// Asks until there is an answer. Where many contend for one row the server may not give one in time; asked again it is the
+/// same claim.
+pub(crate) async fn answered<T, F: Future<Output = Result<T, ClaimError>>>(ask: impl Fn() -> F) -> T {
+    let mut last = None;
+    for _ in 0..20 {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => last = Some(error),
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    panic!("no answer: {last:?}");
 }
 
 /// A figure for whoever reads along.

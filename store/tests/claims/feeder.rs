@@ -12,7 +12,7 @@ use store::{Claim, Claims, EmbeddedStore, status_digest};
 const THREADS: usize = 64;
 
 fn delivered(order: &str) -> [u8; 16] {
-    status_digest(id(order), ReportedStatus::Delivered, None)
+    status_digest(id(order), &update(order, ReportedStatus::Delivered, None))
 }
 
 /// Runs `claims` in many threads at once and returns how many were first.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use store::cql::{Cql, CqlClaims, Health, Options, migrate};
 use store::{Claim, ClaimError, Claims};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::common::{claim, id, report};
 use crate::cql::{PATIENCE, open, options, runtime, say, session, two_edges, wait_up};
@@ -166,7 +166,15 @@ fn a_server_that_does_not_answer_is_given_up_in_bounded_time() {
         let [edge, _other] = two_edges(&options).await;
         let cql = open(&options).await;
         let edge_of_it = CqlClaims::new(&cql);
+        let hasty = open(&options).await;
         server.stall();
+        // Callers who leave before there is an answer, or a time-out, have not got one either.
+        for number in 0..10 {
+            let (claims, report) = (CqlClaims::new(&hasty), report("D", &format!("cnvevt_{number}")));
+            let told = timeout(Duration::from_millis(150), claims.claim_conversion(id("D"), &claim(&report, 1))).await;
+            assert!(!matches!(told, Ok(Ok(_))), "the server is stalled");
+        }
+        assert!(matches!(hasty.health(), Health::Away { .. }), "{}", hasty.health());
         let mut callers = JoinSet::new();
         for number in 0..500 {
             let edge = if number % 2 == 0 { edge.clone() } else { edge_of_it.clone() };

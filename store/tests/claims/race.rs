@@ -1,35 +1,28 @@
 //! Two edges that claim the same on one server.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use store::cql::CqlClaims;
 use store::{Claim, Claims};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 use crate::common::{claim, id, report};
-use crate::cql::{options, runtime, session, two_edges};
+use crate::cql::{answered, options, runtime, session, two_edges};
 
 /// Orders that both edges claim at once, as many as an edge may have under way.
 const ORDERS: u64 = 2_000;
 const AT_ONCE: usize = 128;
 
-/// Claims an order for an event of its own; the event if it was first. Where many contend for one row the server may not
-/// answer in time: then it asks again, which is the same claim.
+/// Claims an order for an event of its own; the event if it was first.
 async fn claims(edge: CqlClaims, order: String, event: String) -> Option<String> {
     let claim = claim(&report(&order, &event), 1);
-    for _ in 0..20 {
-        match edge.claim_conversion(id(&order), &claim).await {
-            Ok(Claim::Claimed) => return Some(event),
-            Ok(Claim::Taken(other)) => {
-                assert_ne!(other.event_id, event);
-                return None;
-            }
-            Err(_) => sleep(Duration::from_millis(200)).await,
+    match answered(|| edge.claim_conversion(id(&order), &claim)).await {
+        Claim::Claimed => Some(event),
+        Claim::Taken(other) => {
+            assert_ne!(other.event_id, event);
+            None
         }
     }
-    panic!("{event} was not answered");
 }
 
 #[test]

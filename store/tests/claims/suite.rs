@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::common::{DAY_MS, NOW, Process, Still, World, claim, id, keyed, message, publish, report, update};
-use crate::cql::{open, options, runtime};
+use crate::cql::{answered, open, options, runtime};
 
 /// A store, and the log that it is fed with.
 trait Fed {
@@ -139,7 +139,7 @@ on_both_stores!(
 );
 
 fn delivered(order: &str) -> [u8; 16] {
-    status_digest(id(order), ReportedStatus::Delivered, None)
+    status_digest(id(order), &update(order, ReportedStatus::Delivered, None))
 }
 
 /// Runs what makes a claim for each number at once, and returns how many were first.
@@ -158,7 +158,7 @@ fn of_many_at_once_one_is_first(store: impl Fed) {
             let (claims, order) = (claims.clone(), order.to_owned());
             async move {
                 let claim = claim(&report(&order, &format!("cnvevt_{number}")), number);
-                match claims.claim_conversion(id(&order), &claim).await.expect("claimed") {
+                match answered(|| claims.claim_conversion(id(&order), &claim)).await {
                     Claim::Claimed => true,
                     Claim::Taken(other) => {
                         assert_ne!(other.event_id, claim.event_id);
@@ -170,7 +170,8 @@ fn of_many_at_once_one_is_first(store: impl Fed) {
         assert_eq!(made, 1, "conversion {order}");
         let made = first(&store, |number| {
             let (claims, digest) = (claims.clone(), delivered(order));
-            async move { claims.claim_status(digest, &format!("osevt_{number}")).await.expect("claimed") == Claim::Claimed }
+            let event = format!("osevt_{number}");
+            async move { answered(|| claims.claim_status(digest, &event)).await == Claim::Claimed }
         });
         assert_eq!(made, 1, "update of {order}");
     }

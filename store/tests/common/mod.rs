@@ -174,6 +174,7 @@ pub(crate) fn update(order: &str, status: ReportedStatus, at: Option<i64>) -> Or
         status,
         click_id: None,
         status_updated_at: at.map(Timestamp),
+        refunded_thousandths: None,
         received_at: NOW,
         reason: None,
         metadata: None,
@@ -181,7 +182,14 @@ pub(crate) fn update(order: &str, status: ReportedStatus, at: Option<i64>) -> Or
 }
 
 pub(crate) fn entry(seq: i32, state: ConversionState) -> TimelineEntry {
-    let cause = Cause { kind: CauseType::Click, event_id: None, order_status: None, applied: true, fields: Vec::new() };
+    let cause = Cause {
+        kind: CauseType::Click,
+        event_id: None,
+        order_status: None,
+        refunded_thousandths: None,
+        applied: true,
+        fields: Vec::new(),
+    };
     TimelineEntry { seq, state, at: Timestamp(NOW.0 + i64::from(seq)), cause }
 }
 
@@ -213,6 +221,7 @@ pub(crate) fn transition(order: &str, revision: i64) -> ConversionTransitioned {
         metadata: None,
         commission: None,
         hold_until: None,
+        refunded_thousandths: None,
         conflicts: 0,
         timeline: vec![entry(seq - 1, ConversionState::Attributed), entry(seq, ConversionState::Hold)],
         at: NOW,

@@ -10,7 +10,7 @@ use store::{ListCursor, ListPage, ListQuery, ReadModel};
 
 use super::common::{NOW, report, transition};
 use super::reads::on_both_stores;
-use super::server::seed;
+use super::seed::seed;
 use super::side::{Embedded, Server, Side};
 
 on_both_stores!(
@@ -142,6 +142,7 @@ fn walk_round<S: Side>(side: &S, round: &mut Round) {
             assert_eq!(Some(&row), round.rows.get(&place), "as of its last revision");
             found.push(place);
         }
+        assert!(query.after.is_none() || page.next.is_none_or(|next| Some(next) < query.after), "{:?}", query.after);
         query.after = page.next;
         if query.after.is_none() {
             break;

@@ -24,6 +24,7 @@ pub(crate) fn revision(order: &str, number: i64) -> ConversionTransitioned {
         kind: CauseType::Conflict,
         event_id: text(0, "cnvevt_2"),
         order_status: (number % 3 == 0).then_some(ReportedStatus::CommissionApproved),
+        refunded_thousandths: (number % 4 == 1).then_some(number),
         applied: number % 2 == 0,
         fields: (0..number % 3).map(|field| format!("field {field}")).collect(),
     };
@@ -39,6 +40,7 @@ pub(crate) fn revision(order: &str, number: i64) -> ConversionTransitioned {
         metadata: (number % 5 == 0).then(|| "x".repeat(8 << 10)),
         commission: (number % 3 == 1).then(|| commission(number, currency)),
         hold_until: (number % 2 == 1).then(|| Timestamp(NOW.0 + number)),
+        refunded_thousandths: (number % 4 == 3).then_some(number),
         conflicts: i32::try_from(number).expect("small"),
         timeline: timeline.into_iter().map(|entry| TimelineEntry { cause: cause.clone(), ..entry }).collect(),
         ..transition(order, number)
@@ -65,6 +67,7 @@ pub(crate) fn commission_changed(order: &str, number: i64) -> CommissionChanged 
         commission: commission(number, currency),
         order_amount_minor: i64::MAX,
         hold_until: (number % 2 == 1).then_some(NOW),
+        refunded_thousandths: (number % 4 == 2).then_some(number),
         at,
     }
 }

@@ -9,6 +9,7 @@ mod lists;
 mod logs;
 mod positions;
 mod reads;
+mod seed;
 mod server;
 mod side;
 mod writes;

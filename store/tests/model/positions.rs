@@ -5,7 +5,8 @@ use store::cql::{AdoptError, Writer};
 use store::embedded::Positions;
 use testkit::Cql as Server;
 
-use super::server::{keyspaces, open, seed, wait};
+use super::seed::seed;
+use super::server::{keyspaces, open, wait};
 
 #[test]
 fn positions_never_go_back() {

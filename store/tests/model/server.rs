@@ -1,8 +1,6 @@
 //! Keyspaces on a server.
 
-use std::env;
 use std::future::Future;
-use std::io::{self, Write};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -47,12 +45,4 @@ pub(crate) fn open(options: &Options) -> Cql {
         cql.wait_up().await;
         cql
     })
-}
-
-/// What a test makes its choices by: another each time, or that of `CONVERSIONS_SEED`. A test that fails shows it.
-pub(crate) fn seed() -> u64 {
-    let given = env::var("CONVERSIONS_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    let _ = writeln!(io::stderr(), "CONVERSIONS_SEED={seed}");
-    seed
 }

@@ -11,7 +11,8 @@ use testkit::Cql as Server;
 use super::common::{id, transition};
 use super::dump::{Columns, Dump, dump, session};
 use super::logs::{balance_changed, ids, log, record, revision};
-use super::server::{keyspaces, open, seed, wait};
+use super::seed::seed;
+use super::server::{keyspaces, open, wait};
 
 /// No log: whoever asks it has not found what was written.
 #[derive(Debug)]
@@ -104,17 +105,36 @@ fn the_same_is_left_whatever_the_order_and_whoever_writes() {
 
 #[test]
 fn nothing_that_is_written_is_a_tombstone() {
-    let records = log(2, 5);
-    let found = filled(&keyspaces(Server::shared()), &records);
+    let options = keyspaces(Server::shared());
+    let found = filled(&options, &log(2, 5));
     // Rows of these never change, and what they do not have is left unset; and rows of conversions are of two kinds.
     let unset = |table: &str| matches!(table, "commissions" | "conversions");
     let whole = |row: &Columns| row.values().all(|(value, _)| value.is_some());
     for (table, rows) in &found {
         assert!(unset(table) || rows.iter().all(whole), "{table}");
     }
-    let heads = found["conversions"].iter().filter(|row| row["seq"].0.as_ref().and_then(|seq| seq.as_int()) == Some(0));
-    let heads: Vec<_> = heads.map(|row| (row["conversion"].0.is_some(), row["state"].0.is_some())).collect();
-    assert_eq!(heads, [(true, false); 2]);
+    // A tombstone would hide whatever is written with an earlier timestamp, and so show itself.
+    wait(async {
+        let session = session(&options).await;
+        let probe = async |table: &str, column: &str, value: &str, key: &str| {
+            let keyspace = &options.keyspace;
+            let id = id("A-0").0.map(|byte| format!("{byte:02x}")).concat();
+            let row = format!("WHERE conversion_id = 0x{id} AND {key}");
+            let write = format!("UPDATE {keyspace}.{table} USING TIMESTAMP 1 SET {column} = {value} {row}");
+            session.query_unpaged(write, ()).await.expect("written");
+            let read = format!("SELECT writetime({column}) FROM {keyspace}.{table} {row}");
+            let answer = session.query_unpaged(read, ()).await.expect("read").into_rows_result().expect("rows");
+            assert_eq!(answer.single_row::<(Option<i64>,)>().expect("a row").0, Some(1), "{table} {column}");
+        };
+        probe("commissions", "rate", "'12'", "revision = 1").await;
+        probe("commissions", "hold_until", "0", "revision = 2").await;
+        // Of revision 2, which has neither.
+        probe("conversions", "event_id", "'x'", "seq = 3").await;
+        probe("conversions", "order_status", "'x'", "seq = 3").await;
+        // Of the other kind of row.
+        probe("conversions", "state", "'x'", "seq = 0").await;
+        probe("conversions", "conversion", "{revision: 1}", "seq = 3").await;
+    });
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn a_member() {
     let var = |name: &str| env::var(name).unwrap();
     let (folder, connection) = (var(FOLDER), Connection::new(&var(BROKER), &var(PREFIX)));
     let folder = Path::new(&folder);
-    let (told, orders) = mpsc::channel();
+    let (told, orders) = mpsc::sync_channel(16);
     thread::spawn(move || std::io::stdin().lines().try_for_each(|line| told.send(line.unwrap())));
     let say = |text: &str| {
         // Past the test's own capture of what is printed.

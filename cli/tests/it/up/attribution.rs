@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::up::client::{CONVERSIONS, Client, Merchant, ONE, TWO};
-use crate::up::cluster::{Cluster, Target, on_both_logs};
+use crate::up::cluster::{Cluster, Target, on_each_cluster};
 use crate::up::orders::{Click, Order};
 use crate::up::poll;
 
-on_both_logs!(a_click_just_made, clicks_that_do_not_count, rules_by_product_and_for_everybody);
+on_each_cluster!(a_click_just_made, clicks_that_do_not_count, rules_by_product_and_for_everybody);
 
 /// Follows a link and returns where it leads, split at the click id, and the click id.
 fn follow(target: &Target, link: &str) -> (String, String) {

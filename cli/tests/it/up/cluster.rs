@@ -16,12 +16,14 @@ const LOG_LINES: usize = 30;
 /// Everything from the edge to the ledger on one log, under the demo's registry: started, killed, started again on the
 /// same data.
 ///
-/// A test is written once, for any cluster; [`on_both_logs`] makes one of it for each log.
+/// A test is written once, for any cluster; [`on_each_cluster`] makes one of it for each.
 pub(crate) trait Cluster: Sized {
     /// How often the kill test kills, if nobody says otherwise.
     const ROUNDS: u64;
     /// About how long a start takes, in milliseconds: one that is to be killed halfway is killed within it.
     const START_MS: u64;
+    /// How many edges are behind the address: a report that reaches several at once may be in the log for each.
+    const EDGES: usize = 1;
 
     /// Nothing that runs, and no data.
     fn stopped() -> Self;
@@ -78,8 +80,9 @@ pub(crate) trait Cluster: Sized {
     }
 }
 
-/// Makes a test of each function, which takes the cluster as its type, on each log: `embedded::NAME` and `kafka::NAME`.
-macro_rules! on_both_logs {
+/// Makes a test of each function, which takes the cluster as its type, on each cluster: `embedded::NAME`, `kafka::NAME` and
+/// `kafka_cql::NAME`.
+macro_rules! on_each_cluster {
     ($($test:ident),+ $(,)?) => {
         mod embedded {
             $(
@@ -97,9 +100,17 @@ macro_rules! on_both_logs {
                 }
             )+
         }
+        mod kafka_cql {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test::<$crate::up::kafka::OnKafkaAndCql>();
+                }
+            )+
+        }
     };
 }
-pub(crate) use on_both_logs;
+pub(crate) use on_each_cluster;
 
 /// Where clients find the edge; nowhere while it is down, since its port may then be somebody else's.
 #[derive(Clone, Debug, Default)]

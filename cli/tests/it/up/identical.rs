@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::up::audit::audit;
 use crate::up::client::{Answer, CONVERSIONS, Client, ONE, ORDER_STATUS};
-use crate::up::cluster::{Cluster, Target, on_both_logs};
+use crate::up::cluster::{Cluster, Target, on_each_cluster};
 use crate::up::orders::Order;
 use crate::up::poll;
 
-on_both_logs!(one_is_the_first);
+on_each_cluster!(one_is_the_first);
 
 const AT_ONCE: usize = 64;
 
@@ -77,6 +77,9 @@ fn one_is_the_first<C: Cluster>() {
     cluster.quiet("64 at once");
     cluster.stop();
     let topics = cluster.topics();
-    assert_eq!((topics.reports.len(), topics.statuses.len()), (1, 1), "{}", order.id);
+    // Each edge may have published one before the claim told who is the first.
+    for records in [topics.reports.len(), topics.statuses.len()] {
+        assert!((1..=C::EDGES).contains(&records), "{}: {records} records of one thing", order.id);
+    }
     audit(&topics, &[order], "64 at once");
 }

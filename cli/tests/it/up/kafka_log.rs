@@ -22,6 +22,15 @@ const LOOK: Duration = Duration::from_millis(50);
 const GROUPS: [(&str, &[TopicSpec]); 3] =
     [("orders", &[CONVERSIONS, CLICK_VERDICTS]), ("clicks", &[CLICKS, CLICK_LOOKUPS]), ("ledger", &[LEDGER_ENTRIES])];
 
+/// The last record of a partition that was read here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) topic: Topic,
+    pub(crate) partition: u32,
+    /// The offset after it.
+    pub(crate) next: u64,
+}
+
 /// A processor's group and what it reads.
 struct Group {
     inputs: &'static [TopicSpec],
@@ -76,27 +85,34 @@ impl KafkaLog {
         records.len()
     }
 
+    /// The ends of all partitions of these topics that have records.
+    pub(crate) fn ends(&self, of: &[TopicSpec]) -> Vec<End> {
+        let end = |(&(id, partition), &next): (&(u16, u32), &u64)| {
+            let topic = of.iter().find(|topic| topic.number == id).map(processors::topic)?;
+            Some(End { topic, partition, next })
+        };
+        self.ends.iter().filter_map(end).collect()
+    }
+
     /// The partitions of which a group has not committed the last record read here: topic, partition, how many offsets.
     pub(crate) fn behind(&self) -> Vec<(&'static str, u32, u64)> {
         self.groups.iter().flat_map(|group| self.group_behind(group)).collect()
     }
 
     fn group_behind(&self, group: &Group) -> Vec<(&'static str, u32, u64)> {
-        let reads = |id: u16| group.inputs.iter().find(|input| input.number == id).map(processors::topic);
-        let read = |(&(id, partition), end): (&(u16, u32), &u64)| Some((reads(id)?, partition, *end));
-        let ends: Vec<(Topic, u32, u64)> = self.ends.iter().filter_map(read).collect();
+        let ends = self.ends(group.inputs);
         let mut asked = TopicPartitionList::new();
-        for (topic, partition, _) in &ends {
-            asked.add_partition(&self.connection.topic(*topic), partition.cast_signed());
+        for end in &ends {
+            asked.add_partition(&self.connection.topic(end.topic), end.partition.cast_signed());
         }
         let committed = group.consumer.committed_offsets(asked, WAIT).expect("the brokers tell what is committed");
-        let behind = |(topic, partition, end): (Topic, u32, u64)| {
+        let behind = |End { topic, partition, next }: End| {
             let found = committed.find_partition(&self.connection.topic(topic), partition.cast_signed());
             let committed = match found.map(|found| found.offset()) {
                 Some(Offset::Offset(offset)) => offset.cast_unsigned(),
                 _ => 0,
             };
-            (committed < end).then(|| (topic.name, partition, end - committed))
+            (committed < next).then(|| (topic.name, partition, next - committed))
         };
         ends.into_iter().filter_map(behind).collect()
     }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::up::audit::audit;
 use crate::up::client::{Client, ONE, TWO};
-use crate::up::cluster::{Cluster, Target, alone, on_both_logs};
+use crate::up::cluster::{Cluster, Target, alone, on_each_cluster};
 use crate::up::load::Load;
 use crate::up::orders::Order;
 use crate::up::poll;
 use crate::up::random::Random;
 
-on_both_logs!(kills_lose_nothing);
+on_each_cluster!(kills_lose_nothing);
 
 const CLIENTS: u64 = 6;
 const NEW_ORDERS_A_ROUND: i64 = 250;

@@ -1,9 +1,10 @@
-//! From the HTTP request to the ledger, with real processes, on each of the two logs: `conversions up` on the embedded
-//! one, and `conversions ingest` and `conversions processors` on Kafka.
+//! From the HTTP request to the ledger, with real processes, on each kind of installation: `conversions up` on the embedded
+//! log; `conversions ingest` and `conversions processors` on Kafka; and two of the former behind one address, with `conversions
+//! materializer`, on Kafka and CQL.
 //!
 //! A test speaks to a [`cluster::Cluster`], which gives an address, is killed and started again; what the log holds it
-//! reads through [`topics::Topics`]. Nothing else in a test of both knows which log that is. What is about one command
-//! or one log names it: [`embedded::Embedded`].
+//! reads through [`topics::Topics`]. Nothing else in a test of all knows which kind that is. What is about one command
+//! or one kind names it: [`embedded::Embedded`].
 
 mod attribution;
 mod audit;
@@ -14,11 +15,13 @@ mod edges;
 mod embedded;
 mod ending;
 mod files;
+mod forwarder;
 mod http;
 mod identical;
 mod kafka;
 mod kafka_log;
 mod kill_rounds;
+mod lists;
 mod load;
 mod orders;
 mod process;
@@ -26,8 +29,10 @@ mod published_script;
 mod random;
 mod reads;
 mod scaling;
+mod shared_claims;
 mod starting;
 mod stopping;
+mod stores;
 mod tampering;
 mod topics;
 

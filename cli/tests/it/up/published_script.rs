@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::up::client::{CONVERSIONS, Client, ONE, ORDER_STATUS, unix_seconds};
-use crate::up::cluster::{Cluster, alone, on_both_logs};
+use crate::up::cluster::{Cluster, alone, on_each_cluster};
 use crate::up::orders::Order;
 use crate::up::poll;
 
-on_both_logs!(from_the_script_to_payable, a_cancelled_order_is_reversed);
+on_each_cluster!(from_the_script_to_payable, a_cancelled_order_is_reversed);
 
 const ORDER: &str = "SHOP-100245";
 

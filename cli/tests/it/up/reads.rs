@@ -1,10 +1,10 @@
 //! What was answered can be read at once.
 
 use crate::up::client::{CONVERSIONS, Client, ONE};
-use crate::up::cluster::{Cluster, on_both_logs};
+use crate::up::cluster::{Cluster, on_each_cluster};
 use crate::up::orders::Order;
 
-on_both_logs!(an_answered_order_is_never_unknown);
+on_each_cluster!(an_answered_order_is_never_unknown);
 
 fn an_answered_order_is_never_unknown<C: Cluster>() {
     let cluster = C::start();

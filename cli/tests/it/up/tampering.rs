@@ -7,12 +7,12 @@ use schemas::records::Account;
 
 use crate::up::audit::audit;
 use crate::up::client::{CONVERSIONS, Client, ONE, ORDER_STATUS};
-use crate::up::cluster::{Cluster, on_both_logs};
+use crate::up::cluster::{Cluster, on_each_cluster};
 use crate::up::orders::{Click, Order};
 use crate::up::poll;
 use crate::up::topics::Topics;
 
-on_both_logs!(the_audit_finds_each);
+on_each_cluster!(the_audit_finds_each);
 
 type Tamper = fn(&mut Topics);
 

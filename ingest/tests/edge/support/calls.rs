@@ -1,4 +1,7 @@
+use std::net::{IpAddr, SocketAddr};
+
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::BodyExt;
@@ -40,6 +43,7 @@ pub(crate) struct Call {
     timestamp: String,
     headers: Vec<(&'static str, Vec<u8>)>,
     body: Vec<u8>,
+    peer: IpAddr,
 }
 
 impl Call {
@@ -51,6 +55,7 @@ impl Call {
             timestamp: NOW_S.to_string(),
             headers: Vec::new(),
             body: Vec::new(),
+            peer: IpAddr::from([127, 0, 0, 1]),
         }
     }
 
@@ -61,6 +66,11 @@ impl Call {
 
     pub(crate) fn conversion(body: impl Into<Vec<u8>>) -> Call {
         Call::post("/api/v1/conversions", body)
+    }
+
+    pub(crate) fn batch(items: &[impl AsRef<str>]) -> Call {
+        let items: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
+        Call::post("/api/v1/conversions/batch", format!("{{\"conversions\":[{}]}}", items.join(",")))
     }
 
     pub(crate) fn status(body: impl Into<Vec<u8>>) -> Call {
@@ -77,6 +87,11 @@ impl Call {
 
     pub(crate) fn at(self, timestamp: impl ToString) -> Call {
         Call { timestamp: timestamp.to_string(), ..self }
+    }
+
+    /// As if it came over a connection from there.
+    pub(crate) fn from(self, peer: &str) -> Call {
+        Call { peer: peer.parse().unwrap(), ..self }
     }
 
     pub(crate) fn unsigned(self) -> Call {
@@ -117,7 +132,7 @@ impl Call {
         for (name, value) in self.headers() {
             request = request.header(name, value);
         }
-        request.body(body).unwrap()
+        request.extension(ConnectInfo(SocketAddr::from((self.peer, 4_711)))).body(body).unwrap()
     }
 
     /// The request as it goes over a wire.

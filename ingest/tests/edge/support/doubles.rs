@@ -61,6 +61,8 @@ struct LogState {
     messages: Mutex<Vec<Message>>,
     held: Mutex<Vec<Held>>,
     offset: AtomicU64,
+    /// What is published under keys that end so fails, whatever the mode.
+    fails: Mutex<Option<&'static str>>,
 }
 
 impl TestLog {
@@ -69,6 +71,11 @@ impl TestLog {
 
     pub(crate) fn set(&self, mode: LogMode) {
         *self.0.mode.lock().unwrap() = mode;
+    }
+
+    /// Has what is published under keys that end with `suffix` fail.
+    pub(crate) fn fail(&self, suffix: &'static str) {
+        *self.0.fails.lock().unwrap() = Some(suffix);
     }
 
     pub(crate) fn messages(&self) -> Vec<Message> {
@@ -93,7 +100,10 @@ impl TestLog {
 
 impl Publisher for TestLog {
     fn publish(&self, messages: Vec<Message>) -> Result<Pending, PublishError> {
-        let mode = *self.0.mode.lock().unwrap();
+        let mut mode = *self.0.mode.lock().unwrap();
+        if self.0.fails.lock().unwrap().is_some_and(|suffix| messages[0].key.ends_with(suffix.as_bytes())) {
+            mode = LogMode::Fails;
+        }
         let (sender, pending) = Pending::new();
         match mode {
             LogMode::Works => drop(sender.send(Ok(self.ack()))),

@@ -10,7 +10,8 @@ use super::fields::{Fields, Text};
 use super::policies::{LOOKBACK, in_range};
 use crate::ids::check_name;
 use crate::records::ClickRecorded;
-use crate::registry::{Affiliate, ApiKey, Campaign, KeyStatus, Link, Merchant, Secret};
+use crate::registry::limits::{ip_ranges, rate, requests};
+use crate::registry::{Affiliate, ApiKey, Campaign, KeyStatus, Link, Merchant, RateLimit, Secret};
 use crate::{Currency, Timestamp};
 
 /// Most characters of a merchant's or an affiliate's name.
@@ -47,6 +48,10 @@ pub(super) fn key<'a>(
         false => Some(KeyStatus::Active),
     };
     let expires_at = fields.optional_as("expires_at", Timestamp::parse);
+    // A faulty list is a fault of the file, so that it does not stand for one that lets everybody in.
+    let allowed_ips = fields.optional_as("allowed_ips", ip_ranges).unwrap_or_default();
+    let strict_replay = fields.flag("strict_replay", false);
+    let rate_limit = rate_limit(fields);
     Some(ApiKey {
         id: id?,
         merchant_id: merchant_id?,
@@ -54,7 +59,20 @@ pub(super) fn key<'a>(
         secret: secret?,
         status: status?,
         expires_at,
+        allowed_ips,
+        strict_replay,
+        rate_limit,
     })
+}
+
+/// A burst that is not given is what the rate allows in its one second or minute.
+fn rate_limit(fields: &Fields<'_>) -> Option<RateLimit> {
+    let burst = fields.optional_as("rate_burst", requests);
+    if !fields.has("rate_limit") {
+        fields.refuse_present("rate_burst", "must come with a rate_limit");
+    }
+    let (per_minute, number) = fields.optional_as("rate_limit", rate)?;
+    Some(RateLimit { per_minute, burst: burst.unwrap_or(number) })
 }
 
 pub(super) fn affiliate<'a>(fields: &Fields<'a>, known: &mut Known<'a>) -> Option<Affiliate> {

@@ -28,7 +28,17 @@ const POLICIES: Section = Section {
 const MERCHANTS: Section = Section { name: "merchants", fields: &["id", "name", "currency", "approved"], hidden: &[] };
 const KEYS: Section = Section {
     name: "keys",
-    fields: &["id", "merchant", "secret", "status", "expires_at"],
+    fields: &[
+        "id",
+        "merchant",
+        "secret",
+        "status",
+        "expires_at",
+        "allowed_ips",
+        "strict_replay",
+        "rate_limit",
+        "rate_burst",
+    ],
     // The id too, because a secret is easily pasted there.
     hidden: &["id", "secret"],
 };

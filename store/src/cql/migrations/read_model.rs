@@ -23,13 +23,13 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
                 state text, confidence text, confidence_reason text, click_id text, affiliate_id text, campaign_id text,
                 external_product_id text, amount_minor bigint, currency text, order_status text, ordered_at timestamp,
                 received_at timestamp, coupon_code text, metadata text, commission frozen<commission>, hold_until timestamp,
-                conflicts int, at timestamp)"),
+                refunded_thousandths bigint, conflicts int, at timestamp)"),
         // One partition is one order: row 0 is the conversion, the others are its timeline. The conversion is one cell, so it
         // is replaced whole; it is no static column, because those come with every row of an answer.
         all("CREATE TABLE IF NOT EXISTS {keyspace}.conversions (
                 conversion_id blob, seq int, conversion frozen<conversion>,
-                state text, at timestamp, cause text, event_id text, order_status text, applied boolean,
-                fields frozen<list<text>>,
+                state text, at timestamp, cause text, event_id text, order_status text,
+                refunded_thousandths bigint, applied boolean, fields frozen<list<text>>,
                 PRIMARY KEY (conversion_id, seq))
                 WITH compaction = {'class': 'LeveledCompactionStrategy'}"),
         // A merchant's list. A slot is ten minutes, named by their first instant.
@@ -52,7 +52,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
         all("CREATE TABLE IF NOT EXISTS {keyspace}.commissions (
                 conversion_id blob, revision bigint, merchant_id text, livemode boolean, external_order_id text,
                 affiliate_id text, campaign_id text, state text, amount_minor bigint, currency text, level text, rule_id text,
-                rate text, order_amount_minor bigint, hold_until timestamp, at timestamp,
+                rate text, order_amount_minor bigint, refunded_thousandths bigint,
+                hold_until timestamp, at timestamp,
                 PRIMARY KEY (conversion_id, revision))
                 WITH CLUSTERING ORDER BY (revision DESC)
                 AND compaction = {'class': 'LeveledCompactionStrategy'}"),

@@ -77,7 +77,7 @@ impl fmt::Display for Unfit {
 pub async fn migrate(options: &Options) -> Result<Vec<Applied>, MigrateError> {
     options.check()?;
     let session = connect(&Options { request_timeout: STATEMENT_TIMEOUT, ..options.clone() }).await?;
-    let run = Run { server: server(&session).await?, holder: session.session_id().to_string(), session, options };
+    let run = Run { server: server(&session), holder: session.session_id().to_string(), session, options };
     run.make_keyspaces().await?;
     run.make_own_tables().await?;
     run.lock().await?;

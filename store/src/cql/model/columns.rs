@@ -39,6 +39,7 @@ pub(super) struct EntryRow {
     pub(super) cause: Word<CauseType>,
     pub(super) event_id: Given<String>,
     pub(super) order_status: Given<Word<ReportedStatus>>,
+    pub(super) refunded_thousandths: Given<i64>,
     pub(super) applied: bool,
     pub(super) fields: Vec<String>,
     #[scylla(rename = "[timestamp]")]
@@ -98,6 +99,7 @@ pub(super) struct CommissionRow {
     pub(super) rule_id: String,
     pub(super) rate: Given<String>,
     pub(super) order_amount_minor: i64,
+    pub(super) refunded_thousandths: Given<i64>,
     pub(super) hold_until: Given<CqlTimestamp>,
     pub(super) at: CqlTimestamp,
     #[scylla(rename = "[timestamp]")]

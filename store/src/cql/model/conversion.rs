@@ -36,6 +36,7 @@ pub(super) struct ConversionValue {
     pub(super) metadata: Option<String>,
     pub(super) commission: Option<CommissionValue>,
     pub(super) hold_until: Option<CqlTimestamp>,
+    pub(super) refunded_thousandths: Option<i64>,
     pub(super) conflicts: i32,
     pub(super) at: CqlTimestamp,
 }
@@ -98,6 +99,7 @@ impl From<&ConversionTransitioned> for ConversionValue {
             metadata,
             commission,
             hold_until,
+            refunded_thousandths,
             conflicts,
             timeline: _,
             at,
@@ -125,6 +127,7 @@ impl From<&ConversionTransitioned> for ConversionValue {
             metadata: metadata.clone(),
             commission: commission.as_ref().map(CommissionValue::from),
             hold_until: hold_until.map(instant),
+            refunded_thousandths: *refunded_thousandths,
             conflicts: *conflicts,
             at: instant(*at),
         }
@@ -166,6 +169,7 @@ impl ConversionValue {
             metadata: self.metadata,
             commission: self.commission.map(Commission::from),
             hold_until: self.hold_until.map(|at| Timestamp(at.0)),
+            refunded_thousandths: self.refunded_thousandths,
             conflicts: self.conflicts,
             timeline: Vec::new(),
             at: Timestamp(self.at.0),

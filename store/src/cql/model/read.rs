@@ -78,6 +78,7 @@ struct PartitionRow {
     cause: Option<Word<CauseType>>,
     event_id: Option<String>,
     order_status: Option<Word<ReportedStatus>>,
+    refunded_thousandths: Option<i64>,
     applied: Option<bool>,
     fields: Option<Vec<String>>,
 }
@@ -88,6 +89,7 @@ impl PartitionRow {
             kind: self.cause?.0,
             event_id: self.event_id,
             order_status: self.order_status.map(|word| word.0),
+            refunded_thousandths: self.refunded_thousandths,
             applied: self.applied?,
             // An empty list is none, to some servers.
             fields: self.fields.unwrap_or_default(),

@@ -48,8 +48,12 @@ impl Statements {
             "entry_id conversion_id revision merchant_id affiliate_id livemode debit credit amount_minor currency at";
         Ok(Statements {
             put_conversion: put("conversions", "conversion_id conversion", &[("seq", "0")]).await?,
-            put_entry: put("conversions", "conversion_id seq state at cause event_id order_status applied fields", &[])
-                .await?,
+            put_entry: put(
+                "conversions",
+                "conversion_id seq state at cause event_id order_status refunded_thousandths applied fields",
+                &[],
+            )
+            .await?,
             put_listed: put(
                 "conversions_by_time",
                 "merchant_id livemode slot shard received_at conversion_id state confidence",
@@ -61,7 +65,8 @@ impl Statements {
             put_commission: put(
                 "commissions",
                 "conversion_id revision merchant_id livemode external_order_id affiliate_id campaign_id state \
-                 amount_minor currency level rule_id rate order_amount_minor hold_until at",
+                 amount_minor currency level rule_id rate order_amount_minor refunded_thousandths \
+                 hold_until at",
                 &[],
             )
             .await?,
@@ -76,7 +81,8 @@ impl Statements {
             put_position: put("positions", "topic partition next_offset", &[]).await?,
             put_identity: put("log_identity", "place identity", &[]).await?,
             conversion: read(
-                "SELECT seq, conversion, state, at, cause, event_id, order_status, applied, fields \
+                "SELECT seq, conversion, state, at, cause, event_id, order_status, refunded_thousandths, applied, \
+                 fields \
                  FROM {keyspace}.conversions WHERE conversion_id = ?",
             )
             .await?,

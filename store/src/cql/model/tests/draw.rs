@@ -60,8 +60,15 @@ fn state() -> impl Strategy<Value = ConversionState> {
 fn cause() -> impl Strategy<Value = Cause> {
     let kind = select(vec![CauseType::Reported, CauseType::Click, CauseType::OrderStatus, CauseType::Conflict]);
     let status = option::of(select(vec![ReportedStatus::Paid, ReportedStatus::CommissionRejected]));
-    (kind, option::of(text()), status, any::<bool>(), vec(text(), 0..3)).prop_map(
-        |(kind, event_id, order_status, applied, fields)| Cause { kind, event_id, order_status, applied, fields },
+    (kind, option::of(text()), status, option::of(any::<i64>()), any::<bool>(), vec(text(), 0..3)).prop_map(
+        |(kind, event_id, order_status, refunded_thousandths, applied, fields)| Cause {
+            kind,
+            event_id,
+            order_status,
+            refunded_thousandths,
+            applied,
+            fields,
+        },
     )
 }
 
@@ -73,6 +80,7 @@ struct Change {
     affiliate_id: Option<String>,
     commission: Option<Commission>,
     hold_until: Option<Timestamp>,
+    refunded_thousandths: Option<i64>,
     entries: Vec<(ConversionState, Timestamp, Cause)>,
 }
 
@@ -82,16 +90,17 @@ fn change() -> impl Strategy<Value = Change> {
         option::of(select(vec![ConfidenceReason::NoClick, ConfidenceReason::ClickUnknown])),
     ));
     let entries = vec((state(), instant(), cause()), 0..3);
-    (state(), confidence, option::of(text()), option::of(commission()), option::of(instant()), entries).prop_map(
-        |(state, confidence, affiliate_id, commission, hold_until, entries)| Change {
+    let refunded = option::of(any::<i64>());
+    (state(), confidence, option::of(text()), option::of(commission()), option::of(instant()), refunded, entries)
+        .prop_map(|(state, confidence, affiliate_id, commission, hold_until, refunded_thousandths, entries)| Change {
             state,
             confidence,
             affiliate_id,
             commission,
             hold_until,
+            refunded_thousandths,
             entries,
-        },
-    )
+        })
 }
 
 /// All revisions of a conversion, in order, as `orders` publishes them: what was reported stays, the rest comes and goes.
@@ -130,6 +139,7 @@ fn conversion(order: String) -> impl Strategy<Value = Vec<ConversionTransitioned
                 metadata: metadata.clone(),
                 commission: change.commission,
                 hold_until: change.hold_until,
+                refunded_thousandths: change.refunded_thousandths,
                 conflicts: 0,
                 timeline,
                 at: NOW,
@@ -160,6 +170,7 @@ fn money(order: String) -> impl Strategy<Value = Vec<Record>> {
                     state: CommissionState::Held,
                     commission: commission.clone(),
                     order_amount_minor: amount_minor,
+                    refunded_thousandths: hold_until.map(|at| at.0),
                     hold_until,
                     at,
                 },
@@ -215,7 +226,14 @@ pub(super) fn log() -> impl Strategy<Value = (Vec<Vec<ConversionTransitioned>>, 
 
 /// One revision of a conversion.
 pub(super) fn transition() -> ConversionTransitioned {
-    let cause = |kind| Cause { kind, event_id: None, order_status: None, applied: true, fields: Vec::new() };
+    let cause = |kind| Cause {
+        kind,
+        event_id: None,
+        order_status: None,
+        refunded_thousandths: None,
+        applied: true,
+        fields: Vec::new(),
+    };
     let entry = |seq, state, kind| TimelineEntry { seq, state, at: NOW, cause: cause(kind) };
     ConversionTransitioned {
         conversion_id: id("SHOP-100245"),
@@ -241,6 +259,7 @@ pub(super) fn transition() -> ConversionTransitioned {
         metadata: None,
         commission: None,
         hold_until: None,
+        refunded_thousandths: None,
         conflicts: 0,
         timeline: vec![
             entry(3, ConversionState::Attributed, CauseType::Click),
@@ -270,6 +289,7 @@ pub(super) fn commission_changed() -> CommissionChanged {
         },
         order_amount_minor: 299_900,
         hold_until: None,
+        refunded_thousandths: None,
         at: NOW,
     }
 }

@@ -1,0 +1,77 @@
+//! A page of a merchant's conversions: from the parameters of a request to a question, and from rows to an answer.
+
+use schemas::records::{Confidence, ConversionState};
+use serde::Serialize;
+use store::{ListPage, ListQuery};
+
+use crate::auth::Caller;
+use crate::cursor;
+use crate::error::Error;
+use crate::query::Parameters;
+use crate::view::ConversionBody;
+
+/// The parameters of the request.
+pub(crate) const PARAMETERS: &[&str] = &["status", "confidence", "from", "to", "limit", "cursor"];
+
+const LIMIT_DEFAULT: usize = 20;
+const LIMIT_MAX: usize = 100;
+
+const STATES: &[(&str, ConversionState)] = &[
+    ("received", ConversionState::Received),
+    ("attributed", ConversionState::Attributed),
+    ("commission_created", ConversionState::CommissionCreated),
+    ("hold", ConversionState::Hold),
+    ("payable", ConversionState::Payable),
+    ("paid", ConversionState::Paid),
+    ("rejected", ConversionState::Rejected),
+    ("reversed", ConversionState::Reversed),
+];
+
+const CONFIDENCES: &[(&str, Confidence)] = &[("HIGH", Confidence::High), ("LOW", Confidence::Low)];
+
+/// Validates the parameters of a caller's request.
+///
+/// # Errors
+/// Every fault.
+pub(crate) fn read(query: &str, caller: &Caller) -> Result<ListQuery, Vec<String>> {
+    let mut parameters = Parameters::parse(query, PARAMETERS);
+    let state = parameters.word("status", STATES);
+    let confidence = parameters.word("confidence", CONFIDENCES);
+    let (from, until) = (parameters.instant("from"), parameters.instant("to"));
+    if let (Some(from), Some(until), Some(text)) = (from, until, parameters.text("to"))
+        && until < from
+    {
+        parameters.refuse("to", format_args!("must not be before from, which is {from}"), &text);
+    }
+    let limit = parameters.number("limit", 1, LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
+    let after = parameters.text("cursor").and_then(|text| {
+        let place = cursor::decode(&text);
+        if place.is_none() {
+            let must = "must be the nextCursor of a page, as it came: leave it out to begin with the newest";
+            parameters.refuse("cursor", must, &text);
+        }
+        place
+    });
+    let (merchant_id, livemode) = (caller.merchant_id.clone(), caller.livemode);
+    let query = ListQuery { merchant_id, livemode, state, confidence, from, until, after, limit };
+    parameters.finish().map(|()| query)
+}
+
+/// The answer to `GET /api/v1/conversions`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PageBody<'a> {
+    data: Vec<ConversionBody<'a>>,
+    next_cursor: Option<String>,
+}
+
+impl<'a> PageBody<'a> {
+    /// What the merchant of a page may see of it.
+    ///
+    /// # Errors
+    /// As for [`ConversionBody::of`].
+    pub(crate) fn of(page: &'a ListPage) -> Result<PageBody<'a>, Error> {
+        let data = page.rows.iter().map(ConversionBody::listed).collect::<Result<_, _>>()?;
+        Ok(PageBody { data, next_cursor: page.next.map(cursor::encode) })
+    }
+}
