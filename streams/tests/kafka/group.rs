@@ -84,6 +84,7 @@ fn what_is_committed_is_read_from_the_positions_given() {
     first.commit();
     second.begin(connection, A, 1, &["open"]);
     let mut reader = join(connection);
+    assert!(!reader.caught_up(), "it does not know yet what it has");
     assigned(&mut reader, 4, &Positions::from([((1, 0), 1)]));
     assert!(!reader.caught_up());
     // Over the markers behind the records too: a partition may be deleted up to there.

@@ -18,6 +18,8 @@ type Partition = (u16, u32);
 pub(super) struct Places {
     /// The topics' names in the cluster, with their numbers.
     topics: Vec<(String, u16)>,
+    /// Whether the group has said which partitions there are, none perhaps.
+    assigned: bool,
     places: BTreeMap<Partition, Standing>,
 }
 
@@ -46,7 +48,7 @@ struct Located {
 
 impl Places {
     pub(super) fn new(topics: Vec<(String, u16)>) -> Places {
-        Places { topics, places: BTreeMap::new() }
+        Places { topics, assigned: false, places: BTreeMap::new() }
     }
 
     /// The names of the topics.
@@ -69,11 +71,13 @@ impl Places {
     pub(super) fn assign(&mut self, partitions: &[(String, i32)]) -> Vec<Partition> {
         let known = partitions.iter().filter_map(|(topic, number)| self.partition(topic, *number));
         self.places = known.map(|partition| (partition, Standing::Assigned)).collect();
+        self.assigned = true;
         self.places.keys().copied().collect()
     }
 
     /// Gives all up.
     pub(super) fn revoke(&mut self) -> Vec<Partition> {
+        self.assigned = false;
         std::mem::take(&mut self.places).into_keys().collect()
     }
 
@@ -117,13 +121,13 @@ impl Places {
         self.each_located().map(|(partition, located)| (self.name(partition), partition.1, located.next))
     }
 
-    /// Whether all are located, and were handed out to where they ended then.
+    /// Whether all that were assigned are located, and were handed out to where they ended then.
     pub(super) fn caught_up(&self) -> bool {
         let is_behind = |standing: &Standing| match standing {
             Standing::Located(located) => located.next < located.end,
             Standing::Assigned | Standing::Asked(_) => true,
         };
-        !self.places.values().any(is_behind)
+        self.assigned && !self.places.values().any(is_behind)
     }
 
     /// Takes a record of a partition that is read.
