@@ -201,3 +201,42 @@ impl Places {
         lags.sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Timestamp;
+    use rdkafka::message::OwnedMessage;
+
+    use super::*;
+
+    fn client(position: Offset) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset("a", 0, position).expect("a position");
+        list
+    }
+
+    fn record(offset: i64) -> OwnedMessage {
+        OwnedMessage::new(None, None, "a".to_owned(), Timestamp::NotAvailable, 0, offset, None)
+    }
+
+    /// The client is slow to forget how far it was, and a partition may come back to where it was before that.
+    #[test]
+    fn a_position_of_the_assignment_before_is_not_taken() {
+        let mut places = Places::new(vec![("a".to_owned(), 1)]);
+        places.assign(&[("a".to_owned(), 0)]);
+        places.begin(&Positions::from([((1, 0), 1)]));
+        assert_eq!(places.to_locate(), Some(((1, 0), 1)));
+        places.locate((1, 0), 1, 9);
+        places.restart(&client(Offset::Offset(9)));
+        for told in [Offset::Offset(9), Offset::Invalid] {
+            places.advance(&client(told));
+            assert_eq!(places.moved(), Positions::new(), "{told:?}");
+        }
+        assert!(places.take(&record(0)).is_none() && places.take(&record(1)).is_some());
+        places.advance(&client(Offset::Offset(2)));
+        assert_eq!((places.moved(), places.caught_up()), (Positions::from([((1, 0), 2)]), false));
+        // Behind what it has read, a marker moves it too, also to where it was once.
+        places.advance(&client(Offset::Offset(9)));
+        assert_eq!((places.moved(), places.caught_up()), (Positions::from([((1, 0), 9)]), true));
+    }
+}
