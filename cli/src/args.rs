@@ -46,7 +46,8 @@ pub(crate) enum Command {
     Watch(crate::watch::WatchArgs),
 }
 
-/// Logging, which goes to stderr so that stdout stays for results.
+/// Logging, which goes to stderr so that stdout stays for results. What the CQL driver says of a server that is away, lines a
+/// second, the store says once.
 #[derive(Args, Debug)]
 pub(crate) struct Logging {
     /// The form of log lines.
@@ -57,7 +58,7 @@ pub(crate) struct Logging {
         long,
         global = true,
         value_name = "FILTER",
-        default_value = "info,fjall=warn,lsm_tree=warn",
+        default_value = "info,fjall=warn,lsm_tree=warn,scylla=off",
         env = "RUST_LOG"
     )]
     pub(crate) log: String,

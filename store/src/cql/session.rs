@@ -26,6 +26,8 @@ use super::tls;
 
 /// How long one connection, and with it a session, may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a server that knows such a bound may look for what it says of itself: it is heard of before the client gives up.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long all of a session and its statements may take, on a server that has just started.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that is silent for this long is asked whether it lives, and is given as long to answer.
@@ -95,6 +97,7 @@ pub(crate) async fn connect(options: &Options) -> Result<Session, CqlError> {
         .known_nodes(&options.contact_points)
         .default_execution_profile_handle(profile(options, Kind::Read))
         .connection_timeout(CONNECT_TIMEOUT)
+        .metadata_request_serverside_timeout(METADATA_TIMEOUT)
         .metadata_request_clientside_timeout(CONNECT_TIMEOUT)
         .keepalive_interval(KEEPALIVE)
         .keepalive_timeout(KEEPALIVE)

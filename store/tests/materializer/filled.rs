@@ -6,7 +6,7 @@ use std::thread;
 
 use schemas::topics::{CONVERSIONS, TRANSITIONS};
 use store::Claims;
-use store::cql::{ClaimKeeper, CqlClaims, Rebuild, RebuildError, Task, Writer};
+use store::cql::{ClaimKeeper, CqlClaims, Rebuild, RebuildError, Writer};
 use streams::SystemClock;
 use streams::kafka::{Overtaken, Share};
 use streams::log::Limits;
@@ -26,6 +26,15 @@ fn revisions(revision: i64) -> Vec<(String, schemas::records::ConversionTransiti
     orders().map(|order| (order.clone(), transition(&order, revision))).collect()
 }
 
+/// Waits until everything is written that there is.
+fn reach(world: &World) {
+    let ends = world.ends();
+    until(|| match world.positions().expect("they answer") {
+        positions if positions == ends => Ok(()),
+        positions => Err(positions),
+    });
+}
+
 #[test]
 fn a_rebuild_ends_with_what_materializers_wrote() {
     let server = testkit::Cql::shared();
@@ -34,25 +43,16 @@ fn a_rebuild_ends_with_what_materializers_wrote() {
     let reports: Vec<_> = orders().map(|order| (order.clone(), report(&order, &format!("cnvevt_{order}")))).collect();
     world.write(CONVERSIONS, &reports);
     world.write(TRANSITIONS, &revisions(1));
-    let workers = [world.start(Task::ReadModel), world.start(Task::ReadModel)];
-    let keeper = world.start(Task::Claims(world.keeper.clone()));
-    until(|| match world.read_model.stats().records {
-        records if records >= ORDERS as u64 => Ok(()),
-        records => Err(records),
-    });
+    let workers = [world.start(), world.start(), world.start_keeper()];
+    reach(&world);
     world.write(TRANSITIONS, &revisions(2));
-    let ends = world.ends();
-    until(|| match wait(world.read_model.positions()).expect("they answer") {
-        positions if positions == ends => Ok(()),
-        positions => Err(positions),
-    });
+    reach(&world);
     let claims = CqlClaims::new(&world.cql);
     for order in orders() {
         let claim = wait(claims.conversion(id(&order))).expect("they answer").expect("made good");
         assert_eq!(claim.event_id, format!("cnvevt_{order}"));
     }
     workers.into_iter().for_each(Worker::stop);
-    keeper.stop();
 
     let cql = open(&empty);
     let (writer, limits) = (Writer::new(&cql), Limits { records_max: 7, bytes_max: 1 << 20 });

@@ -5,6 +5,7 @@ mod common;
 #[path = "../model/dump.rs"]
 mod dump;
 #[path = "../model/server.rs"]
+#[allow(dead_code, reason = "no choice is made here")]
 mod server;
 
 mod filled;

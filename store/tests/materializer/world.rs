@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use schemas::AvroRecord;
 use schemas::topics::{BALANCES, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
 use store::cql::{
-    ClaimKeeper, Cql, Materializer, MaterializerError, MaterializerOptions, MaterializerProgress, Options, Task, Writer,
+    ClaimKeeper, Cql, CqlError, Materializer, MaterializerError, MaterializerOptions, MaterializerProgress, Options,
+    Task, Writer,
 };
 use streams::SystemClock;
 use streams::kafka::{Admin, AtomicWriter, Connection, GroupOptions, KafkaReader, Positions, TopicWanted};
@@ -18,7 +19,7 @@ use streams::log::Limits;
 use testkit::Kafka;
 
 use crate::common::topic;
-use crate::server::{open, runtime};
+use crate::server::{open, runtime, wait};
 
 pub(crate) const WAIT: Duration = Duration::from_secs(60);
 const PARTITIONS: u32 = 2;
@@ -27,15 +28,16 @@ pub(crate) const IDENTITY: &str = "a log of the tests";
 /// What a test works on.
 pub(crate) struct World {
     pub(crate) connection: Connection,
+    options: Options,
     pub(crate) cql: Cql,
-    pub(crate) read_model: Writer,
-    pub(crate) keeper: ClaimKeeper,
 }
 
 /// A materializer in a thread, told to stop when it is dropped.
 pub(crate) struct Worker {
     stop: Arc<AtomicBool>,
-    pub(crate) progress: Arc<MaterializerProgress>,
+    /// Its own way to the server.
+    pub(crate) cql: Cql,
+    progress: Arc<MaterializerProgress>,
     thread: JoinHandle<Result<(), MaterializerError>>,
 }
 
@@ -52,6 +54,9 @@ pub(crate) fn until<T: Debug>(mut ask: impl FnMut() -> Result<(), T>) {
 impl World {
     /// Empty topics, and a writer to these keyspaces.
     pub(crate) fn new(options: &Options) -> World {
+        // Told with a test that fails: what the materializers had to say.
+        let filter = tracing_subscriber::EnvFilter::new("warn,store=debug,streams=debug");
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let connection = Connection::new(Kafka::shared().bootstrap(), &Kafka::unique_prefix());
         let admin = Admin::open(&connection, "admin").expect("a client");
         let topics = [CONVERSIONS, TRANSITIONS, COMMISSIONS, LEDGER_ENTRIES, BALANCES].map(|spec| TopicWanted {
@@ -61,8 +66,7 @@ impl World {
             configs: BTreeMap::new(),
         });
         admin.create(&topics, WAIT).expect("the topics are made");
-        let cql = open(options);
-        World { connection, read_model: Writer::new(&cql), keeper: ClaimKeeper::new(&cql, Arc::new(SystemClock)), cql }
+        World { connection, cql: open(options), options: options.clone() }
     }
 
     /// Writes records, each in the partition of its order.
@@ -84,14 +88,30 @@ impl World {
         reader.positions().into_iter().filter(|(_, end)| *end > 0).collect()
     }
 
-    pub(crate) fn start(&self, task: Task) -> Worker {
+    /// How far the keyspace says that it is.
+    pub(crate) fn positions(&self) -> Result<Positions, CqlError> {
+        wait(Writer::new(&self.cql).positions())
+    }
+
+    /// Starts one that writes the read model.
+    pub(crate) fn start(&self) -> Worker {
+        self.start_with(|_| Task::ReadModel)
+    }
+
+    /// Starts one that makes claims good.
+    pub(crate) fn start_keeper(&self) -> Worker {
+        self.start_with(|cql| Task::Claims(ClaimKeeper::new(cql, Arc::new(SystemClock))))
+    }
+
+    fn start_with(&self, task: impl Fn(&Cql) -> Task) -> Worker {
         let group = GroupOptions { session_timeout: Duration::from_secs(3), ..GroupOptions::default() };
         let options = MaterializerOptions { group, ..MaterializerOptions::default() };
-        let (store, log) = ((&self.cql, &self.read_model), (&self.connection, IDENTITY));
-        let materializer = Materializer::new(store, task, log, options, runtime().handle());
+        let cql = open(&self.options);
+        let (store, log) = ((&cql, &Writer::new(&cql)), (&self.connection, IDENTITY));
+        let materializer = Materializer::new(store, task(&cql), log, options, runtime().handle());
         let stop = Arc::new(AtomicBool::new(false));
         let (progress, told) = (materializer.progress(), Arc::clone(&stop));
-        Worker { stop, progress, thread: thread::spawn(move || materializer.run(&told)) }
+        Worker { stop, cql, progress, thread: thread::spawn(move || materializer.run(&told)) }
     }
 }
 
@@ -101,15 +121,12 @@ impl Worker {
         counter(&self.progress).load(Ordering::Acquire)
     }
 
+    pub(crate) fn caught_up(&self) -> bool {
+        self.progress.caught_up.load(Ordering::Acquire)
+    }
+
     pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Release);
         self.thread.join().expect("no panic").expect("no failure");
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        // Sessions end in the runtime that they were made in.
-        let _runtime = runtime().enter();
     }
 }

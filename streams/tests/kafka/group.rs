@@ -84,6 +84,7 @@ fn what_is_committed_is_read_from_the_positions_given() {
     first.commit();
     second.begin(connection, A, 1, &["open"]);
     let mut reader = join(connection);
+    assert!(!reader.caught_up(), "it does not know yet what it has");
     assigned(&mut reader, 4, &Positions::from([((1, 0), 1)]));
     assert!(!reader.caught_up());
     // Over the markers behind the records too: a partition may be deleted up to there.
@@ -138,6 +139,28 @@ fn members_share_the_partitions_and_a_rebalance_takes_what_was_handed_out() {
     other.begin(&Positions::new());
     let has_it = if of_one.contains(&(1, 0)) { &mut one } else { &mut other };
     assert_eq!(keys(&batch(has_it).records), ["a"]);
+}
+
+#[test]
+fn a_partition_that_comes_back_is_read_from_where_it_is_said_to_go_on() {
+    let World { connection, .. } = &world("comes-back", 1);
+    let producer = Transactions::new(connection, "p");
+    producer.begin(connection, A, 0, &["a", "b", "c"]);
+    producer.commit();
+    let mut reader = join(connection);
+    assigned(&mut reader, 2, &Positions::new());
+    let end = Positions::from([((1, 0), 4)]);
+    assert_eq!(read_until(&mut reader, &end), ["a", "b", "c"]);
+    // It comes and goes: all partitions move, and of what was handed out only `a` was written.
+    let mut other = join(connection);
+    let deadline = Instant::now() + WAIT;
+    while !matches!(reader.next(&Limits::default(), STEP).unwrap(), Turn::Revoked(_)) {
+        assert!(Instant::now() < deadline, "{reader:?}");
+        let _ = other.next(&Limits::default(), STEP).unwrap();
+    }
+    drop(other);
+    assigned(&mut reader, 2, &Positions::from([((1, 0), 1)]));
+    assert_eq!(read_until(&mut reader, &end), ["b", "c"]);
 }
 
 #[test]

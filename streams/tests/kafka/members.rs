@@ -177,7 +177,9 @@ fn a_member_that_was_frozen_is_told_that_its_batch_is_lost() {
     zombie.signal("CONT");
     // It joins again, for which the other has to hear of it.
     let heard = thread::spawn(move || (zombie.says(), zombie));
+    let deadline = Instant::now() + WAIT;
     while !heard.is_finished() {
+        assert!(Instant::now() < deadline, "it is told nothing");
         let _ = other.next(&ONE, STEP).unwrap();
     }
     let (said, _zombie) = heard.join().unwrap();

@@ -18,6 +18,8 @@ type Partition = (u16, u32);
 pub(super) struct Places {
     /// The topics' names in the cluster, with their numbers.
     topics: Vec<(String, u16)>,
+    /// Whether the group has said which partitions there are, none perhaps.
+    assigned: bool,
     places: BTreeMap<Partition, Standing>,
 }
 
@@ -46,7 +48,7 @@ struct Located {
 
 impl Places {
     pub(super) fn new(topics: Vec<(String, u16)>) -> Places {
-        Places { topics, places: BTreeMap::new() }
+        Places { topics, assigned: false, places: BTreeMap::new() }
     }
 
     /// The names of the topics.
@@ -69,11 +71,13 @@ impl Places {
     pub(super) fn assign(&mut self, partitions: &[(String, i32)]) -> Vec<Partition> {
         let known = partitions.iter().filter_map(|(topic, number)| self.partition(topic, *number));
         self.places = known.map(|partition| (partition, Standing::Assigned)).collect();
+        self.assigned = true;
         self.places.keys().copied().collect()
     }
 
     /// Gives all up.
     pub(super) fn revoke(&mut self) -> Vec<Partition> {
+        self.assigned = false;
         std::mem::take(&mut self.places).into_keys().collect()
     }
 
@@ -117,13 +121,13 @@ impl Places {
         self.each_located().map(|(partition, located)| (self.name(partition), partition.1, located.next))
     }
 
-    /// Whether all are located, and were handed out to where they ended then.
+    /// Whether all that were assigned are located, and were handed out to where they ended then.
     pub(super) fn caught_up(&self) -> bool {
         let is_behind = |standing: &Standing| match standing {
             Standing::Located(located) => located.next < located.end,
             Standing::Assigned | Standing::Asked(_) => true,
         };
-        !self.places.values().any(is_behind)
+        self.assigned && !self.places.values().any(is_behind)
     }
 
     /// Takes a record of a partition that is read.
@@ -195,5 +199,44 @@ impl Places {
             stable.map_or(end, |stable| stable.max(end)).saturating_sub(next)
         });
         lags.sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Timestamp;
+    use rdkafka::message::OwnedMessage;
+
+    use super::*;
+
+    fn client(position: Offset) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset("a", 0, position).expect("a position");
+        list
+    }
+
+    fn record(offset: i64) -> OwnedMessage {
+        OwnedMessage::new(None, None, "a".to_owned(), Timestamp::NotAvailable, 0, offset, None)
+    }
+
+    /// The client is slow to forget how far it was, and a partition may come back to where it was before that.
+    #[test]
+    fn a_position_of_the_assignment_before_is_not_taken() {
+        let mut places = Places::new(vec![("a".to_owned(), 1)]);
+        places.assign(&[("a".to_owned(), 0)]);
+        places.begin(&Positions::from([((1, 0), 1)]));
+        assert_eq!(places.to_locate(), Some(((1, 0), 1)));
+        places.locate((1, 0), 1, 9);
+        places.restart(&client(Offset::Offset(9)));
+        for told in [Offset::Offset(9), Offset::Invalid] {
+            places.advance(&client(told));
+            assert_eq!(places.moved(), Positions::new(), "{told:?}");
+        }
+        assert!(places.take(&record(0)).is_none() && places.take(&record(1)).is_some());
+        places.advance(&client(Offset::Offset(2)));
+        assert_eq!((places.moved(), places.caught_up()), (Positions::from([((1, 0), 2)]), false));
+        // Behind what it has read, a marker moves it too, also to where it was once.
+        places.advance(&client(Offset::Offset(9)));
+        assert_eq!((places.moved(), places.caught_up()), (Positions::from([((1, 0), 9)]), true));
     }
 }
