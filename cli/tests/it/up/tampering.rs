@@ -16,13 +16,24 @@ on_each_cluster!(the_audit_finds_each);
 
 type Tamper = fn(&mut Topics);
 
+// A merchant's retry may have put a report or a status into the log twice: whoever loses one loses all of it.
+
 const TAMPERINGS: [(&str, Tamper); 16] = [
-    ("a report is lost", |topics| drop(topics.reports.remove(0))),
-    ("a report is another", |topics| topics.reports[1].amount_minor += 1),
+    ("a report is lost", |topics| {
+        let lost = topics.reports.remove(0);
+        topics.reports.retain(|report| report.external_order_id != lost.external_order_id);
+    }),
+    ("a report is another", |topics| topics.reports[0].amount_minor += 1),
     ("an event is there twice", |topics| topics.reports.push(topics.reports[0].clone())),
-    ("a status is lost", |topics| drop(topics.statuses.pop())),
+    ("a status is lost", |topics| {
+        let lost = topics.statuses.remove(0);
+        topics.statuses.retain(|status| status.external_order_id != lost.external_order_id);
+    }),
     ("a change is there twice", |topics| topics.transitions.push(topics.transitions[0].clone())),
-    ("the last change is lost", |topics| drop(topics.transitions.pop())),
+    ("the last state is lost", |topics| {
+        let lost = topics.transitions.pop().expect("a change");
+        topics.transitions.retain(|change| (change.conversion_id, change.state) != (lost.conversion_id, lost.state));
+    }),
     ("a timeline entry is lost", |topics| drop(topics.transitions[0].timeline.remove(0))),
     ("a click is asked for twice", |topics| topics.lookups.push(topics.lookups[0].clone())),
     ("a click is matched twice", |topics| topics.verdicts.push(topics.verdicts[0].clone())),
@@ -53,17 +64,18 @@ fn the_audit_finds_each<C: Cluster>() {
     }
     cluster.quiet("tampering");
     cluster.stop();
-    audit(&cluster.topics(), &orders, "before tampering");
+    let sound = cluster.topics();
+    audit(&sound, &orders, "before tampering");
     let missed: Vec<&str> = TAMPERINGS
         .iter()
         .filter(|(_, tamper)| {
-            let mut topics = cluster.topics();
+            let mut topics = sound.clone();
             tamper(&mut topics);
             catch_unwind(AssertUnwindSafe(|| audit(&topics, &orders, "tampered"))).is_ok()
         })
         .map(|(name, _)| *name)
         .collect();
     assert!(missed.is_empty(), "the audit did not find that {missed:?}");
-    let forgotten = catch_unwind(AssertUnwindSafe(|| audit(&cluster.topics(), &orders[1..], "one order too many")));
+    let forgotten = catch_unwind(AssertUnwindSafe(|| audit(&sound, &orders[1..], "one order too many")));
     assert!(forgotten.is_err(), "the audit did not find an order that nobody sent");
 }

@@ -28,7 +28,7 @@ pub(crate) const AUDITED: [TopicSpec; 9] = [
 ];
 
 /// The records of these topics, each in the order of the log.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Topics {
     pub(crate) reports: Vec<ConversionReported>,
     pub(crate) statuses: Vec<OrderStatusReported>,
