@@ -47,15 +47,17 @@ fn what_was_known_is_known_after_a_kill_and_without_the_folder() {
     say(&format!("{orders} orders in {:?}, processors beside the broker and this test", begun.elapsed()));
 
     processors.kill(false);
-    let (took, restored) = back(processors);
+    let Back { took, restored, .. } = back(processors);
     say(&format!("killed, and back in {took:?}: {restored} changelog positions were read"));
     assert!(took < BACK_WITHIN, "it took {took:?}");
     assert!(restored < orders / 10, "{restored} changelog positions were read of the state of {orders} orders");
 
     processors.kill(true);
-    let (took, restored) = back(processors);
-    let rate = u128::from(restored) * 1_000 / took.as_millis();
-    say(&format!("without its folder back in {took:?}: {restored} changelog positions, {rate} a second"));
+    let Back { took, restored, restoring } = back(processors);
+    let rate = u128::from(restored) * 1_000 / restoring.as_millis();
+    say(&format!(
+        "without its folder back in {took:?}: {restored} changelog positions in {restoring:?}, {rate} a second"
+    ));
     assert!(restored >= orders, "{restored} changelog positions were read of the state of {orders} orders");
 
     known_orders_are_not_new(&connection, &publisher, orders);
@@ -63,12 +65,32 @@ fn what_was_known_is_known_after_a_kill_and_without_the_folder() {
     processors.end(Signal::TERM);
 }
 
-/// Starts processors that were killed; how long it is until every partition is processed again, and what was read for it.
-fn back(processors: &Member) -> (Duration, u64) {
+/// How processors came back.
+struct Back {
+    /// From their start until every partition is processed again.
+    took: Duration,
+    /// Changelog positions that were read for it.
+    restored: u64,
+    /// From the last look that found nothing read to the first that found all of it.
+    restoring: Duration,
+}
+
+/// Starts processors that were killed, and looks on until they are ready.
+fn back(processors: &Member) -> Back {
     let begun = Instant::now();
     processors.start();
+    let mut looks = vec![(begun, 0)];
+    while processors.get("/health/ready").is_none_or(|(status, _)| status != 200) && begun.elapsed() < AGAIN_DEADLINE {
+        looks.push((Instant::now(), processors.metric("processor_restored_total")));
+        thread::sleep(Duration::from_millis(10));
+    }
     processors.ready();
-    (begun.elapsed(), processors.metric("processor_restored_total"))
+    let took = begun.elapsed();
+    let restored = processors.metric("processor_restored_total");
+    looks.push((Instant::now(), restored));
+    let first = looks.iter().rev().find(|(_, read)| *read == 0).map_or(begun, |(at, _)| *at);
+    let last = looks.iter().find(|(_, read)| *read == restored).expect("the last look").0;
+    Back { took, restored, restoring: last.saturating_duration_since(first) }
 }
 
 /// The same reports again, and others of the same orders: the first change nothing, and of the others each is a conflict.
