@@ -165,6 +165,7 @@ fn world(params: &Params) -> Arc<World> {
         failure: None,
         errors_calm: 0,
         turns: 0,
+        moves: 0,
     };
     let dice = Dice::new(seed, Swarm::draw(seed, &params.without));
     World::new(seed, cluster, topology, dice, inner)
@@ -258,7 +259,7 @@ fn heal(world: &World) {
 
 /// Goes on until nothing moves any more; whether that came in time, and nothing was wrong.
 fn rest(world: &World) -> bool {
-    let mut quiet_since = world.cluster.now();
+    let (mut quiet_since, mut moves) = (world.cluster.now(), world.inner().moves);
     let mut deadline = world.cluster.now() + world.topology.quiet_within();
     for _ in 0..ROUNDS_MAX {
         world.restart_due();
@@ -285,7 +286,10 @@ fn rest(world: &World) -> bool {
         if world.inner().failure.is_some() {
             return false;
         }
+        // A turn in which something was done may leave something to do for the next: a step that was fenced, all of it.
+        let has_moved = std::mem::replace(&mut moves, world.inner().moves) != moves;
         match world.unrest() {
+            None if has_moved => quiet_since = world.cluster.now(),
             // A member hears of a rebalance with its next heartbeat, and its worker with its next turn.
             None if world.cluster.now() > quiet_since + QUIET => return true,
             None => {}
@@ -317,5 +321,24 @@ impl Sometimes {
             let timed_out = what.starts_with("coordinator times ");
             self.saw_if(Rare::TransactionTimedOut, timed_out);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_that_is_due_is_no_rest() {
+        let params = Params { without: Kind::ALL.to_vec(), ..Params::of(1) };
+        let world = world(&params);
+        (0..params.steps).for_each(|_| world.step());
+        heal(&world);
+        assert!(rest(&world), "{:?}", world.inner().failure);
+        world.cluster.leap_to(world.cluster.now() + Duration::from_secs(WINDOW_HOURS_MAX * 60 * 60));
+        let why = world.unrest().unwrap_or_default();
+        assert!(why.starts_with("a timer of orders/"), "{why:?}");
+        assert!(rest(&world), "{:?}", world.inner().failure);
+        assert_eq!(world.unrest(), None);
     }
 }

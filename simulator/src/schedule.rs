@@ -330,7 +330,8 @@ impl World {
 
     /// The same, whatever merchants are still going to do.
     pub(crate) fn unrest_besides_merchants(&self) -> Option<String> {
-        let inner = self.inner();
+        let mut guard = self.inner();
+        let inner = &mut *guard;
         if inner.edges.iter().any(|edge| edge.process.as_ref().is_none_or(crate::edge::EdgeProcess::is_busy)) {
             return Some("an edge is at work".to_owned());
         }
@@ -358,6 +359,9 @@ impl World {
         if let Some(open) = self.cluster.unfinished().first() {
             return Some(format!("the transaction of {open} is open"));
         }
-        Observer::lag(&self.cluster, self.topology.partitions)
+        // By the slowest of the clocks, a timer is due for whichever worker has it.
+        let slowest_ms = inner.machines.iter().map(|machine| machine.skew_ms).min().unwrap_or(0);
+        let lag = Observer::lag(&self.cluster, self.topology.partitions);
+        lag.or_else(|| inner.observer.due(self.cluster.now_ms() + slowest_ms))
     }
 }

@@ -116,6 +116,8 @@ pub(crate) struct Inner {
     /// Workers that failed since the faults ended.
     pub(crate) errors_calm: u32,
     pub(crate) turns: u64,
+    /// Turns in which something was done, or failed.
+    pub(crate) moves: u64,
 }
 
 /// A run.
