@@ -13,7 +13,6 @@ use schemas::topics::CLICKS;
 use streams::log::Publisher as _;
 use streams::{DriverError, LogError, Message};
 
-use crate::claims::Mode;
 use crate::edge::EdgeProcess;
 use crate::http::{Call, Reply};
 use crate::merchants::{Effect, Ticket};
@@ -428,19 +427,6 @@ impl World {
                 inner.failure.get_or_insert(crate::world::Failure { kind: "unexpected answer".to_owned(), what });
             }
         }
-    }
-
-    /// Lets the claims of edges read on in the log.
-    pub(crate) fn feed(&self, edge: usize) {
-        let claims = self.inner().edges[edge].claims.clone();
-        if claims.feed(&self.cluster, self.topology.partitions) {
-            self.inner().sometimes.saw(Rare::ClaimsRemade);
-        }
-    }
-
-    /// Sets what the claims of an edge do when they are asked.
-    pub(crate) fn set_claims(&self, edge: usize, mode: Mode) {
-        self.inner().edges[edge].claims.set(mode);
     }
 
     /// Has the process of a machine leave its groups, and not come back for a while.

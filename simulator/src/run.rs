@@ -10,7 +10,10 @@ use oracle::Facts;
 use sha2::{Digest as _, Sha256};
 use streams::sim::{Cluster, NoFaults};
 
+use crate::claims::SimClaims;
+use crate::cql::{KeeperPlace, Logged, Server, Shared, SharedClaims, Tellings};
 use crate::dice::Dice;
+use crate::edge_store::EdgeStore;
 use crate::merchants::Merchants;
 use crate::observe::Observer;
 use crate::plan::Plan;
@@ -116,10 +119,12 @@ pub fn run(params: &Params) -> Outcome {
     let mut inner = world.inner();
     let history = world.cluster.history();
     inner.sometimes.read(&history);
+    let mut faults = std::mem::take(&mut world.dice().counts);
+    faults.extend(inner.shared.as_ref().map(|shared| shared.server.counts()).unwrap_or_default());
     Outcome {
         failure: inner.failure.take(),
         sometimes: std::mem::take(&mut inner.sometimes),
-        faults: std::mem::take(&mut world.dice().counts),
+        faults,
         turns: inner.turns,
         records: inner.observer.records,
         virtual_time: world.cluster.now(),
@@ -147,10 +152,19 @@ fn world(params: &Params) -> Arc<World> {
     facts.registry(Arc::clone(&registry), cluster.now_ms());
     let importer = cluster.process("importer");
     let publisher = importer.publisher(streams::kafka::PublisherOptions::default());
+    let swarm = Swarm::draw(seed, &params.without);
+    let shared = (topology.keepers > 0).then(|| share(seed, &swarm, &cluster, topology.keepers));
+    let store = |edge: usize| match &shared {
+        Some(Shared { server, told, .. }) => {
+            EdgeStore::Shared(SharedClaims::new(server, edge, topology.edge.store_deadline, told))
+        }
+        None => EdgeStore::Own(SimClaims::default()),
+    };
     let inner = Inner {
         random: Random::new(seed, "schedule"),
         machines: (0..topology.machines).map(machine).collect(),
-        edges: (0..topology.edges).map(edge).collect(),
+        edges: (0..topology.edges).map(|number| edge(number, store(number))).collect(),
+        shared,
         importer: (importer, publisher),
         imports: Vec::new(),
         merchants: Merchants::new(seed, plan),
@@ -167,7 +181,7 @@ fn world(params: &Params) -> Arc<World> {
         turns: 0,
         moves: 0,
     };
-    let dice = Dice::new(seed, Swarm::draw(seed, &params.without));
+    let dice = Dice::new(seed, swarm);
     World::new(seed, cluster, topology, dice, inner)
 }
 
@@ -186,12 +200,22 @@ fn machine(number: usize) -> Machine {
     }
 }
 
-fn edge(number: usize) -> EdgePlace {
+fn share(seed: u64, swarm: &Swarm, cluster: &Cluster, keepers: usize) -> Shared {
+    Shared {
+        server: Server::new(seed, swarm.clone(), cluster),
+        told: Tellings::default(),
+        logged: Logged::default(),
+        kept: BTreeMap::new(),
+        keepers: (0..keepers).map(KeeperPlace::new).collect(),
+    }
+}
+
+fn edge(number: usize, claims: EdgeStore) -> EdgePlace {
     EdgePlace {
         name: format!("edge{number}"),
         process: None,
         is_out: false,
-        claims: Default::default(),
+        claims,
         skew_ms: 0,
         starts_at: Duration::ZERO,
         version: 0,
@@ -226,6 +250,7 @@ fn phases(world: &World, params: &Params) {
         }
     }
     world.check_stores();
+    world.check_claims();
     let now_ms = world.cluster.now_ms();
     let faults = {
         let inner = world.inner();
@@ -249,6 +274,10 @@ fn heal(world: &World) {
         let mut inner = world.inner();
         inner.machines.iter_mut().for_each(|machine| machine.starts_at = machine.starts_at.min(now));
         inner.edges.iter_mut().for_each(|edge| edge.starts_at = edge.starts_at.min(now));
+        if let Some(shared) = &mut inner.shared {
+            shared.keepers.iter_mut().for_each(|keeper| keeper.starts_at = keeper.starts_at.min(now));
+            shared.server.calm();
+        }
     }
     for edge in 0..world.topology.edges {
         world.set_claims(edge, crate::claims::Mode::Work);
@@ -279,6 +308,7 @@ fn rest(world: &World) -> bool {
         }
         places.into_iter().for_each(|place| world.turn(place));
         world.edges_go_on();
+        world.keepers_go_on();
         world.import_again();
         (0..world.topology.edges).for_each(|edge| world.feed(edge));
         world.note_everywhere();

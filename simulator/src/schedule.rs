@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::claims::Mode;
+use crate::edge_store::EdgeStore;
 use crate::observe::Observer;
 use crate::sometimes::Rare;
 use crate::swarm::Kind;
@@ -45,6 +46,7 @@ impl World {
             }
         }
         self.edges_go_on();
+        self.keepers_go_on();
         self.import_again();
         self.feed_some();
         self.spread_registry();
@@ -171,9 +173,15 @@ impl World {
             Mode::Work
         };
         self.set_claims(edge, mode);
-        if self.happens(Kind::ClaimsLost) {
+        let own = match &self.inner().edges[edge].claims {
+            EdgeStore::Own(claims) => Some(claims.clone()),
+            EdgeStore::Shared(_) => None,
+        };
+        if let Some(claims) = own
+            && self.happens(Kind::ClaimsLost)
+        {
             self.cluster.note(format_args!("edge {edge} loses its claims"));
-            self.inner().edges[edge].claims.lose();
+            claims.lose();
         }
     }
 
@@ -251,6 +259,7 @@ impl World {
 
     /// Looks at everything that has become visible, and whether it is as it has to be.
     pub(crate) fn look(&self) {
+        self.look_at_claims();
         let mut guard = self.inner();
         let inner = &mut *guard;
         let faults = inner.observer.look(&self.cluster, &self.topology, &mut inner.sometimes);
@@ -330,6 +339,9 @@ impl World {
 
     /// The same, whatever merchants are still going to do.
     pub(crate) fn unrest_besides_merchants(&self) -> Option<String> {
+        if let Some(why) = self.unrest_of_claims() {
+            return Some(why);
+        }
         let mut guard = self.inner();
         let inner = &mut *guard;
         if inner.edges.iter().any(|edge| edge.process.as_ref().is_none_or(crate::edge::EdgeProcess::is_busy)) {

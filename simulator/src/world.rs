@@ -13,9 +13,10 @@ use schemas::registry::Registry;
 use streams::log::Pending;
 use streams::sim::{Call, Cluster, Disk, Fate, Faults, Process, SimPublisher};
 
-use crate::claims::SimClaims;
+use crate::cql::Shared;
 use crate::dice::{Dice, Meanwhile, Stopped};
 use crate::edge::EdgeProcess;
+use crate::edge_store::EdgeStore;
 use crate::merchants::Merchants;
 use crate::observe::Observer;
 use crate::random::Random;
@@ -74,7 +75,7 @@ pub(crate) struct EdgePlace {
     /// The process, unless it is at work, or there is none.
     pub(crate) process: Option<EdgeProcess>,
     pub(crate) is_out: bool,
-    pub(crate) claims: SimClaims,
+    pub(crate) claims: EdgeStore,
     pub(crate) skew_ms: i64,
     pub(crate) starts_at: Duration,
     pub(crate) version: u64,
@@ -95,6 +96,8 @@ pub(crate) struct Inner {
     pub(crate) random: Random,
     pub(crate) machines: Vec<Machine>,
     pub(crate) edges: Vec<EdgePlace>,
+    /// The claims that all edges share, if they do.
+    pub(crate) shared: Option<Shared>,
     /// Writes clicks that come from elsewhere.
     pub(crate) importer: (Process, SimPublisher),
     /// Those that are on their way.
