@@ -11,7 +11,7 @@ use std::time::Duration;
 use oracle::Facts;
 use schemas::registry::Registry;
 use streams::log::Pending;
-use streams::sim::{Call, Cluster, Disk, Fate, Faults, Process, SimPublisher};
+use streams::sim::{Api, Call, Cluster, Disk, Fate, Faults, Process, SimPublisher};
 
 use crate::cql::Shared;
 use crate::dice::{Dice, Meanwhile, Stopped};
@@ -155,9 +155,9 @@ impl World {
     }
 
     /// What others do while the process of a number is within a call.
-    fn meanwhile(&self, process: u64) {
+    fn meanwhile(&self, process: u64, api: Api) {
         let now = self.cluster.now();
-        let meanwhile = self.dice().meanwhile(now);
+        let meanwhile = self.dice().meanwhile(api, now);
         match meanwhile {
             Meanwhile::Nothing => {}
             Meanwhile::Turn => self.nested(|world| {
@@ -230,17 +230,17 @@ impl Faults for Hook {
     fn before(&self, cluster: &Cluster, call: &Call<'_>) -> Fate {
         let Some(world) = self.0.upgrade() else { return Fate::Arrives };
         if is_foreground(call) {
-            world.meanwhile(call.process);
+            world.meanwhile(call.process, call.api);
         }
         world.dice().fate(call.api, cluster.now())
     }
 
     fn after(&self, _: &Cluster, call: &Call<'_>) {
         let Some(world) = self.0.upgrade().filter(|_| is_foreground(call)) else { return };
-        if call.api == streams::sim::Api::Fetch && !call.subject.ends_with("changelog") {
+        if call.api == Api::Fetch && !call.subject.ends_with("changelog") {
             world.inner().fetched.insert(call.process);
         }
-        world.meanwhile(call.process);
+        world.meanwhile(call.process, call.api);
     }
 
     fn idle(&self, _: &Cluster, _: u64, until: Duration) {
