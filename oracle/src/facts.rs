@@ -1,5 +1,6 @@
 //! What merchants and browsers did, and what they were answered.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use schemas::ids::OrderKey;
@@ -125,6 +126,8 @@ pub struct Facts {
     terms: Vec<Term>,
     pub(crate) requests: Vec<Request>,
     pub(crate) clicks: Vec<Click>,
+    /// Events that the claims called the first of their kind.
+    pub(crate) firsts: BTreeSet<String>,
     pub(crate) poison: Vec<(u16, Vec<u8>, Vec<u8>)>,
 }
 
@@ -132,7 +135,14 @@ impl Facts {
     /// Nothing happened yet. No clock in the system is ever off by more than `skew_ms_max`.
     #[must_use]
     pub fn new(skew_ms_max: i64) -> Facts {
-        Facts { skew_ms_max, terms: Vec::new(), requests: Vec::new(), clicks: Vec::new(), poison: Vec::new() }
+        Facts {
+            skew_ms_max,
+            terms: Vec::new(),
+            requests: Vec::new(),
+            clicks: Vec::new(),
+            firsts: BTreeSet::new(),
+            poison: Vec::new(),
+        }
     }
 
     /// Another registry: nobody works under it before `at_ms`. The first one is there before anything happens.
@@ -157,6 +167,12 @@ impl Facts {
     /// A request, or one of its repeats, was answered 202; each of several answers counts.
     pub fn answered(&mut self, request: RequestId, at_ms: i64, answer: Answer) {
         self.requests[request.0].answers.push((at_ms, answer));
+    }
+
+    /// The claims that all edges share called an event the first of its order, or of its status update. Of what they do
+    /// not answer about, any number may be recorded as if it were.
+    pub fn first(&mut self, event_id: &str) {
+        self.firsts.insert(event_id.to_owned());
     }
 
     /// A browser followed a link at `sent_ms`, and was sent on with a click id, unless that answer was lost.

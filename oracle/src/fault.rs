@@ -48,6 +48,8 @@ pub enum Invariant {
     Lost,
     /// An answer says what is.
     Answer,
+    /// Of all that are recorded of an order, and of a status update of it, the claims call one event the first.
+    First,
     /// No report overtakes one that was answered before it was sent.
     Overtaken,
     /// Each conversion ends as the contract says.
@@ -58,7 +60,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 24] = [
+    pub const ALL: [Invariant; 25] = [
         Invariant::Offsets,
         Invariant::Home,
         Invariant::Decodes,
@@ -80,6 +82,7 @@ impl Invariant {
         Invariant::DeadLetter,
         Invariant::Lost,
         Invariant::Answer,
+        Invariant::First,
         Invariant::Overtaken,
         Invariant::End,
         Invariant::Payout,

@@ -24,6 +24,7 @@ pub fn end(facts: &Facts, committed: &Committed, now_ms: i64) -> Vec<Fault> {
     answers::sent(facts, committed, &mut faults);
     answers::clicks(facts, committed, &mut faults);
     answers::requests(facts, committed, &mut faults);
+    answers::firsts(facts, &mut faults);
     letters::check(facts, committed, &mut faults);
     orders::check(facts, committed, now, &mut faults);
     timeline::check(committed, &mut faults);

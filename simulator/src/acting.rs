@@ -13,7 +13,6 @@ use schemas::topics::CLICKS;
 use streams::log::Publisher as _;
 use streams::{DriverError, LogError, Message};
 
-use crate::claims::Mode;
 use crate::edge::EdgeProcess;
 use crate::http::{Call, Reply};
 use crate::merchants::{Effect, Ticket};
@@ -37,11 +36,15 @@ const OTHERS_TURNS_MAX: u32 = 40;
 type Place = (usize, usize, usize);
 
 /// What a worker had done before a turn.
+#[derive(PartialEq, Eq)]
 struct Before {
     timers: u64,
     rebalances: u64,
     unknown: u64,
     polled: u64,
+    /// Steps that were committed, and steps that were not.
+    steps: [u64; 2],
+    restored: u64,
 }
 
 fn before(worker: &dyn Worker) -> Before {
@@ -51,6 +54,8 @@ fn before(worker: &dyn Worker) -> Before {
         rebalances: stats.rebalances.load(Ordering::Relaxed),
         unknown: stats.unknown.load(Ordering::Relaxed),
         polled: progress.records.load(Ordering::Relaxed),
+        steps: [&progress.steps, &progress.retries].map(|count| count.load(Ordering::Relaxed)),
+        restored: progress.restored.load(Ordering::Relaxed),
     }
 }
 
@@ -112,17 +117,17 @@ impl World {
         let was = before(&*worker);
         let offsets = self.cluster.offsets(PROCESSORS[processor]);
         let turn = process.run(|| worker.turn());
-        let now_unknown = before(&*worker).unknown > was.unknown;
+        let is = before(&*worker);
         let mut inner = self.inner();
         inner.turns += 1;
+        inner.moves += u64::from(is != was || !matches!(turn, Ok(Ok(()))));
         inner.machines[machine].seats[processor][number].is_out = false;
-        if now_unknown {
+        if is.unknown > was.unknown {
             let transactional_id = format!("{}-{}", PROCESSORS[processor], inner.worker_name(place));
             inner.unknown.push(Unknown { transactional_id, group: PROCESSORS[processor], offsets });
         }
         match turn {
             Ok(Ok(())) if process.is_alive() => {
-                let is = before(&*worker);
                 let restarted = inner.machines[machine].starts > 1;
                 inner.sometimes.saw_if(Rare::TimerAfterCrash, restarted && is.timers > was.timers);
                 let rebalanced = is.rebalances > was.rebalances && is.polled == was.polled;
@@ -422,19 +427,6 @@ impl World {
                 inner.failure.get_or_insert(crate::world::Failure { kind: "unexpected answer".to_owned(), what });
             }
         }
-    }
-
-    /// Lets the claims of edges read on in the log.
-    pub(crate) fn feed(&self, edge: usize) {
-        let claims = self.inner().edges[edge].claims.clone();
-        if claims.feed(&self.cluster, self.topology.partitions) {
-            self.inner().sometimes.saw(Rare::ClaimsRemade);
-        }
-    }
-
-    /// Sets what the claims of an edge do when they are asked.
-    pub(crate) fn set_claims(&self, edge: usize, mode: Mode) {
-        self.inner().edges[edge].claims.set(mode);
     }
 
     /// Has the process of a machine leave its groups, and not come back for a while.

@@ -1,7 +1,7 @@
 //! The claims of one edge, in memory: what production keeps in a folder that its feeder fills from the log.
 //!
 //! It is a model of `store`'s: the rules of [`store::Claims`], fed from `conversions` behind its reader's back, slow, down
-//! or forgetful by the simulator's word. Reading conversions is not simulated.
+//! or forgetful by the simulator's word.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +12,7 @@ use schemas::records::{ConversionReported, OrderStatusReported};
 use schemas::topics::CONVERSIONS;
 use schemas::{Timestamp, codec};
 use store::claims::{IDEMPOTENCY_AGE, status_digest};
-use store::{
-    Claim, ClaimError, Claims, ConversionClaim, ConversionView, Fingerprint, IdempotencyScope, ListPage, ListQuery,
-    ReadError, ReadModel,
-};
+use store::{Claim, ClaimError, Claims, ConversionClaim, Fingerprint, IdempotencyScope};
 use streams::sim::Cluster;
 
 /// What the claims do when they are asked.
@@ -218,15 +215,5 @@ impl Claims for SimClaims {
     ) -> Result<(), ClaimError> {
         let key = (scope.merchant_id.clone(), scope.livemode, key.to_owned());
         self.ask(|inner| inner.remember(key, body_digest, now)).await
-    }
-}
-
-impl ReadModel for SimClaims {
-    async fn conversion(&self, _: ConversionId) -> Result<Option<ConversionView>, ReadError> {
-        Err(ReadError("reading conversions is not simulated".to_owned()))
-    }
-
-    async fn list(&self, _: &ListQuery) -> Result<ListPage, ReadError> {
-        Err(ReadError("reading conversions is not simulated".to_owned()))
     }
 }

@@ -12,6 +12,10 @@ use crate::swarm::{Kind, Swarm};
 /// Others' steps within one's own, one within the other, at the most.
 const DEPTH_MAX: u32 = 3;
 
+/// So many times as often a worker dies or stops where it hands over or takes over: elsewhere it is seldom told from one that
+/// did so between two steps.
+const DELICATE: u32 = 4;
+
 /// Decides about faults, and counts them.
 #[derive(Debug)]
 pub(crate) struct Dice {
@@ -68,15 +72,16 @@ impl Dice {
     }
 
     /// What others do before a worker's request is sent, or after it was done.
-    pub(crate) fn meanwhile(&mut self, now: Duration) -> Meanwhile {
+    pub(crate) fn meanwhile(&mut self, api: Api, now: Duration) -> Meanwhile {
         if self.calm || self.depth >= DEPTH_MAX {
             return Meanwhile::Nothing;
         }
-        if self.happens(Kind::WorkerCrash) {
+        let times = if is_delicate(api) { DELICATE } else { 1 };
+        if (0..times).any(|_| self.happens(Kind::WorkerCrash)) {
             return Meanwhile::Crash;
         }
         for (kind, stopped) in [(Kind::Frozen, Stopped::Process), (Kind::Slow, Stopped::Worker)] {
-            if self.happens(kind) {
+            if (0..times).any(|_| self.happens(kind)) {
                 let wait = self.random.time(Duration::from_millis(100), Duration::from_secs(45));
                 return Meanwhile::Until(now + wait, stopped);
             }
@@ -129,6 +134,26 @@ impl Dice {
     /// How long a marker is on its way.
     pub(crate) fn marker_delay(&mut self) -> Duration {
         if self.happens(Kind::MarkerDelayed) { self.random.short(Duration::from_secs(8)) } else { Duration::ZERO }
+    }
+}
+
+/// Whether a request begins or ends a transaction, says what it consumed, or takes over what another has left.
+fn is_delicate(api: Api) -> bool {
+    match api {
+        Api::AddPartitionsToTxn
+        | Api::TxnOffsetCommit
+        | Api::EndTxn
+        | Api::InitProducerId
+        | Api::OffsetFetch
+        | Api::ListOffsets => true,
+        Api::Produce
+        | Api::Fetch
+        | Api::AddOffsetsToTxn
+        | Api::JoinGroup
+        | Api::SyncGroup
+        | Api::Heartbeat
+        | Api::LeaveGroup
+        | Api::DescribeGroups => false,
     }
 }
 

@@ -19,7 +19,7 @@ use streams::sim::{Cluster, Process, SimPublisher};
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
-use crate::claims::SimClaims;
+use crate::edge_store::EdgeStore;
 use crate::http::{Call, Reply};
 use crate::random::Random;
 
@@ -29,7 +29,7 @@ const TURNS_MAX: u64 = 24;
 /// A process of the edge.
 pub(crate) struct EdgeProcess {
     pub(crate) process: Process,
-    edge: Edge<SimPublisher, SimClaims, SimClaims>,
+    edge: Edge<SimPublisher, EdgeStore, EdgeStore>,
     router: Router,
     runtime: Runtime,
     /// The time up to which the runtime's clock has come.
@@ -43,7 +43,7 @@ impl EdgeProcess {
         cluster: &Cluster,
         name: &str,
         registry: &Arc<Registry>,
-        claims: &SimClaims,
+        claims: &EdgeStore,
         (publisher, config): (&PublisherOptions, &ingest::Config),
         ids: Random,
     ) -> EdgeProcess {

@@ -1,8 +1,9 @@
 //! A whole installation on one thread, with years of traffic and every fault, from one number.
 //!
 //! What runs is production's: the edge from its router down, the driver, the session with Kafka and the state machines.
-//! What does not is what they stand on: Kafka is [`streams::sim`], disks and clocks are its too, and an edge's claims are a
-//! model of the store that production fills from the log. What has to come out is the [`oracle`]'s to say.
+//! What does not is what they stand on: Kafka is [`streams::sim`], disks and clocks are its too. An edge's claims are a model of
+//! the store that production fills from the log, or, in half of the runs, production's claims and their keepers over a model of
+//! the CQL server that all edges share. What has to come out is the [`oracle`]'s to say.
 //!
 //! A run has three parts. In the first, a random subset of all kinds of faults goes on ([`Kind`]): requests and answers are
 //! lost, late and repeated; processes die anywhere, freeze and come back as zombies, lose disks; merchants send again,
@@ -19,8 +20,10 @@ pub mod campaign;
 
 mod acting;
 mod claims;
+mod cql;
 mod dice;
 mod edge;
+mod edge_store;
 mod http;
 mod merchants;
 mod observe;
@@ -28,6 +31,7 @@ mod plan;
 mod random;
 mod run;
 mod schedule;
+mod sharing;
 mod shrink;
 mod sometimes;
 mod swarm;

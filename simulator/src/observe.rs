@@ -10,6 +10,7 @@ use schemas::topics::{
     ORDERS_CHANGELOG, TRANSITIONS, TopicSpec,
 };
 use streams::StateStore as _;
+use streams::processor::parse_timer_key;
 use streams::sim::{Cluster, Disk};
 
 use crate::sometimes::{Rare, Sometimes};
@@ -191,6 +192,16 @@ impl Observer {
             }
         }
         None
+    }
+
+    /// A timer that is due at a time and has not fired.
+    pub(crate) fn due(&mut self, now_ms: i64) -> Option<String> {
+        self.changelogs.iter_mut().find_map(|((processor, partition), changelog)| {
+            let timers = changelog.at(u64::MAX).keys().filter_map(|row| parse_timer_key(row));
+            let (due_ms, _) = timers.min().filter(|(due_ms, _)| *due_ms <= now_ms)?;
+            let name = PROCESSORS[*processor];
+            Some(format!("a timer of {name}/{partition} is due since {due_ms} and has not fired at {now_ms}"))
+        })
     }
 
     /// What is not consumed yet of what processors read.

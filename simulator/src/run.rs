@@ -10,7 +10,10 @@ use oracle::Facts;
 use sha2::{Digest as _, Sha256};
 use streams::sim::{Cluster, NoFaults};
 
+use crate::claims::SimClaims;
+use crate::cql::{KeeperPlace, Logged, Server, Shared, SharedClaims, Tellings};
 use crate::dice::Dice;
+use crate::edge_store::EdgeStore;
 use crate::merchants::Merchants;
 use crate::observe::Observer;
 use crate::plan::Plan;
@@ -116,10 +119,12 @@ pub fn run(params: &Params) -> Outcome {
     let mut inner = world.inner();
     let history = world.cluster.history();
     inner.sometimes.read(&history);
+    let mut faults = std::mem::take(&mut world.dice().counts);
+    faults.extend(inner.shared.as_ref().map(|shared| shared.server.counts()).unwrap_or_default());
     Outcome {
         failure: inner.failure.take(),
         sometimes: std::mem::take(&mut inner.sometimes),
-        faults: std::mem::take(&mut world.dice().counts),
+        faults,
         turns: inner.turns,
         records: inner.observer.records,
         virtual_time: world.cluster.now(),
@@ -147,10 +152,19 @@ fn world(params: &Params) -> Arc<World> {
     facts.registry(Arc::clone(&registry), cluster.now_ms());
     let importer = cluster.process("importer");
     let publisher = importer.publisher(streams::kafka::PublisherOptions::default());
+    let swarm = Swarm::draw(seed, &params.without);
+    let shared = (topology.keepers > 0).then(|| share(seed, &swarm, &cluster, topology.keepers));
+    let store = |edge: usize| match &shared {
+        Some(Shared { server, told, .. }) => {
+            EdgeStore::Shared(SharedClaims::new(server, edge, topology.edge.store_deadline, told))
+        }
+        None => EdgeStore::Own(SimClaims::default()),
+    };
     let inner = Inner {
         random: Random::new(seed, "schedule"),
         machines: (0..topology.machines).map(machine).collect(),
-        edges: (0..topology.edges).map(edge).collect(),
+        edges: (0..topology.edges).map(|number| edge(number, store(number))).collect(),
+        shared,
         importer: (importer, publisher),
         imports: Vec::new(),
         merchants: Merchants::new(seed, plan),
@@ -165,8 +179,9 @@ fn world(params: &Params) -> Arc<World> {
         failure: None,
         errors_calm: 0,
         turns: 0,
+        moves: 0,
     };
-    let dice = Dice::new(seed, Swarm::draw(seed, &params.without));
+    let dice = Dice::new(seed, swarm);
     World::new(seed, cluster, topology, dice, inner)
 }
 
@@ -185,12 +200,22 @@ fn machine(number: usize) -> Machine {
     }
 }
 
-fn edge(number: usize) -> EdgePlace {
+fn share(seed: u64, swarm: &Swarm, cluster: &Cluster, keepers: usize) -> Shared {
+    Shared {
+        server: Server::new(seed, swarm.clone(), cluster),
+        told: Tellings::default(),
+        logged: Logged::default(),
+        kept: BTreeMap::new(),
+        keepers: (0..keepers).map(KeeperPlace::new).collect(),
+    }
+}
+
+fn edge(number: usize, claims: EdgeStore) -> EdgePlace {
     EdgePlace {
         name: format!("edge{number}"),
         process: None,
         is_out: false,
-        claims: Default::default(),
+        claims,
         skew_ms: 0,
         starts_at: Duration::ZERO,
         version: 0,
@@ -225,6 +250,7 @@ fn phases(world: &World, params: &Params) {
         }
     }
     world.check_stores();
+    world.check_claims();
     let now_ms = world.cluster.now_ms();
     let faults = {
         let inner = world.inner();
@@ -248,6 +274,10 @@ fn heal(world: &World) {
         let mut inner = world.inner();
         inner.machines.iter_mut().for_each(|machine| machine.starts_at = machine.starts_at.min(now));
         inner.edges.iter_mut().for_each(|edge| edge.starts_at = edge.starts_at.min(now));
+        if let Some(shared) = &mut inner.shared {
+            shared.keepers.iter_mut().for_each(|keeper| keeper.starts_at = keeper.starts_at.min(now));
+            shared.server.calm();
+        }
     }
     for edge in 0..world.topology.edges {
         world.set_claims(edge, crate::claims::Mode::Work);
@@ -258,7 +288,7 @@ fn heal(world: &World) {
 
 /// Goes on until nothing moves any more; whether that came in time, and nothing was wrong.
 fn rest(world: &World) -> bool {
-    let mut quiet_since = world.cluster.now();
+    let (mut quiet_since, mut moves) = (world.cluster.now(), world.inner().moves);
     let mut deadline = world.cluster.now() + world.topology.quiet_within();
     for _ in 0..ROUNDS_MAX {
         world.restart_due();
@@ -278,6 +308,7 @@ fn rest(world: &World) -> bool {
         }
         places.into_iter().for_each(|place| world.turn(place));
         world.edges_go_on();
+        world.keepers_go_on();
         world.import_again();
         (0..world.topology.edges).for_each(|edge| world.feed(edge));
         world.note_everywhere();
@@ -285,7 +316,10 @@ fn rest(world: &World) -> bool {
         if world.inner().failure.is_some() {
             return false;
         }
+        // A turn in which something was done may leave something to do for the next: a step that was fenced, all of it.
+        let has_moved = std::mem::replace(&mut moves, world.inner().moves) != moves;
         match world.unrest() {
+            None if has_moved => quiet_since = world.cluster.now(),
             // A member hears of a rebalance with its next heartbeat, and its worker with its next turn.
             None if world.cluster.now() > quiet_since + QUIET => return true,
             None => {}
@@ -317,5 +351,24 @@ impl Sometimes {
             let timed_out = what.starts_with("coordinator times ");
             self.saw_if(Rare::TransactionTimedOut, timed_out);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_that_is_due_is_no_rest() {
+        let params = Params { without: Kind::ALL.to_vec(), ..Params::of(1) };
+        let world = world(&params);
+        (0..params.steps).for_each(|_| world.step());
+        heal(&world);
+        assert!(rest(&world), "{:?}", world.inner().failure);
+        world.cluster.leap_to(world.cluster.now() + Duration::from_secs(WINDOW_HOURS_MAX * 60 * 60));
+        let why = world.unrest().unwrap_or_default();
+        assert!(why.starts_with("a timer of orders/"), "{why:?}");
+        assert!(rest(&world), "{:?}", world.inner().failure);
+        assert_eq!(world.unrest(), None);
     }
 }

@@ -69,6 +69,22 @@ rare! {
     BrokersAway,
     /// terms of an earlier registry stayed those of an order
     TermsPinned,
+    /// a write to the shared claims of which nothing was known had made the claim
+    ClaimUnknownMade,
+    /// a write to the shared claims of which nothing was known never made it
+    ClaimUnknownNotMade,
+    /// a claim that was half done was ended by whoever came next
+    ClaimEnded,
+    /// a plain read did not see a claim that was decided
+    ClaimOverlooked,
+    /// something was accepted without a claim, since the shared claims did not say
+    Unclaimed,
+    /// two edges claimed an order, and one of them was first
+    OneEdgeFirst,
+    /// a shared claim was made good from the log
+    ClaimKept,
+    /// a shared claim was moved to the first report in the log
+    ClaimMoved,
 }
 
 impl fmt::Display for Rare {

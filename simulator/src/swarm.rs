@@ -59,11 +59,19 @@ pub enum Kind {
     RegistryChanged,
     /// Hours pass in which nobody does anything.
     TimeLeaps,
+    /// What is asked of the claims that edges share is lost on its way.
+    ClaimLost,
+    /// It is lost for whoever asked, and is done later.
+    ClaimLate,
+    /// It is done half-way, and nobody is told.
+    ClaimHalfDone,
+    /// A process that keeps shared claims dies.
+    KeeperCrash,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 28] = [
         Kind::RequestLost,
         Kind::AnswerLost,
         Kind::RequestLate,
@@ -88,6 +96,11 @@ impl Kind {
         Kind::Retired,
         Kind::RegistryChanged,
         Kind::TimeLeaps,
+        // Those that came later are at the end, so that the others are drawn as before.
+        Kind::ClaimLost,
+        Kind::ClaimLate,
+        Kind::ClaimHalfDone,
+        Kind::KeeperCrash,
     ];
 
     /// The highest rate of a kind, in 10,000 of what it may happen to: requests, or steps of the schedule.
@@ -101,12 +114,17 @@ impl Kind {
             Kind::Frozen => 60,
             Kind::Slow => 100,
             Kind::BrokersAway | Kind::Retired | Kind::TimeLeaps => 150,
-            Kind::LeaderChanged | Kind::CoordinatorChanged | Kind::Cleaned => 400,
+            Kind::LeaderChanged => 1_000,
+            Kind::CoordinatorChanged | Kind::Cleaned => 400,
             Kind::DiskLost | Kind::PowerLost => 6_000,
             Kind::ClockSkewed => 300,
             Kind::ClaimsDown | Kind::ClaimsSlow => 3_000,
             Kind::ClaimsLost => 300,
             Kind::RegistryChanged => 300,
+            Kind::ClaimLate => 2_000,
+            Kind::ClaimLost => 5_000,
+            Kind::ClaimHalfDone => 6_000,
+            Kind::KeeperCrash => 300,
         }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Topology {
     pub(crate) workers_each: usize,
     /// Processes of the edge.
     pub(crate) edges: usize,
+    /// Processes that keep the claims which all edges share; none if each edge has claims of its own.
+    pub(crate) keepers: usize,
     pub(crate) cluster: ClusterOptions,
     pub(crate) session: SessionOptions,
     pub(crate) publisher: PublisherOptions,
@@ -45,6 +47,8 @@ impl Topology {
             machines,
             workers_each,
             edges: random.pick(&[1, 2, 2, 3]),
+            // Of its own, so that the rest is drawn as before.
+            keepers: Random::new(seed, "keepers").pick(&[0, 0, 0, 1, 1, 2]),
             cluster: ClusterOptions {
                 latency: Duration::from_micros(random.pick(&[100, 500, 2_000, 10_000])),
                 transaction_check_every: ms(random.pick(&[1_000, 10_000])),

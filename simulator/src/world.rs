@@ -11,11 +11,12 @@ use std::time::Duration;
 use oracle::Facts;
 use schemas::registry::Registry;
 use streams::log::Pending;
-use streams::sim::{Call, Cluster, Disk, Fate, Faults, Process, SimPublisher};
+use streams::sim::{Api, Call, Cluster, Disk, Fate, Faults, Process, SimPublisher};
 
-use crate::claims::SimClaims;
+use crate::cql::Shared;
 use crate::dice::{Dice, Meanwhile, Stopped};
 use crate::edge::EdgeProcess;
+use crate::edge_store::EdgeStore;
 use crate::merchants::Merchants;
 use crate::observe::Observer;
 use crate::random::Random;
@@ -74,7 +75,7 @@ pub(crate) struct EdgePlace {
     /// The process, unless it is at work, or there is none.
     pub(crate) process: Option<EdgeProcess>,
     pub(crate) is_out: bool,
-    pub(crate) claims: SimClaims,
+    pub(crate) claims: EdgeStore,
     pub(crate) skew_ms: i64,
     pub(crate) starts_at: Duration,
     pub(crate) version: u64,
@@ -95,6 +96,8 @@ pub(crate) struct Inner {
     pub(crate) random: Random,
     pub(crate) machines: Vec<Machine>,
     pub(crate) edges: Vec<EdgePlace>,
+    /// The claims that all edges share, if they do.
+    pub(crate) shared: Option<Shared>,
     /// Writes clicks that come from elsewhere.
     pub(crate) importer: (Process, SimPublisher),
     /// Those that are on their way.
@@ -116,6 +119,8 @@ pub(crate) struct Inner {
     /// Workers that failed since the faults ended.
     pub(crate) errors_calm: u32,
     pub(crate) turns: u64,
+    /// Turns in which something was done, or failed.
+    pub(crate) moves: u64,
 }
 
 /// A run.
@@ -150,9 +155,9 @@ impl World {
     }
 
     /// What others do while the process of a number is within a call.
-    fn meanwhile(&self, process: u64) {
+    fn meanwhile(&self, process: u64, api: Api) {
         let now = self.cluster.now();
-        let meanwhile = self.dice().meanwhile(now);
+        let meanwhile = self.dice().meanwhile(api, now);
         match meanwhile {
             Meanwhile::Nothing => {}
             Meanwhile::Turn => self.nested(|world| {
@@ -225,17 +230,17 @@ impl Faults for Hook {
     fn before(&self, cluster: &Cluster, call: &Call<'_>) -> Fate {
         let Some(world) = self.0.upgrade() else { return Fate::Arrives };
         if is_foreground(call) {
-            world.meanwhile(call.process);
+            world.meanwhile(call.process, call.api);
         }
         world.dice().fate(call.api, cluster.now())
     }
 
     fn after(&self, _: &Cluster, call: &Call<'_>) {
         let Some(world) = self.0.upgrade().filter(|_| is_foreground(call)) else { return };
-        if call.api == streams::sim::Api::Fetch && !call.subject.ends_with("changelog") {
+        if call.api == Api::Fetch && !call.subject.ends_with("changelog") {
             world.inner().fetched.insert(call.process);
         }
-        world.meanwhile(call.process);
+        world.meanwhile(call.process, call.api);
     }
 
     fn idle(&self, _: &Cluster, _: u64, until: Duration) {

@@ -239,7 +239,8 @@ pub(crate) fn timer_key(due_ms: i64, key: &[u8]) -> Bytes {
 }
 
 /// The due time and the key of a timer row; `None` for a row of another table.
-pub(crate) fn parse_timer_key(row: &[u8]) -> Option<(i64, &[u8])> {
+#[must_use]
+pub fn parse_timer_key(row: &[u8]) -> Option<(i64, &[u8])> {
     let rest = row.strip_prefix(&[TIMER_TABLE])?;
     let (due, key) = rest.split_at_checked(8)?;
     let due = u64::from_be_bytes(due.try_into().expect("8 bytes were split off"));

@@ -20,7 +20,7 @@ cargo xtask <command>
   prepare      installs what the tests need and the machine lacks: packages with apt, Kafka, Cassandra, Python clients
   mutants [NAME…] [--seeds N]
                breaks the sources in a copy, by simulator/mutations/, and expects the simulator to find each of them
-  ci           what a change must pass: tidy checks, prepare, lint, test, simulate
+  ci           what a change must pass: tidy checks, prepare, lint, test, a few mutants, simulate
 ";
 
 /// Seeds that a change must pass: enough for everything that has to happen sometimes.
@@ -68,6 +68,7 @@ fn ci() -> Result<(), Failure> {
     prepare()?;
     lint()?;
     test(&[])?;
+    mutants::few(&root())?;
     // Last, so that what it has come to closes the output.
     simulate(&["--seeds".to_owned(), SEEDS_OF_CI.to_string()])
 }

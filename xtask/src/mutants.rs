@@ -1,8 +1,8 @@
 //! Breaks the production code in many small ways, and has the simulator find each of them.
 //!
 //! A mutation is a file `simulator/mutations/NAME.patch`: a sentence that says what is broken, and a diff. The sources are
-//! copied to `target/mutants`, broken there, built and simulated, one mutation after the other. One that no seed finds is a
-//! hole in the simulator or in the oracle.
+//! copied to `target/mutants`, broken there, built and simulated; while one is simulated, the next is built. What they depend
+//! on is what the simulator has been built with already. One that no seed finds is a hole in the simulator or in the oracle.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,6 +22,10 @@ const CAMPAIGN_MAX: Duration = Duration::from_secs(1_200);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const MUTATIONS: &str = "simulator/mutations";
 const TREE: &str = "target/mutants";
+/// Where their simulators and what these say are kept.
+const OUTPUT: &str = "target/mutations";
+/// Those that every change has to find again: one of the sessions, one of what is derived, one of the shared claims.
+const FEW: [&str; 3] = ["ambiguous-claim-is-made", "reversal-not-booked", "unknown-is-committed"];
 
 /// What became of a mutation.
 enum Found {
@@ -34,23 +38,40 @@ enum Found {
 /// Runs the mutations with these names, or all: `[NAME…] [--seeds N]`.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     let (names, seeds) = parse(args)?;
+    find(root, &names, seeds)
+}
+
+/// Runs a few, which show that the simulator still finds something.
+pub(crate) fn few(root: &Path) -> Result<(), Failure> {
+    find(root, &FEW.map(str::to_owned).into(), SEEDS_MAX)
+}
+
+fn find(root: &Path, names: &BTreeSet<String>, seeds: u64) -> Result<(), Failure> {
     let known = patches(root)?;
     if let Some(name) = names.iter().find(|name| !known.iter().any(|patch| name_of(patch) == **name)) {
         return Err(format!("there is no mutation {name}: {MUTATIONS}/ has no {name}.patch"));
     }
-    let mut survivors = Vec::new();
-    for patch in known.iter().filter(|patch| names.is_empty() || names.contains(&name_of(patch))) {
-        let name = name_of(patch);
-        copy_sources(root).map_err(|error| format!("the sources cannot be copied to {TREE}: {error}"))?;
-        apply(root, patch, &["--directory", TREE])?;
-        match try_seeds(root, &name, seeds)? {
-            Found::By(line) => say(&format!("{name}: found: {line}")),
-            Found::Survived => {
+    let (mut survivors, mut running) = (Vec::new(), None);
+    let mut end = |campaign: Option<Campaign>| -> Result<(), Failure> {
+        let Some(campaign) = campaign else { return Ok(()) };
+        match campaign.end()? {
+            (name, Found::By(line)) => say(&format!("{name}: found: {line}")),
+            (name, Found::Survived) => {
                 say(&format!("{name}: SURVIVED {seeds} seeds"));
                 survivors.push(name);
             }
         }
+        Ok(())
+    };
+    for patch in known.iter().filter(|patch| names.is_empty() || names.contains(&name_of(patch))) {
+        let name = name_of(patch);
+        copy_sources(root).map_err(|error| format!("the sources cannot be copied to {TREE}: {error}"))?;
+        apply(root, patch, &["--directory", TREE])?;
+        let simulator = build(root, &name)?;
+        end(running.take())?;
+        running = Some(Campaign::start(root, name, &simulator, seeds)?);
     }
+    end(running)?;
     if survivors.is_empty() { Ok(()) } else { Err(format!("no seed found {}", survivors.join(", "))) }
 }
 
@@ -137,10 +158,10 @@ fn remove_others(folder: &Path, wanted: &BTreeSet<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-fn try_seeds(root: &Path, name: &str, seeds: u64) -> Result<Found, Failure> {
-    let target = root.join("target/mutants-target");
+/// Builds the broken simulator; where it is.
+fn build(root: &Path, name: &str) -> Result<PathBuf, Failure> {
     let mut build = Command::new(cargo_path());
-    build.args(["build", "--quiet", "--package", "simulator"]).env("CARGO_TARGET_DIR", &target);
+    build.args(["build", "--quiet", "--package", "simulator"]).env("CARGO_TARGET_DIR", root.join("target"));
     // Nobody debugs a mutation, and a build takes longer than its seeds.
     build.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
     // Without what it says of a build that passes: that a mutation leaves a variable unused is to be expected.
@@ -149,35 +170,66 @@ fn try_seeds(root: &Path, name: &str, seeds: u64) -> Result<Found, Failure> {
         let said = String::from_utf8_lossy(&built.stderr);
         return Err(format!("{MUTATIONS}/{name}.patch does not compile:\n{said}"));
     }
-    let seeds = seeds.to_string();
-    let output = target.join(format!("{name}.txt"));
-    let file = fs::File::create(&output).map_err(|error| format!("{}: {error}", output.display()))?;
-    let mut simulate = Command::new(target.join("debug/simulator"));
-    simulate.args(["--seeds", &seeds, "--until-failure"]).current_dir(root.join(TREE));
-    let started = simulate.stdout(file).stderr(Stdio::null()).spawn();
-    let mut child = started.map_err(|error| format!("the simulator cannot be run: {error}"))?;
-    match wait(&mut child) {
-        Some(0) => Ok(Found::Survived),
-        Some(1) => Ok(Found::By(last_line(&output))),
-        Some(code) => Err(format!("{name}: the simulator ended with {code}, see {}", output.display())),
-        None => Err(format!("{name}: the simulator hangs or was killed, see {}", output.display())),
+    let (made, kept) = (root.join("target/debug/simulator"), root.join(OUTPUT).join("simulator").join(name));
+    let moved = fs::create_dir_all(kept.parent().unwrap_or(&kept))
+        .and_then(|()| fs::copy(&made, &kept))
+        // What is called the simulator is not to be a broken one.
+        .and_then(|_| fs::remove_file(&made));
+    moved.map_err(|error| format!("{} cannot be kept as {}: {error}", made.display(), kept.display()))?;
+    Ok(kept)
+}
+
+/// The seeds of a mutation, under way.
+struct Campaign {
+    name: String,
+    child: Child,
+    simulator: PathBuf,
+    output: PathBuf,
+    until: Instant,
+}
+
+impl Campaign {
+    fn start(root: &Path, name: String, simulator: &Path, seeds: u64) -> Result<Campaign, Failure> {
+        let output = root.join(OUTPUT).join(format!("{name}.txt"));
+        let file = fs::File::create(&output).map_err(|error| format!("{}: {error}", output.display()))?;
+        let mut simulate = Command::new(simulator);
+        simulate.args(["--seeds", &seeds.to_string(), "--until-failure"]).current_dir(root.join(TREE));
+        let started = simulate.stdout(file).stderr(Stdio::null()).spawn();
+        let child = started.map_err(|error| format!("{}: {error}", simulator.display()))?;
+        let (simulator, until) = (simulator.to_owned(), Instant::now() + CAMPAIGN_MAX);
+        Ok(Campaign { name, child, simulator, output, until })
+    }
+
+    /// Waits for what becomes of it.
+    fn end(mut self) -> Result<(String, Found), Failure> {
+        let code = self.wait();
+        let (name, output) = (self.name.clone(), &self.output);
+        match code {
+            Some(0) => Ok((name, Found::Survived)),
+            Some(1) => Ok((name, Found::By(last_line(output)))),
+            Some(code) => Err(format!("{name}: the simulator ended with {code}, see {}", output.display())),
+            None => Err(format!("{name}: the simulator hangs or was killed, see {}", output.display())),
+        }
+    }
+
+    /// The exit code; nothing if it was ended by a signal, ours when it takes too long included.
+    fn wait(&mut self) -> Option<i32> {
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status.code(),
+                Ok(None) if Instant::now() < self.until => thread::sleep(LOOK_EVERY),
+                Ok(None) | Err(_) => return None,
+            }
+        }
     }
 }
 
-/// The exit code; nothing if it was ended by a signal, ours when it takes too long included.
-fn wait(child: &mut Child) -> Option<i32> {
-    let until = Instant::now() + CAMPAIGN_MAX;
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return status.code(),
-            Ok(None) if Instant::now() < until => thread::sleep(LOOK_EVERY),
-            Ok(None) | Err(_) => {
-                // Killed or gone: either way there is no code.
-                let _ = child.kill();
-                let _ = child.wait();
-                return None;
-            }
-        }
+impl Drop for Campaign {
+    fn drop(&mut self) {
+        // Ended or not: either way nothing is left of it but what it said.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.simulator);
     }
 }
 
@@ -200,6 +252,14 @@ mod tests {
         assert_eq!(parse("half-up --seeds 20 no-rewind"), Ok((names, 20)));
         for wrong in ["--seeds", "--seeds 0", "--seeds many"] {
             assert!(parse(wrong).is_err_and(|error| error.contains("--seeds")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_few_are_there() {
+        let known: Vec<String> = patches(&crate::root()).unwrap().iter().map(|patch| name_of(patch)).collect();
+        for name in FEW {
+            assert!(known.contains(&name.to_owned()), "{name}");
         }
     }
 

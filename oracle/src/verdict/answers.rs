@@ -83,6 +83,35 @@ pub(super) fn requests(facts: &Facts, committed: &Committed, faults: &mut Faults
     }
 }
 
+/// What the claims called the first of its kind, and was answered so, is one event of its kind.
+pub(super) fn firsts(facts: &Facts, faults: &mut Faults) {
+    let mut firsts: Vec<(&Request, &str)> = Vec::new();
+    for request in &facts.requests {
+        for (_, answer) in &request.answers {
+            let Answer::Recorded { event_id } = answer else { continue };
+            if !facts.firsts.contains(event_id) {
+                continue;
+            }
+            match firsts.iter().find(|(other, _)| is_of_a_kind(request, other)) {
+                Some((_, other)) => faults.check(Invariant::First, event_id == other, || {
+                    format!("{}: {other} and {event_id} were both recorded as the first", request.order.key())
+                }),
+                None => firsts.push((request, event_id)),
+            }
+        }
+    }
+}
+
+/// Whether one of two requests is a duplicate of the other, though it may differ.
+fn is_of_a_kind(one: &Request, other: &Request) -> bool {
+    one.order == other.order
+        && match (&one.body, &other.body) {
+            (Body::Report(_), Body::Report(_)) => true,
+            (Body::Status(one), Body::Status(other)) => one == other,
+            (Body::Report(_), Body::Status(_)) | (Body::Status(_), Body::Report(_)) => false,
+        }
+}
+
 fn duplicate(answer: &Answer) -> bool {
     match answer {
         Answer::Duplicate { .. } => true,

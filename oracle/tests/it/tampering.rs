@@ -355,6 +355,15 @@ fn facts(check: Check<'_>) {
         log.facts.answered(request, T0 + DAY, Answer::Duplicate { conversion_id: "cnv_0".to_owned() });
         Some(())
     });
+    check(Invariant::First, "two that were first", |log| {
+        let (order, body) = order(log, |_| ())?;
+        for event_id in ["cnvevt_first", "cnvevt_second"] {
+            let request = log.facts.sent(order.clone(), Body::Report(body.clone()), T0);
+            log.facts.answered(request, T0 + DAY, Answer::Recorded { event_id: event_id.to_owned() });
+            log.facts.first(event_id);
+        }
+        Some(())
+    });
     check(Invariant::Overtaken, "one that was recorded before", |log| {
         let (order, body) = order(log, |report| report.amount_minor += 1)?;
         let request = log.facts.sent(order, Body::Report(body), T0 - DAY);

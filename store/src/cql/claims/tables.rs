@@ -87,7 +87,9 @@ pub struct CqlTables {
 }
 
 impl CqlTables {
-    pub(super) fn new(cql: Cql) -> CqlTables {
+    /// Those that a handle is for.
+    #[must_use]
+    pub fn new(cql: Cql) -> CqlTables {
         CqlTables { cql }
     }
 
