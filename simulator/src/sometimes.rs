@@ -69,6 +69,10 @@ rare! {
     BrokersAway,
     /// terms of an earlier registry stayed those of an order
     TermsPinned,
+    /// a coupon suggested whom to credit
+    CouponSuggested,
+    /// an order came too soon after its click
+    ClickTooRecent,
 }
 
 impl fmt::Display for Rare {

@@ -10,6 +10,7 @@ use schemas::records::{
 use schemas::registry::Registry;
 
 mod commission;
+mod coupon;
 mod course;
 mod fraction;
 
@@ -24,11 +25,14 @@ pub(crate) struct Order<'a> {
     pub(crate) click: Option<&'a ClickRecorded>,
 }
 
+/// The confidence, why it is LOW, and whom a review could credit.
+pub(crate) type Judged = (Option<Confidence>, Option<ConfidenceReason>, Option<String>);
+
 /// What an order must have become. Where the contract leaves something open there are several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) states: Vec<ConversionState>,
-    pub(crate) confidence: Vec<(Option<Confidence>, Option<ConfidenceReason>)>,
+    pub(crate) judged: Vec<Judged>,
     pub(crate) affiliate_id: Option<String>,
     pub(crate) campaign_id: Option<String>,
     pub(crate) commission: Option<Commission>,
@@ -41,7 +45,7 @@ impl End {
     /// Whether a conversion is what it must be.
     pub(crate) fn is(&self, now: &ConversionTransitioned) -> bool {
         self.states.contains(&now.state)
-            && self.confidence.contains(&(now.confidence, now.confidence_reason))
+            && self.judged.contains(&(now.confidence, now.confidence_reason, now.suggested_affiliate_id.clone()))
             && self.affiliate_id == now.affiliate_id
             && self.campaign_id == now.campaign_id
             && self.commission == now.commission
@@ -75,17 +79,17 @@ pub(crate) fn awaited_until(report: &ConversionReported, registry: &Registry) ->
     later(report.received_at, registry.policies().click_wait)
 }
 
-/// What an order must have become, its terms being those of `terms` and its wait that of `wait`.
-pub(crate) fn end(order: Order<'_>, terms: &Registry, wait: &Registry, now: Now) -> End {
+/// What an order must have become, its terms being those of `terms`, and its wait and its coupon those of `begun`.
+pub(crate) fn end(order: Order<'_>, terms: &Registry, begun: &Registry, now: Now) -> End {
     let Order { report, updates, click } = order;
     let course = course::course(report, updates);
-    let confidence = confidence(report, click, terms, wait, now);
-    let click = click.filter(|_| confidence.contains(&(Some(Confidence::High), None)));
+    let judged = judged(report, click, terms, begun, now);
+    let click = click.filter(|_| judged.contains(&(Some(Confidence::High), None, None)));
     let Some(click) = click else {
         let state = if course.reversed { ConversionState::Reversed } else { ConversionState::Received };
         return End {
             states: vec![state],
-            confidence,
+            judged,
             affiliate_id: None,
             campaign_id: None,
             commission: None,
@@ -103,7 +107,7 @@ pub(crate) fn end(order: Order<'_>, terms: &Registry, wait: &Registry, now: Now)
     };
     End {
         states: states(&course, commission.is_some(), hold_until, now),
-        confidence,
+        judged,
         affiliate_id: Some(click.affiliate_id.clone()),
         campaign_id: Some(click.campaign_id.clone()),
         commission,
@@ -135,12 +139,32 @@ fn states(
     states.into_iter().filter(|(_, possible)| *possible).map(|(state, _)| state).collect()
 }
 
-/// HIGH, or LOW and why, or neither while the click is awaited.
-fn confidence(
+/// HIGH, or LOW with why and whom a review could credit, or neither while the click is awaited.
+fn judged(
     report: &ConversionReported,
     click: Option<&ClickRecorded>,
     terms: &Registry,
-    wait: &Registry,
+    begun: &Registry,
+    now: Now,
+) -> Vec<Judged> {
+    let possible = by_click(report, click, terms, begun, now).into_iter();
+    let judged = possible.map(|(confidence, reason)| match reason {
+        Some(ConfidenceReason::ClickTooRecent) => (confidence, reason, click.map(|it| it.affiliate_id.clone())),
+        Some(by_click) => {
+            let (reason, suggested) = coupon::judged(by_click, report, begun);
+            (confidence, Some(reason), suggested)
+        }
+        None => (confidence, None, None),
+    });
+    judged.collect()
+}
+
+/// The same by the click alone.
+fn by_click(
+    report: &ConversionReported,
+    click: Option<&ClickRecorded>,
+    terms: &Registry,
+    begun: &Registry,
     now: Now,
 ) -> Vec<(Option<Confidence>, Option<ConfidenceReason>)> {
     let low = |reason| (Some(Confidence::Low), Some(reason));
@@ -151,7 +175,7 @@ fn confidence(
     let Some(own) = own else {
         // Another merchant's is awaited like one that nobody knows; the topic, unlike the API, tells the two apart.
         let unknown = click.map_or(ConfidenceReason::ClickUnknown, |_| ConfidenceReason::ClickNotYours);
-        let (over, awaited) = now.has_come(awaited_until(report, wait));
+        let (over, awaited) = now.has_come(awaited_until(report, begun));
         let possible = [(low(unknown), over), ((None, None), awaited)];
         return possible.into_iter().filter(|(_, possible)| *possible).map(|(it, _)| it).collect();
     };
@@ -159,9 +183,14 @@ fn confidence(
     if own.clicked_at > ordered_at {
         return vec![low(ConfidenceReason::ClickAfterOrder)];
     }
-    let campaign = terms.campaign(&own.campaign_id).and_then(|campaign| campaign.lookback);
-    if later(own.clicked_at, campaign.unwrap_or(terms.policies().lookback)) < ordered_at {
+    let campaign = terms.campaign(&own.campaign_id);
+    let lookback = campaign.and_then(|campaign| campaign.lookback).unwrap_or(terms.policies().lookback);
+    if later(own.clicked_at, lookback) < ordered_at {
         return vec![low(ConfidenceReason::ClickOutsideWindow)];
+    }
+    let least = campaign.and_then(|it| it.min_click_to_order).unwrap_or(terms.policies().min_click_to_order);
+    if later(own.clicked_at, least) > ordered_at {
+        return vec![low(ConfidenceReason::ClickTooRecent)];
     }
     vec![(Some(Confidence::High), None)]
 }
