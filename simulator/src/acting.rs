@@ -160,7 +160,7 @@ impl World {
             DriverError::Log(_) | DriverError::Store(_) | DriverError::Stopped => {}
         }
         let errors = {
-            let calm = self.dice().calm;
+            let calm = self.dice().chances.calm;
             let mut inner = self.inner();
             inner.errors_calm += u32::from(calm);
             inner.errors_calm
@@ -178,7 +178,7 @@ impl World {
         };
         let mut inner = self.inner();
         let now = self.cluster.now();
-        let calm = self.dice().calm;
+        let calm = self.dice().chances.calm;
         let wait = if calm { RESTART_MIN } else { RESTART_MIN + inner.random.short(RESTART_MAX) };
         let place = &mut inner.machines[machine];
         if place.process.as_ref().is_none_or(|running| running.id() != process) {

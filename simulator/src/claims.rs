@@ -127,7 +127,8 @@ impl Inner {
     }
 }
 
-fn conversion_id(merchant_id: &str, livemode: bool, external_order_id: &str) -> ConversionId {
+/// The id of an order's conversion.
+pub(crate) fn conversion_id(merchant_id: &str, livemode: bool, external_order_id: &str) -> ConversionId {
     OrderKey { merchant_id, livemode, external_order_id }.conversion_id()
 }
 

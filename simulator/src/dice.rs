@@ -1,11 +1,11 @@
 //! What goes wrong, call by call.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 use streams::sim::{Api, Fate};
 
+use crate::chances::Chances;
 use crate::random::Random;
 use crate::swarm::{Kind, Swarm};
 
@@ -19,15 +19,11 @@ const DELICATE: u32 = 4;
 /// Decides about faults, and counts them.
 #[derive(Debug)]
 pub(crate) struct Dice {
-    random: Random,
-    swarm: Swarm,
-    /// Nothing goes wrong any more.
-    pub(crate) calm: bool,
+    pub(crate) chances: Chances,
     /// No broker answers until then.
     pub(crate) away_until: Duration,
     /// How many steps are within one another.
     pub(crate) depth: u32,
-    pub(crate) counts: BTreeMap<Kind, u64>,
 }
 
 /// What others do while a worker is within a call.
@@ -50,30 +46,21 @@ pub(crate) enum Stopped {
 
 impl Dice {
     pub(crate) fn new(seed: u64, swarm: Swarm) -> Dice {
-        let counts = BTreeMap::new();
-        Dice { random: Random::new(seed, "faults"), swarm, calm: false, away_until: Duration::ZERO, depth: 0, counts }
+        Dice { chances: Chances::new(seed, "faults", swarm), away_until: Duration::ZERO, depth: 0 }
     }
 
     /// Whether a fault of a kind happens now; counted if so.
     pub(crate) fn happens(&mut self, kind: Kind) -> bool {
-        let happens = !self.calm && self.random.happens(self.swarm.rate(kind));
-        if happens {
-            self.count(kind);
-        }
-        happens
-    }
-
-    fn count(&mut self, kind: Kind) {
-        *self.counts.entry(kind).or_default() += 1;
+        self.chances.happens(kind)
     }
 
     pub(crate) fn random(&mut self) -> &mut Random {
-        &mut self.random
+        &mut self.chances.random
     }
 
     /// What others do before a worker's request is sent, or after it was done.
     pub(crate) fn meanwhile(&mut self, api: Api, now: Duration) -> Meanwhile {
-        if self.calm || self.depth >= DEPTH_MAX {
+        if self.chances.calm || self.depth >= DEPTH_MAX {
             return Meanwhile::Nothing;
         }
         let times = if is_delicate(api) { DELICATE } else { 1 };
@@ -82,16 +69,16 @@ impl Dice {
         }
         for (kind, stopped) in [(Kind::Frozen, Stopped::Process), (Kind::Slow, Stopped::Worker)] {
             if (0..times).any(|_| self.happens(kind)) {
-                let wait = self.random.time(Duration::from_millis(100), Duration::from_secs(45));
+                let wait = self.chances.random.time(Duration::from_millis(100), Duration::from_secs(45));
                 return Meanwhile::Until(now + wait, stopped);
             }
         }
-        if self.random.happens(300) { Meanwhile::Turn } else { Meanwhile::Nothing }
+        if self.chances.random.happens(300) { Meanwhile::Turn } else { Meanwhile::Nothing }
     }
 
     /// Whether somebody else takes a turn while a worker waits.
     pub(crate) fn turn_while_idle(&mut self) -> bool {
-        !self.calm && self.depth < DEPTH_MAX && self.random.happens(1_000)
+        !self.chances.calm && self.depth < DEPTH_MAX && self.chances.random.happens(1_000)
     }
 
     /// What becomes of a request.
@@ -99,7 +86,7 @@ impl Dice {
         if now < self.away_until {
             return Fate::Lost { noticed: Duration::from_secs(1) };
         }
-        if self.calm {
+        if self.chances.calm {
             return Fate::Arrives;
         }
         if self.happens(Kind::RequestLost) {
@@ -113,13 +100,13 @@ impl Dice {
         let is_of_one_transaction = matches!(api, Api::EndTxn | Api::TxnOffsetCommit);
         if self.happens(Kind::RequestLate) {
             let noticed = if is_of_one_transaction { Duration::MAX } else { self.noticed() };
-            return Fate::Late { noticed, arrives: self.random.short(Duration::from_secs(60)) };
+            return Fate::Late { noticed, arrives: self.chances.random.short(Duration::from_secs(60)) };
         }
         if !is_of_one_transaction && self.happens(Kind::RequestRepeated) {
-            return Fate::Repeated { again: self.random.short(Duration::from_secs(60)) };
+            return Fate::Repeated { again: self.chances.random.short(Duration::from_secs(60)) };
         }
         if let Some(codes) = refusals(api).filter(|_| self.happens(Kind::RequestRefused)) {
-            return Fate::Refused(self.random.pick(codes));
+            return Fate::Refused(self.chances.random.pick(codes));
         }
         Fate::Arrives
     }
@@ -128,12 +115,16 @@ impl Dice {
     fn noticed(&mut self) -> Duration {
         let times =
             [Duration::from_millis(5), Duration::from_millis(100), Duration::from_secs(2), Duration::from_secs(30)];
-        self.random.pick(&times)
+        self.chances.random.pick(&times)
     }
 
     /// How long a marker is on its way.
     pub(crate) fn marker_delay(&mut self) -> Duration {
-        if self.happens(Kind::MarkerDelayed) { self.random.short(Duration::from_secs(8)) } else { Duration::ZERO }
+        if self.happens(Kind::MarkerDelayed) {
+            self.chances.random.short(Duration::from_secs(8))
+        } else {
+            Duration::ZERO
+        }
     }
 }
 

@@ -16,24 +16,19 @@ use schemas::Timestamp;
 use schemas::registry::Registry;
 use streams::kafka::PublisherOptions;
 use streams::sim::{Cluster, Process, SimPublisher};
-use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
 use crate::edge_store::EdgeStore;
 use crate::http::{Call, Reply};
 use crate::random::Random;
-
-/// So often every task of a runtime may go on while no time passes.
-const TURNS_MAX: u64 = 24;
+use crate::tasks::{TURNS_MAX, Tasks};
 
 /// A process of the edge.
 pub(crate) struct EdgeProcess {
     pub(crate) process: Process,
     edge: Edge<SimPublisher, EdgeStore, EdgeStore>,
     router: Router,
-    runtime: Runtime,
-    /// The time up to which the runtime's clock has come.
-    at: Duration,
+    tasks: Tasks,
     replies: Arc<Mutex<Vec<Reply>>>,
     open: Arc<AtomicUsize>,
 }
@@ -48,11 +43,6 @@ impl EdgeProcess {
         ids: Random,
     ) -> EdgeProcess {
         let process = cluster.process(name);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime without I/O needs nothing");
         let mut exposition = prometheus_client::registry::Registry::default();
         let metrics = Metrics::register(&mut exposition);
         let parts = Parts {
@@ -67,8 +57,8 @@ impl EdgeProcess {
             config: config.clone(),
         };
         let edge = Edge::with_ids(parts, ids_of(ids)).expect("the topology keeps to the edge's ranges");
-        let (router, at) = (edge.router(), cluster.now());
-        EdgeProcess { process, edge, router, runtime, at, replies: Arc::default(), open: Arc::default() }
+        let (router, tasks) = (edge.router(), Tasks::new(cluster));
+        EdgeProcess { process, edge, router, tasks, replies: Arc::default(), open: Arc::default() }
     }
 
     pub(crate) fn set_registry(&self, registry: &Arc<Registry>) {
@@ -77,7 +67,7 @@ impl EdgeProcess {
 
     /// Whether a request is under way, or something that was begun for one.
     pub(crate) fn is_busy(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > 0 || self.runtime.metrics().num_alive_tasks() > 0
+        self.open.load(Ordering::Relaxed) > 0 || self.tasks.alive() > 0
     }
 
     /// Lets a request come in.
@@ -85,7 +75,7 @@ impl EdgeProcess {
         let (router, request, ticket) = (self.router.clone(), call.request(), call.ticket);
         let (replies, open) = (Arc::clone(&self.replies), Arc::clone(&self.open));
         open.fetch_add(1, Ordering::Relaxed);
-        self.runtime.spawn(async move {
+        self.tasks.spawn(async move {
             let response = router.oneshot(request).await.unwrap_or_else(|never| match never {});
             let status = response.status().as_u16();
             let location = response.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -99,16 +89,7 @@ impl EdgeProcess {
 
     /// Lets its tasks go on, at this time, so many turns each at the most; what was answered.
     pub(crate) fn go_on(&mut self, now: Duration, turns: u64) -> Vec<Reply> {
-        let passed = now.saturating_sub(self.at);
-        self.at = now;
-        self.runtime.block_on(async {
-            if !passed.is_zero() {
-                tokio::time::advance(passed).await;
-            }
-            for _ in 0..turns {
-                tokio::task::yield_now().await;
-            }
-        });
+        self.tasks.go_on(now, turns);
         std::mem::take(&mut *self.replies.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -132,6 +113,9 @@ fn ids_of(random: Random) -> Ids {
 
 impl fmt::Debug for EdgeProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EdgeProcess").field("process", &self.process).field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("EdgeProcess")
+            .field("process", &self.process)
+            .field("tasks", &self.tasks)
+            .finish_non_exhaustive()
     }
 }

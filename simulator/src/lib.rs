@@ -19,6 +19,7 @@
 pub mod campaign;
 
 mod acting;
+mod chances;
 mod claims;
 mod cql;
 mod dice;
@@ -35,6 +36,7 @@ mod sharing;
 mod shrink;
 mod sometimes;
 mod swarm;
+mod tasks;
 mod terms;
 mod topology;
 mod workers;

@@ -119,7 +119,7 @@ pub fn run(params: &Params) -> Outcome {
     let mut inner = world.inner();
     let history = world.cluster.history();
     inner.sometimes.read(&history);
-    let mut faults = std::mem::take(&mut world.dice().counts);
+    let mut faults = std::mem::take(&mut world.dice().chances.counts);
     faults.extend(inner.shared.as_ref().map(|shared| shared.server.counts()).unwrap_or_default());
     Outcome {
         failure: inner.failure.take(),
@@ -206,7 +206,7 @@ fn share(seed: u64, swarm: &Swarm, cluster: &Cluster, keepers: usize) -> Shared 
         told: Tellings::default(),
         logged: Logged::default(),
         kept: BTreeMap::new(),
-        keepers: (0..keepers).map(KeeperPlace::new).collect(),
+        keepers: std::iter::repeat_with(KeeperPlace::default).take(keepers).collect(),
     }
 }
 
@@ -266,7 +266,7 @@ fn heal(world: &World) {
     world.cluster.note(format_args!("nothing goes wrong any more"));
     {
         let mut dice = world.dice();
-        dice.calm = true;
+        dice.chances.calm = true;
         dice.away_until = Duration::ZERO;
     }
     let now = world.cluster.now();

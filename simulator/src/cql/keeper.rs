@@ -4,7 +4,6 @@
 //! Here each has all of them, so that two are always at the same records.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +12,11 @@ use schemas::topics::CONVERSIONS;
 use store::cql::{ClaimKeeper, CqlError, KeptStats};
 use streams::Record;
 use streams::sim::{Cluster, Process};
-use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::server::Server;
 use super::table::SimTable;
+use crate::tasks::{TURNS_MAX, Tasks};
 
 /// Records that it makes good at once.
 const RECORDS_MAX: usize = 10;
@@ -25,33 +24,24 @@ const RECORDS_MAX: usize = 10;
 const CLAIM_TIMEOUT: Duration = Duration::from_millis(900);
 /// Between a batch that is given back and its next try.
 const PAUSE: Duration = Duration::from_secs(1);
-/// So often every task of a runtime may go on while no time passes.
-const TURNS: u64 = 24;
 
 /// A place for a process that keeps claims.
+#[derive(Debug, Default)]
 pub(crate) struct KeeperPlace {
-    pub(crate) number: usize,
     pub(crate) process: Option<KeeperProcess>,
     /// When it starts, if there is none.
     pub(crate) starts_at: Duration,
-}
-
-impl KeeperPlace {
-    pub(crate) fn new(number: usize) -> KeeperPlace {
-        KeeperPlace { number, process: None, starts_at: Duration::ZERO }
-    }
 }
 
 /// A batch under way: the work, and where each partition is read on after it.
 type Batch = (JoinHandle<Result<(), CqlError>>, BTreeMap<u32, u64>);
 
 /// A process that keeps claims.
+#[derive(Debug)]
 pub(crate) struct KeeperProcess {
     pub(crate) process: Process,
     keeper: ClaimKeeper<SimTable>,
-    runtime: Runtime,
-    /// The time up to which the runtime's clock has come.
-    at: Duration,
+    tasks: Tasks,
     /// Where each partition is read on.
     next: BTreeMap<u32, u64>,
     batch: Option<Batch>,
@@ -63,14 +53,9 @@ impl KeeperProcess {
     /// Starts one, which goes on where it is written down that keepers are.
     pub(crate) fn start(cluster: &Cluster, server: &Server, client: usize, kept: &BTreeMap<u32, u64>) -> KeeperProcess {
         let process = cluster.process(&format!("keeper{client}"));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime without I/O needs nothing");
         let keeper = ClaimKeeper::over(SimTable::new(server, client, CLAIM_TIMEOUT), Arc::new(process.clock()));
-        let (at, next) = (cluster.now(), kept.clone());
-        KeeperProcess { process, keeper, runtime, at, next, batch: None, again_at: at }
+        let (tasks, next) = (Tasks::new(cluster), kept.clone());
+        KeeperProcess { process, keeper, tasks, next, batch: None, again_at: cluster.now() }
     }
 
     /// What it has done.
@@ -90,22 +75,13 @@ impl KeeperProcess {
             let (records, next) = read(cluster, partitions, &self.next);
             if !records.is_empty() {
                 let keeper = self.keeper.clone();
-                let work = self.runtime.spawn(async move { keeper.keep(&records).await });
+                let work = self.tasks.spawn(async move { keeper.keep(&records).await });
                 self.batch = Some((work, next));
             }
         }
-        let passed = now.saturating_sub(self.at);
-        self.at = now;
-        self.runtime.block_on(async {
-            if !passed.is_zero() {
-                tokio::time::advance(passed).await;
-            }
-            for _ in 0..TURNS {
-                tokio::task::yield_now().await;
-            }
-        });
+        self.tasks.go_on(now, TURNS_MAX);
         let (work, next) = self.batch.take_if(|(work, _)| work.is_finished())?;
-        match self.runtime.block_on(work).expect("a keeper does not panic") {
+        match self.tasks.ended(work) {
             Ok(()) => {
                 self.next = next;
                 Some(self.next.clone())
@@ -132,10 +108,4 @@ fn read(cluster: &Cluster, partitions: u32, from: &BTreeMap<u32, u64>) -> (Vec<R
         });
     }
     (records, next)
-}
-
-impl fmt::Debug for KeeperPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeeperPlace").field("number", &self.number).finish_non_exhaustive()
-    }
 }

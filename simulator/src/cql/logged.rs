@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::ids::{ConversionId, OrderKey};
+use schemas::ids::ConversionId;
 use schemas::records::{ConversionReported, OrderStatusReported};
 use schemas::topics::CONVERSIONS;
 use store::status_digest;
@@ -11,6 +11,7 @@ use streams::sim::Cluster;
 use super::paxos::Asked;
 use super::server::{Place, Server};
 use super::{Told, What};
+use crate::claims::conversion_id;
 
 /// The events of `conversions`, as they become visible.
 #[derive(Debug, Default)]
@@ -34,15 +35,12 @@ impl Logged {
     }
 
     fn one(&mut self, partition: u32, offset: u64, value: &[u8]) {
-        let id = |merchant_id: &str, livemode: bool, external_order_id: &str| {
-            OrderKey { merchant_id, livemode, external_order_id }.conversion_id()
-        };
         if let Ok(report) = schemas::decode::<ConversionReported>(value) {
-            let id = id(&report.merchant_id, report.livemode, &report.external_order_id);
+            let id = conversion_id(&report.merchant_id, report.livemode, &report.external_order_id);
             self.first.entry(id).or_insert_with(|| (partition, offset, report.event_id.clone()));
             self.events.entry(Place::Conversion(id)).or_default().insert(report.event_id);
         } else if let Ok(update) = schemas::decode::<OrderStatusReported>(value) {
-            let id = id(&update.merchant_id, update.livemode, &update.external_order_id);
+            let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id);
             self.events.entry(Place::Status(status_digest(id, &update))).or_default().insert(update.event_id);
         }
     }

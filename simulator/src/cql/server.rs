@@ -16,8 +16,8 @@ use tokio::time::sleep;
 
 use super::keys::Key;
 use super::paxos::{Asked, Reach, Row};
+use crate::chances::Chances;
 use crate::claims::Mode;
-use crate::random::Random;
 use crate::swarm::{Kind, Swarm};
 
 /// How long the server takes for a question, at the most, if nothing goes wrong.
@@ -77,11 +77,7 @@ pub(super) enum Way {
 type Arrival = Box<dyn FnOnce(&mut State, Duration) + Send>;
 
 pub(super) struct State {
-    pub(super) random: Random,
-    swarm: Swarm,
-    /// Nothing goes wrong any more.
-    calm: bool,
-    pub(super) counts: BTreeMap<Kind, u64>,
+    pub(super) chances: Chances,
     /// What the server does when one of its clients asks.
     pub(super) modes: BTreeMap<usize, Mode>,
     pub(super) conversions: BTreeMap<ConversionId, Row<Made<ConversionRow>>>,
@@ -98,37 +94,29 @@ pub(super) struct State {
 }
 
 impl State {
-    fn happens(&mut self, kind: Kind) -> bool {
-        let happens = !self.calm && self.random.happens(self.swarm.rate(kind));
-        if happens {
-            *self.counts.entry(kind).or_default() += 1;
-        }
-        happens
-    }
-
     fn next_number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }
 
     fn fate(&mut self, client: usize) -> Fate {
-        let latency = self.random.time(Duration::ZERO, LATENCY_MAX);
+        let latency = self.chances.random.time(Duration::ZERO, LATENCY_MAX);
         match self.modes.get(&client).copied().unwrap_or_default() {
-            Mode::Down if self.random.happens(6_000) => return Fate::Refused,
+            Mode::Down if self.chances.random.happens(6_000) => return Fate::Refused,
             Mode::Down => return self.lost(Way::Never),
             Mode::Silent => return self.lost(Way::Now(Reach::Whole)),
             Mode::Slow(time) => return Fate::Answered(time),
             Mode::Work => {}
         }
-        if self.happens(Kind::ClaimLost) {
+        if self.chances.happens(Kind::ClaimLost) {
             return self.lost(Way::Never);
         }
-        if self.happens(Kind::ClaimLate) {
-            let after = self.random.short(LATE_MAX);
+        if self.chances.happens(Kind::ClaimLate) {
+            let after = self.chances.random.short(LATE_MAX);
             return self.lost(Way::Late(after));
         }
-        if self.happens(Kind::ClaimHalfDone) {
-            let reach = Reach::draw(&mut self.random);
+        if self.chances.happens(Kind::ClaimHalfDone) {
+            let reach = Reach::draw(&mut self.chances.random);
             return self.lost(Way::Now(reach));
         }
         Fate::Answered(latency)
@@ -137,7 +125,7 @@ impl State {
     /// A coordinator says at once that it cannot tell, or after its own time-out; or nobody says anything.
     fn lost(&mut self, way: Way) -> Fate {
         let times = [Duration::from_millis(1), Duration::from_millis(5), Duration::from_millis(200)];
-        let noticed = self.random.happens(8_000).then(|| self.random.pick(&times));
+        let noticed = self.chances.random.happens(8_000).then(|| self.chances.random.pick(&times));
         Fate::Lost { way, noticed }
     }
 
@@ -167,10 +155,7 @@ impl Server {
     /// One without a row.
     pub(crate) fn new(seed: u64, swarm: Swarm, cluster: &Cluster) -> Server {
         let state = State {
-            random: Random::new(seed, "claims"),
-            swarm,
-            calm: false,
-            counts: BTreeMap::new(),
+            chances: Chances::new(seed, "claims", swarm),
             modes: BTreeMap::new(),
             conversions: BTreeMap::new(),
             statuses: BTreeMap::new(),
@@ -196,13 +181,13 @@ impl Server {
     /// Nothing goes wrong any more.
     pub(crate) fn calm(&self) {
         let mut state = self.state();
-        state.calm = true;
+        state.chances.calm = true;
         state.modes.clear();
     }
 
     /// How often each fault happened.
     pub(crate) fn counts(&self) -> BTreeMap<Kind, u64> {
-        self.state().counts.clone()
+        self.state().chances.counts.clone()
     }
 
     /// Lets everything arrive that is due; whether more is on its way.

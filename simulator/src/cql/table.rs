@@ -7,11 +7,19 @@ use store::cql::{Attempt, ClaimTable, ConversionRow, CqlError, Reading};
 use store::{ConversionClaim, IdempotencyScope, KeyUse};
 use tokio::time::{sleep, timeout};
 
-use super::paxos::{Asked, Reach, Wrote};
+use super::paxos::{Asked, Reach, Row, Wrote};
 use super::server::{Arrived, Fate, Made, Place, Server, State, Way};
 
 /// How long production's driver waits for what is no question of claims.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a question has no answer.
+enum Unanswered {
+    /// It was not let in.
+    Refused,
+    /// Whether it was done is not known.
+    Unknown(&'static str),
+}
 
 /// The tables, as one client asks them.
 #[derive(Clone, Debug)]
@@ -42,38 +50,51 @@ impl SimTable {
         self.server.state().unknown.extend(makes.map(|place| (place, number)));
     }
 
+    /// Asks; of a write that is to make a row, where.
+    async fn question<R: Send + 'static>(
+        &self,
+        makes: Option<Place>,
+        limit: Duration,
+        work: impl FnOnce(&mut State, Arrived) -> R + Send + 'static,
+    ) -> Result<R, Unanswered> {
+        // A server is asked over a network: others get their turn meanwhile.
+        tokio::task::yield_now().await;
+        let (fate, number) = (self.server.fate(self.client), self.server.number());
+        let work = move |state: &mut State, at: Duration, reach: Reach| {
+            let asked = Asked::draw(&mut state.chances.random);
+            work(state, Arrived { number, asked, reach, at })
+        };
+        let (way, noticed) = match fate {
+            Fate::Answered(time) => {
+                let answer = self.server.answered(time, move |state, at| work(state, at, Reach::Whole));
+                return timeout(limit, answer).await.map_err(|_| {
+                    self.is_unknown(makes, number);
+                    Unanswered::Unknown("no answer in time")
+                });
+            }
+            Fate::Refused => return Err(Unanswered::Refused),
+            Fate::Lost { way, noticed } => (way, noticed),
+        };
+        self.is_unknown(makes, number);
+        match way {
+            Way::Never => {}
+            Way::Late(time) => self.server.after(time, move |state, at| drop(work(state, at, Reach::Whole))),
+            Way::Now(reach) => self.server.after(Duration::ZERO, move |state, at| drop(work(state, at, reach))),
+        }
+        sleep(noticed.map_or(limit, |time| time.min(limit))).await;
+        Err(Unanswered::Unknown("no answer, as the simulation has it"))
+    }
+
     /// A conditional write; of one that is to make a row, where.
     async fn write<R: Send + 'static>(
         &self,
         makes: Option<Place>,
         apply: impl FnOnce(&mut State, Arrived) -> Attempt<R> + Send + 'static,
     ) -> Attempt<R> {
-        // A server is asked over a network: others get their turn meanwhile.
-        tokio::task::yield_now().await;
-        let (fate, number) = (self.server.fate(self.client), self.server.number());
-        let apply = move |state: &mut State, at: Duration, reach: Reach| {
-            let asked = Asked::draw(&mut state.random);
-            apply(state, Arrived { number, asked, reach, at })
-        };
-        let (way, noticed) = match fate {
-            Fate::Answered(time) => {
-                let answer = self.server.answered(time, move |state, at| apply(state, at, Reach::Whole));
-                return timeout(self.write_timeout, answer).await.unwrap_or_else(|_| {
-                    self.is_unknown(makes, number);
-                    Attempt::Ambiguous("no answer in time".to_owned())
-                });
-            }
-            Fate::Refused => return Attempt::Refused("away, as the simulation has it".to_owned()),
-            Fate::Lost { way, noticed } => (way, noticed),
-        };
-        self.is_unknown(makes, number);
-        match way {
-            Way::Never => {}
-            Way::Late(time) => self.server.after(time, move |state, at| drop(apply(state, at, Reach::Whole))),
-            Way::Now(reach) => self.server.after(Duration::ZERO, move |state, at| drop(apply(state, at, reach))),
-        }
-        sleep(noticed.map_or(self.write_timeout, |time| time.min(self.write_timeout))).await;
-        Attempt::Ambiguous("no answer, as the simulation has it".to_owned())
+        self.question(makes, self.write_timeout, apply).await.unwrap_or_else(|unanswered| match unanswered {
+            Unanswered::Refused => Attempt::Refused("away, as the simulation has it".to_owned()),
+            Unanswered::Unknown(why) => Attempt::Ambiguous(why.to_owned()),
+        })
     }
 
     /// A read, or a write that may be repeated.
@@ -82,27 +103,10 @@ impl SimTable {
         limit: Duration,
         work: impl FnOnce(&mut State, Arrived) -> R + Send + 'static,
     ) -> Result<R, CqlError> {
-        tokio::task::yield_now().await;
-        let (fate, number) = (self.server.fate(self.client), self.server.number());
-        let work = move |state: &mut State, at: Duration, reach: Reach| {
-            let asked = Asked::draw(&mut state.random);
-            work(state, Arrived { number, asked, reach, at })
-        };
-        let (way, noticed) = match fate {
-            Fate::Answered(time) => {
-                let answer = self.server.answered(time, move |state, at| work(state, at, Reach::Whole));
-                return timeout(limit, answer).await.map_err(|_| CqlError::Transient("no answer in time".to_owned()));
-            }
-            Fate::Refused => return Err(CqlError::Away("as the simulation has it".to_owned())),
-            Fate::Lost { way, noticed } => (way, noticed),
-        };
-        match way {
-            Way::Never => {}
-            Way::Late(time) => self.server.after(time, move |state, at| drop(work(state, at, Reach::Whole))),
-            Way::Now(reach) => self.server.after(Duration::ZERO, move |state, at| drop(work(state, at, reach))),
-        }
-        sleep(noticed.map_or(limit, |time| time.min(limit))).await;
-        Err(CqlError::Transient("no answer, as the simulation has it".to_owned()))
+        self.question(None, limit, work).await.map_err(|unanswered| match unanswered {
+            Unanswered::Refused => CqlError::Away("as the simulation has it".to_owned()),
+            Unanswered::Unknown(why) => CqlError::Transient(why.to_owned()),
+        })
     }
 
     /// Reads a place; takes note if it seems to be empty and is not.
@@ -126,10 +130,8 @@ impl SimTable {
 impl ClaimTable for SimTable {
     async fn insert_conversion(&self, id: ConversionId, row: &ConversionRow) -> Attempt<ConversionRow> {
         let row = row.clone();
-        self.write(Some(Place::Conversion(id)), move |state, Arrived { number, asked, reach, .. }| {
-            let made = Made { by: number, row };
-            let rows = state.conversions.entry(id).or_default();
-            attempted(rows.write(asked, reach, |present| present.is_none().then_some(made)))
+        self.write(Some(Place::Conversion(id)), move |state, arrived| {
+            inserted(state.conversions.entry(id).or_default(), arrived, row)
         })
         .await
         .map(|present| present.row)
@@ -137,12 +139,7 @@ impl ClaimTable for SimTable {
 
     async fn conversion(&self, id: ConversionId, reading: Reading) -> Result<Option<ConversionRow>, CqlError> {
         let found = self.look(Place::Conversion(id), reading, move |state, asked| {
-            let row = state.conversions.entry(id).or_default();
-            let is_decided = row.is_decided();
-            match reading {
-                Reading::Plain => (row.read_plain(asked), is_decided),
-                Reading::Serial => (row.read_serial(asked), is_decided),
-            }
+            seen(state.conversions.entry(id).or_default(), reading, asked)
         });
         Ok(found.await?.map(|made| made.row))
     }
@@ -165,10 +162,8 @@ impl ClaimTable for SimTable {
 
     async fn insert_status(&self, digest: [u8; 16], event_id: &str) -> Attempt<String> {
         let row = event_id.to_owned();
-        self.write(Some(Place::Status(digest)), move |state, Arrived { number, asked, reach, .. }| {
-            let made = Made { by: number, row };
-            let rows = state.statuses.entry(digest).or_default();
-            attempted(rows.write(asked, reach, |present| present.is_none().then_some(made)))
+        self.write(Some(Place::Status(digest)), move |state, arrived| {
+            inserted(state.statuses.entry(digest).or_default(), arrived, row)
         })
         .await
         .map(|present| present.row)
@@ -176,12 +171,7 @@ impl ClaimTable for SimTable {
 
     async fn status(&self, digest: [u8; 16], reading: Reading) -> Result<Option<String>, CqlError> {
         let found = self.look(Place::Status(digest), reading, move |state, asked| {
-            let row = state.statuses.entry(digest).or_default();
-            let is_decided = row.is_decided();
-            match reading {
-                Reading::Plain => (row.read_plain(asked), is_decided),
-                Reading::Serial => (row.read_serial(asked), is_decided),
-            }
+            seen(state.statuses.entry(digest).or_default(), reading, asked)
         });
         Ok(found.await?.map(|made| made.row))
     }
@@ -208,9 +198,25 @@ impl ClaimTable for SimTable {
     }
 }
 
-fn attempted<R>(wrote: Wrote<R>) -> Attempt<R> {
-    match wrote {
+/// Makes a row where there is none.
+fn inserted<R: Clone>(
+    rows: &mut Row<Made<R>>,
+    Arrived { number, asked, reach, .. }: Arrived,
+    row: R,
+) -> Attempt<Made<R>> {
+    let made = Made { by: number, row };
+    match rows.write(asked, reach, |present| present.is_none().then_some(made)) {
         Wrote::Applied => Attempt::Applied,
         Wrote::Present(present) => Attempt::Present(present.expect("where there is no row one is made")),
     }
+}
+
+/// What a read finds, and whether a row was decided before it.
+fn seen<R: Clone>(row: &mut Row<R>, reading: Reading, asked: Asked) -> (Option<R>, bool) {
+    let is_decided = row.is_decided();
+    let found = match reading {
+        Reading::Plain => row.read_plain(asked),
+        Reading::Serial => row.read_serial(asked),
+    };
+    (found, is_decided)
 }
