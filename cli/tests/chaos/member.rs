@@ -157,6 +157,11 @@ impl Member {
 
     /// Waits until it says `ready` or `degraded`.
     pub(crate) fn says(&self, status: &str) {
+        self.says_meanwhile(status, Duration::from_millis(50), || {});
+    }
+
+    /// The same, and does something else so often until then.
+    pub(crate) fn says_meanwhile(&self, status: &str, every: Duration, mut act: impl FnMut()) {
         let (begun, expected) = (Instant::now(), format!("{{\"status\":\"{status}\""));
         loop {
             let answer = self.get("/health/ready");
@@ -166,7 +171,8 @@ impl Member {
             self.revive();
             let log = self.log_tail();
             assert!(begun.elapsed() < READY_DEADLINE, "{} is not {status}: {answer:?}:\n{log}", self.name);
-            thread::sleep(Duration::from_millis(50));
+            act();
+            thread::sleep(every);
         }
     }
 

@@ -28,6 +28,8 @@ const AGAIN: u64 = 1_000;
 const UNDER_WAY: usize = 20_000;
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(900);
+/// How often it is looked how far a restore is.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 const AGAIN_DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
@@ -80,11 +82,9 @@ fn back(processors: &Member) -> Back {
     let begun = Instant::now();
     processors.start();
     let mut looks = vec![(begun, 0)];
-    while processors.get("/health/ready").is_none_or(|(status, _)| status != 200) && begun.elapsed() < AGAIN_DEADLINE {
+    processors.says_meanwhile("ready", LOOK_EVERY, || {
         looks.push((Instant::now(), processors.metric("processor_restored_total")));
-        thread::sleep(Duration::from_millis(10));
-    }
-    processors.ready();
+    });
     let took = begun.elapsed();
     let restored = processors.metric("processor_restored_total");
     looks.push((Instant::now(), restored));

@@ -17,7 +17,6 @@ on_each_cluster!(the_audit_finds_each);
 type Tamper = fn(&mut Topics);
 
 // A merchant's retry may have put a report or a status into the log twice: whoever loses one loses all of it.
-
 const TAMPERINGS: [(&str, Tamper); 16] = [
     ("a report is lost", |topics| {
         let lost = topics.reports.remove(0);
