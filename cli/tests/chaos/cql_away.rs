@@ -16,6 +16,7 @@ use crate::stack::Stack;
 use crate::{alone, say};
 
 const KILLED: Duration = Duration::from_secs(30);
+const STALLED: Duration = Duration::from_secs(8);
 /// How long the callers go on after it is back.
 const AFTER: Duration = Duration::from_secs(3);
 const CALLERS: usize = 32;
@@ -35,6 +36,7 @@ fn without_the_cql_server_edges_accept_and_recover() {
     let _alone = alone();
     let stack = Stack::start_with_cql(&[]);
     outage(&stack, "killed", KILLED, Cql::kill, Cql::start_again);
+    outage(&stack, "stalled", STALLED, Cql::stall, Cql::resume);
     check(&stack, "CQL server away");
     check_read_model(&stack, "CQL server away", CATCH_UP_DEADLINE);
     stack.end();
