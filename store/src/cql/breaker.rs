@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// As many failures in a row, of whatever was asked, and the server counts as away.
@@ -10,7 +11,12 @@ pub(crate) const FAILURES_MAX: u32 = 5;
 
 /// Counts failures in a row. Open, it lets nothing through until [`Breaker::close`].
 #[derive(Debug)]
-pub(crate) struct Breaker(Mutex<State>);
+pub(crate) struct Breaker {
+    state: Mutex<State>,
+    /// Whether it is closed. It changes under the lock of the state: told after it, an opening could come before the closing
+    /// that it followed, and whoever waits for an opening would wait for ever.
+    closed: watch::Sender<bool>,
+}
 
 #[derive(Clone, Debug)]
 struct State {
@@ -32,11 +38,18 @@ pub(crate) struct Opened {
 impl Breaker {
     /// An open one.
     pub(crate) fn open(reason: &str) -> Breaker {
-        Breaker(Mutex::new(State { epoch: 0, failures: 0, opened: Some((Instant::now(), reason.to_owned())) }))
+        let state = State { epoch: 0, failures: 0, opened: Some((Instant::now(), reason.to_owned())) };
+        Breaker { state: Mutex::new(state), closed: watch::Sender::new(false) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until it is closed, or until it is open.
+    pub(crate) async fn wait(&self, closed: bool) {
+        // The sender lives as long as this does.
+        let _ = self.closed.subscribe().wait_for(|is_closed| *is_closed == closed).await;
     }
 
     /// Lets a question through, with the epoch to say when it is answered.
@@ -73,6 +86,7 @@ impl Breaker {
         }
         let reason = reason();
         state.opened = Some((Instant::now(), reason.clone()));
+        self.closed.send_replace(false);
         Some(Opened { lasted: Duration::ZERO, reason })
     }
 
@@ -80,11 +94,15 @@ impl Breaker {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         *state = State { epoch: state.epoch + 1, failures: 0, opened: None };
+        self.closed.send_replace(true);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
     use super::*;
 
     fn closed() -> Breaker {
@@ -120,6 +138,32 @@ mod tests {
         assert!(breaker.opened().is_some(), "a late answer does not close it");
         breaker.close();
         assert_eq!(breaker.admit(), Ok(epoch + 1));
+    }
+
+    /// Failures that come at once when it is closed, as those of a session without a connection do.
+    #[test]
+    fn whoever_waits_for_it_to_open_is_told_however_soon_it_opens_again() {
+        const ROUNDS: u32 = 20_000;
+        let (breaker, is_over) = (Breaker::open("not reached yet"), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    if let Ok(epoch) = breaker.admit() {
+                        fail(&breaker, epoch, FAILURES_MAX);
+                    }
+                }
+            });
+            let told = |closed| *breaker.closed.borrow() == closed;
+            for round in 0..ROUNDS {
+                breaker.close();
+                while breaker.opened().is_none() {
+                    thread::yield_now();
+                }
+                assert!(told(false), "round {round}: it is open, and is said to be closed");
+            }
+            is_over.store(true, Ordering::Relaxed);
+            breaker.close();
+        });
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
@@ -59,8 +59,6 @@ pub(crate) struct Shared {
     breaker: Breaker,
     /// Why there is no session, or none that is any good.
     unready: Mutex<Option<Unready>>,
-    /// Whether questions are asked.
-    up: watch::Sender<bool>,
     claims: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
@@ -98,7 +96,6 @@ impl Cql {
             connected: ArcSwapOption::empty(),
             breaker: Breaker::open("not reached yet"),
             unready: Mutex::new(Some(Unready::Unreached(None))),
-            up: watch::Sender::new(false),
             claims: places(options.claims_in_flight_max),
             reads: places(options.reads_in_flight_max),
             writes: places(options.writes_in_flight_max),
@@ -119,9 +116,7 @@ impl Cql {
 
     /// Waits until the server answers.
     pub async fn wait_up(&self) {
-        let mut up = self.owner.shared.up.subscribe();
-        // The sender lives as long as this handle.
-        let _ = up.wait_for(|up| *up).await;
+        self.owner.shared.breaker.wait(true).await;
     }
 
     /// What was done since it was opened, for metrics.
@@ -199,7 +194,6 @@ impl Shared {
     fn failed(&self, epoch: u64, reason: impl FnOnce() -> String) {
         if let Some(opened) = self.breaker.failed(epoch, reason) {
             count(&self.breaker_opened, 1);
-            self.up.send_replace(false);
             tracing::warn!(reason = opened.reason, "the CQL server is away");
         }
     }
@@ -216,8 +210,7 @@ impl Shared {
 
 impl Tended for Shared {
     async fn wait_down(&self) {
-        let mut up = self.up.subscribe();
-        let _ = up.wait_for(|up| !*up).await;
+        self.breaker.wait(false).await;
     }
 
     async fn probe(&self) -> Probed {
@@ -252,7 +245,6 @@ impl Tended for Shared {
     fn found(&self, lasted: Duration) {
         self.set_unready(None);
         self.breaker.close();
-        self.up.send_replace(true);
         tracing::info!(after_ms = lasted.as_millis() as u64, "the CQL server answers");
     }
 }
