@@ -29,6 +29,8 @@ pub struct Cql {
     slot: Slot,
     folder: PathBuf,
     keeps: Keeps,
+    /// Lines of its configuration besides those of all servers.
+    more: String,
     contact_point: String,
 }
 
@@ -39,7 +41,17 @@ impl Cql {
     /// If it does not start; the message has the script's output, the end of the server's log included.
     #[must_use]
     pub fn start() -> Cql {
-        Cql::start_that(Keeps::Acknowledged)
+        Cql::start_that(Keeps::Acknowledged, "")
+    }
+
+    /// Starts a server with these lines in its `cassandra.yaml` besides those of all servers, such as a login. It is not to be
+    /// killed, as [`Cql::shared`].
+    ///
+    /// # Panics
+    /// As [`Cql::start`].
+    #[must_use]
+    pub fn start_with(more: &str) -> Cql {
+        Cql::start_that(Keeps::Nothing, more)
     }
 
     /// One server for all tests of this process that disturb nobody: it is started by the first that asks, and never to
@@ -50,14 +62,14 @@ impl Cql {
     #[must_use]
     pub fn shared() -> &'static Cql {
         static SHARED: OnceLock<Cql> = OnceLock::new();
-        SHARED.get_or_init(|| Cql::start_that(Keeps::Nothing))
+        SHARED.get_or_init(|| Cql::start_that(Keeps::Nothing, ""))
     }
 
-    fn start_that(keeps: Keeps) -> Cql {
+    fn start_that(keeps: Keeps, more: &str) -> Cql {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let name = format!("cql-{}-{}", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let folder = script::root().join("target/testkit").join(name);
-        let mut cql = Cql { slot: Slot::take(), folder, keeps, contact_point: String::new() };
+        let mut cql = Cql { slot: Slot::take(), folder, keeps, more: more.to_owned(), contact_point: String::new() };
         cql.run(&["start", "--clean", "--owner", &process::id().to_string()]);
         cql.contact_point = cql.run(&["contact-point"]).trim_end().to_owned();
         cql
@@ -85,9 +97,9 @@ impl Cql {
     /// Kills the server with SIGKILL: its data are what a crash leaves. Nothing happens if it is down.
     ///
     /// # Panics
-    /// If it is the shared one.
+    /// If it is the shared one, or one of [`Cql::start_with`].
     pub fn kill(&self) {
-        assert_eq!(self.keeps, Keeps::Acknowledged, "the shared server is killed: start one of your own");
+        assert_eq!(self.keeps, Keeps::Acknowledged, "a server that keeps nothing is killed: start one of your own");
         self.run(&["kill"]);
     }
 
@@ -133,6 +145,7 @@ impl Cql {
         command.env("CQL_LOCAL_DIR", &self.folder);
         command.env("CQL_LOCAL_PORT", self.slot.nodes().to_string());
         command.env("CQL_LOCAL_STORAGE_PORT", self.slot.storage().to_string());
+        command.env("CQL_LOCAL_MORE", &self.more);
         if self.keeps == Keeps::Nothing {
             command.env("CQL_LOCAL_THROWAWAY", "1").env("CQL_LOCAL_COMMITLOG", "periodic");
         }

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
+use crate::certificates::{Authority, Issued};
 use crate::ports::Slot;
 use crate::proxy::Proxy;
 use crate::script;
@@ -35,6 +36,8 @@ pub struct Kafka {
     bootstrap: String,
     /// Where clients are sent, if not to the broker itself.
     advertised_port: Option<u16>,
+    /// Lines of the nodes' configuration besides those of all clusters.
+    more: String,
 }
 
 impl Kafka {
@@ -44,7 +47,7 @@ impl Kafka {
     /// If it does not start; the message has the script's output, the ends of the nodes' logs included.
     #[must_use]
     pub fn start(brokers: Brokers) -> Kafka {
-        Kafka::start_on(Slot::take(), brokers, None)
+        Kafka::start_on(Slot::take(), brokers, None, String::new())
     }
 
     /// Starts one broker, to which clients come through a proxy: it tells them the proxy's port. The tools that are run
@@ -57,14 +60,44 @@ impl Kafka {
         let slot = Slot::take();
         let proxy = Proxy::start(slot.proxy(), slot.nodes());
         let port = slot.proxy();
-        (Kafka::start_on(slot, Brokers::One, Some(port)), proxy)
+        (Kafka::start_on(slot, Brokers::One, Some(port), String::new()), proxy)
     }
 
-    fn start_on(slot: Slot, brokers: Brokers, advertised_port: Option<u16>) -> Kafka {
+    /// Starts one broker that clients come to in two ways more: with a login, by SASL's `PLAIN` and in the clear
+    /// ([`Kafka::login`]), or over TLS ([`Kafka::tls`]), where the broker shows this certificate and wants one of the same
+    /// authority.
+    ///
+    /// # Panics
+    /// As [`Kafka::start`].
+    #[must_use]
+    pub fn start_guarded(username: &str, password: &str, broker: &Issued, authority: &Authority) -> Kafka {
+        let slot = Slot::take();
+        let [node, login, tls] = [slot.nodes(), slot.login(), slot.tls()];
+        let clients = format!("PLAINTEXT://127.0.0.1:{node},LOGIN://127.0.0.1:{login},TLS://127.0.0.1:{tls}");
+        let more = format!(
+            "listeners={clients},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners={clients}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT,TLS:SSL\n\
+             listener.name.login.sasl.enabled.mechanisms=PLAIN\n\
+             listener.name.login.plain.sasl.jaas.config={module} required user_{username}=\"{password}\";\n\
+             listener.name.tls.ssl.keystore.type=PEM\n\
+             listener.name.tls.ssl.keystore.location={keystore}\n\
+             listener.name.tls.ssl.truststore.type=PEM\n\
+             listener.name.tls.ssl.truststore.location={truststore}\n\
+             listener.name.tls.ssl.client.auth=required\n",
+            controller = slot.controllers(),
+            module = "org.apache.kafka.common.security.plain.PlainLoginModule",
+            keystore = broker.both_file.display(),
+            truststore = authority.ca_file().display(),
+        );
+        Kafka::start_on(slot, Brokers::One, None, more)
+    }
+
+    fn start_on(slot: Slot, brokers: Brokers, advertised_port: Option<u16>, more: String) -> Kafka {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let name = format!("kafka-{}-{}", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let folder = script::root().join("target/testkit").join(name);
-        let mut kafka = Kafka { slot, folder, brokers, bootstrap: String::new(), advertised_port };
+        let mut kafka = Kafka { slot, folder, brokers, bootstrap: String::new(), advertised_port, more };
         let count = match brokers {
             Brokers::One => "1",
             Brokers::Three => "3",
@@ -96,6 +129,18 @@ impl Kafka {
     #[must_use]
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// The same for clients that log in, of [`Kafka::start_guarded`].
+    #[must_use]
+    pub fn login(&self) -> String {
+        format!("127.0.0.1:{}", self.slot.login())
+    }
+
+    /// The same for clients that speak TLS.
+    #[must_use]
+    pub fn tls(&self) -> String {
+        format!("127.0.0.1:{}", self.slot.tls())
     }
 
     /// The folder of the cluster: configuration, data and log of node `i` are in `node-i`.
@@ -186,6 +231,7 @@ impl Kafka {
         command.env("KAFKA_LOCAL_DIR", &self.folder);
         command.env("KAFKA_LOCAL_PORT", self.slot.nodes().to_string());
         command.env("KAFKA_LOCAL_CONTROLLER_PORT", self.slot.controllers().to_string());
+        command.env("KAFKA_LOCAL_MORE", &self.more);
         if let Some(port) = self.advertised_port {
             command.env("KAFKA_LOCAL_ADVERTISED_PORT", port.to_string());
         }

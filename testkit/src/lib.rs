@@ -1,11 +1,12 @@
 //! What tests need besides the code they test: a real Kafka, a real CQL server, and a Python with other clients of both,
-//! each started by the project's own scripts in `docker/local/`, without Docker.
+//! each started by the project's own scripts in `docker/local/`, without Docker; and certificates for them.
 //!
 //! Everything here panics with what to do about it, as a test wants.
 //!
 //! **Architecture Invariant:** tests only, and no crate of ours is used here. What is started listens on 127.0.0.1, on
 //! ports that no other test has, and is gone once the test process is, however that ended.
 
+mod certificates;
 mod cql;
 mod kafka;
 mod ports;
@@ -13,6 +14,7 @@ mod proxy;
 mod python;
 mod script;
 
+pub use certificates::{Authority, Issued};
 pub use cql::Cql;
 pub use kafka::{Brokers, Kafka};
 pub use proxy::{Api, Fault, Proxy};

@@ -6,7 +6,7 @@ use std::process;
 /// The first port of the range: above what services have, below what the kernel gives to outgoing connections (from
 /// 32,768 on), which would take the port of a node that is down.
 const FIRST: u16 = 20_000;
-/// Ports a slot: three nodes, three controllers, a proxy, some room, and the guard.
+/// Ports a slot: three nodes, three controllers, a proxy, a login, TLS, and the guard.
 const SLOT: u16 = 10;
 /// How many slots there are.
 const SLOTS: u16 = 1_200;
@@ -18,6 +18,10 @@ const CONTROLLERS: u16 = 3;
 const STORAGE: u16 = 1;
 /// The proxy's place in its slot.
 const PROXY: u16 = 6;
+/// Where the one broker lets in who logs in.
+const LOGIN: u16 = 7;
+/// Where it speaks TLS.
+const TLS: u16 = 8;
 
 /// Ports that are this process's until it is dropped, also while no node listens on them.
 ///
@@ -64,6 +68,16 @@ impl Slot {
     /// The port of a proxy before node 1.
     pub(crate) fn proxy(&self) -> u16 {
         self.first + PROXY
+    }
+
+    /// The port at which node 1 wants a login.
+    pub(crate) fn login(&self) -> u16 {
+        self.first + LOGIN
+    }
+
+    /// The port at which node 1 speaks TLS.
+    pub(crate) fn tls(&self) -> u16 {
+        self.first + TLS
     }
 }
 

@@ -132,7 +132,10 @@ fn unreachable(error: &ReachError) -> String {
             "check kafka.client.sasl.mechanism, kafka.client.sasl.username and kafka.client.sasl.password \
              (CONVERSIONS_KAFKA_CLIENT_SASL_PASSWORD)"
         }
-        ReachError::Tls(_) => "check kafka.client.security.protocol and kafka.client.ssl.ca.location",
+        ReachError::Tls(_) => {
+            "check kafka.client.security.protocol, kafka.client.ssl.ca.location, and kafka.client.ssl.certificate.location if \
+             the brokers ask for certificates"
+        }
         ReachError::Silent(_) => {
             "check kafka.bootstrap and kafka.client.security.protocol, and that the brokers can be reached from here"
         }

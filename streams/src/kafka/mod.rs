@@ -202,3 +202,43 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection").field("prefix", &self.prefix).field("client", &names).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As librdkafka has them in the end, whatever else a client of ours sets.
+    #[test]
+    fn settings_reach_the_client() {
+        let settings = [
+            ("security.protocol", "sasl_plaintext"),
+            ("sasl.mechanism", "PLAIN"),
+            ("sasl.username", "edge"),
+            ("sasl.password", "hunter2"),
+            ("socket.timeout.ms", "5000"),
+            // One that clients of ours have another default for.
+            ("reconnect.backoff.max.ms", "900"),
+        ];
+        let mut connection = Connection::new("broker:9092", "test.");
+        for (name, value) in settings {
+            connection.set(name, value).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        let client = connection.client("edge").create_native_config().expect("the client takes them together");
+        for (name, value) in settings.into_iter().chain([("bootstrap.servers", "broker:9092")]) {
+            assert_eq!(client.get(name).expect("a known name"), value, "{name}");
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn settings_of_tls_need_it() {
+        let mut connection = Connection::new("broker:9092", "test.");
+        for (name, value) in [
+            ("security.protocol", "ssl"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("ssl.ca.location", "/etc/kafka/ca.pem"),
+        ] {
+            assert_eq!(connection.set(name, value), Err(SettingError::NeedsTls), "{name}");
+        }
+    }
+}

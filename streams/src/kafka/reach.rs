@@ -13,6 +13,9 @@ use super::errors::failed;
 
 /// How long one question waits: a refusal is heard of between two.
 const ASK_FOR: Duration = Duration::from_millis(250);
+/// How long is listened then: a client hands out its log lines first, of which there are some for each failure, and without
+/// any time one thing only.
+const LISTEN_FOR: Duration = Duration::from_millis(20);
 
 /// Why the brokers cannot be reached.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +46,8 @@ impl ClientContext for Heard {
                 ReachError::Login(reason)
             }
             Some(RDKafkaErrorCode::SSL) => ReachError::Tls(reason),
+            // A certificate of ours is refused after the handshake, as far as the client can tell.
+            Some(_) | None if reason.contains("SSL alert") => ReachError::Tls(reason),
             Some(_) | None => ReachError::Silent(reason),
         };
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +87,7 @@ impl Connection {
                 Ok(None) => "no cluster id".to_owned(),
                 Err(error) => error.to_string(),
             };
-            producer.poll(Duration::ZERO);
+            producer.poll(LISTEN_FOR);
             let heard = producer.context().0.lock().unwrap_or_else(PoisonError::into_inner).clone();
             match heard {
                 Some(refused @ ReachError::Login(_)) => return Err(refused),
