@@ -15,6 +15,7 @@ cargo xtask <command>
 
   lint         formatting, clippy, documentation, and dependencies where cargo-deny is installed; warnings are errors
   test [ARGS]  all tests; ARGS go to `cargo test`
+  tls          what only a build with TLS does, against real servers; needs OpenSSL's headers (libssl-dev)
   simulate [ARGS]
                simulates whole installations: --seeds N, --seed S, --steps N; --help says more
   prepare      installs what the tests need and the machine lacks: packages with apt, Kafka, Cassandra, Python clients
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match (command.as_deref(), rest.as_slice()) {
         (Some("lint"), []) => lint(),
         (Some("test"), rest) => test(rest),
+        (Some("tls"), []) => tls(),
         (Some("simulate"), rest) => simulate(rest),
         (Some("prepare"), []) => prepare(),
         (Some("mutants"), rest) => mutants::run(&root(), rest),
@@ -92,6 +94,11 @@ fn lint() -> Result<(), Failure> {
 fn test(args: &[String]) -> Result<(), Failure> {
     let args = args.iter().map(String::as_str);
     cargo(&["test", "--workspace"].into_iter().chain(args).collect::<Vec<_>>(), &[])
+}
+
+/// Apart from the other tests, since another librdkafka and another CQL driver have to be built for it.
+fn tls() -> Result<(), Failure> {
+    cargo(&["test", "--workspace", "--features", "cli/tls", "--test", "secured", "--bin", "conversions"], &[])
 }
 
 /// Before the tests, which would wait for downloads and fail one by one for want of a program.

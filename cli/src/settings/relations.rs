@@ -45,13 +45,22 @@ pub(super) fn check(settings: &Settings, faults: &mut FaultList<'_>) {
 
 /// Reports what of the CQL store's settings is of no use alone, or in this build.
 fn check_cql(settings: &Settings, faults: &mut FaultList<'_>) {
-    for (name, other) in [("cql.username", "cql.password"), ("cql.password", "cql.username")] {
+    let pairs = [
+        ("cql.username", "cql.password"),
+        ("cql.password", "cql.username"),
+        ("cql.tls_cert_file", "cql.tls_key_file"),
+        ("cql.tls_key_file", "cql.tls_cert_file"),
+        // Whoever means to show a certificate means to see one.
+        ("cql.tls_cert_file", "cql.tls_ca_file"),
+    ];
+    for (name, other) in pairs {
         let (found, other_found) = (&settings.values[name], &settings.values[other]);
         // One that is faulty is not absent.
         let is_absent = other_found.value.is_none() && other_found.origin == Origin::Default;
         if let (Some(value), true) = (&found.value, is_absent) {
             let shown = if let Value::Secret(_) = value { value.to_string() } else { format!("{value:?}") };
-            faults.add(&found.origin, format!("{name} {shown} is of no use without {other}: give both, or neither"));
+            faults
+                .add(&found.origin, format!("{name} {shown} is of no use without {other}: give both, or not this one"));
         }
     }
     relation(
@@ -62,9 +71,11 @@ fn check_cql(settings: &Settings, faults: &mut FaultList<'_>) {
         "another than cql.keyspace",
         "rows that are compared and set have a keyspace of their own",
     );
-    let tls = &settings.values["cql.tls_ca_file"];
-    if let (Some(value), false) = (&tls.value, cfg!(feature = "tls")) {
-        faults.add(&tls.origin, format!("cql.tls_ca_file {value} {}", needs_tls()));
+    for name in ["cql.tls_ca_file", "cql.tls_cert_file", "cql.tls_key_file"] {
+        let found = &settings.values[name];
+        if let (Some(value), false) = (&found.value, cfg!(feature = "tls")) {
+            faults.add(&found.origin, format!("{name} {value} {}", needs_tls()));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use store::cql::{Credentials, Options, Secret};
+use store::cql::{Credentials, Identity, Options, Secret, Tls};
 
 use super::Settings;
 use super::value::FromValue;
@@ -21,7 +21,7 @@ impl Settings {
         Some(Options {
             contact_points: contact_points.split(',').map(|point| point.trim().to_owned()).collect(),
             credentials: login.map(|(username, password)| Credentials { username, password: Secret::new(password) }),
-            tls_ca_file: self.find::<PathBuf>("cql.tls_ca_file"),
+            tls: self.find::<PathBuf>("cql.tls_ca_file").map(|ca_file| Tls { ca_file, identity: self.identity() }),
             claims_keyspace: self.get("cql.claims_keyspace"),
             keyspace: self.get("cql.keyspace"),
             datacenter: self.find("cql.datacenter"),
@@ -32,6 +32,12 @@ impl Settings {
             writes_in_flight_max: self.get("cql.writes_in_flight_max"),
             ..Options::default()
         })
+    }
+
+    /// What nodes are shown that ask who we are.
+    fn identity(&self) -> Option<Identity> {
+        let (cert_file, key_file) = self.find("cql.tls_cert_file").zip(self.find("cql.tls_key_file"))?;
+        Some(Identity { cert_file, key_file })
     }
 
     /// The same, for a command that is of no use without it.

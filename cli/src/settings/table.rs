@@ -119,9 +119,20 @@ pub(crate) const TABLE: &[Setting] = &[
         Kind::Path,
         "",
         "Certificates, as PEM, of the authorities that the nodes' certificates must be of. Given, TLS is spoken, which needs \
-         a build with the feature `tls`; the names in certificates are not looked at.",
+         a build with the feature `tls`. A node's certificate must name, among its alternative names, the IP address that the \
+         node is reached at.",
     )
     .preset(Preset::Nothing),
+    setting(
+        "cql.tls_cert_file",
+        Kind::Path,
+        "",
+        "Our own certificate, as PEM, and after it those of its issuers, for nodes that ask for one; `cql.tls_key_file` belongs \
+         to it.",
+    )
+    .preset(Preset::Nothing),
+    setting("cql.tls_key_file", Kind::Path, "", "The private key of `cql.tls_cert_file`, as PEM, without a passphrase.")
+        .preset(Preset::Nothing),
     setting(
         "cql.datacenter",
         Kind::Name,

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use ingest::Config;
+#[cfg(feature = "tls")]
+use store::cql::{Identity, Tls};
 
 use super::table::{Kind, TABLE};
 use super::{Settings, command};
@@ -158,13 +160,36 @@ fn what_is_of_no_use_alone_is_told() {
     );
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn tls_to_the_shared_store_is_passed_on() {
+    check_faults(
+        "[cql]\ntls_cert_file = \"edge.pem\"\n",
+        &[],
+        &[
+            "line 2: cql.tls_cert_file \"edge.pem\" is of no use without cql.tls_ca_file",
+            "line 2: cql.tls_cert_file \"edge.pem\" is of no use without cql.tls_key_file",
+        ],
+    );
+    let (authorities, own) = ("tls_ca_file = \"ca.pem\"\n", "tls_cert_file = \"a.pem\"\ntls_key_file = \"a.key\"\n");
+    let passed_on = |tls: &str| {
+        let text = format!("[cql]\ncontact_points = \"a:1\"\n{tls}");
+        parse(&text, &[]).expect("all is right").shared_store().expect("there is one").tls
+    };
+    let identity = Identity { cert_file: "a.pem".into(), key_file: "a.key".into() };
+    assert_eq!(passed_on(""), None);
+    assert_eq!(passed_on(authorities), Some(Tls { ca_file: "ca.pem".into(), identity: None }));
+    let both = format!("{authorities}{own}");
+    assert_eq!(passed_on(&both), Some(Tls { ca_file: "ca.pem".into(), identity: Some(identity) }));
+}
+
 #[cfg(not(feature = "tls"))]
 #[test]
 fn tls_without_tls_says_how_to_build_it() {
     let text = "[kafka.client]\nsecurity.protocol = \"SASL_SSL\"\nsasl.mechanism = \"SCRAM-SHA-512\"\n\
-                [cql]\ntls_ca_file = \"ca.pem\"\n";
+                [cql]\ntls_ca_file = \"ca.pem\"\ntls_cert_file = \"edge.pem\"\ntls_key_file = \"edge.key\"\n";
     let faults = parse(text, &[]).expect_err("there is no TLS");
-    assert_eq!(faults.lines().count(), 3, "{faults}");
+    assert_eq!(faults.lines().count(), 5, "{faults}");
     for fault in faults.lines() {
         assert!(fault.contains("built without") && fault.ends_with("cargo build --release --features tls"), "{fault}");
     }

@@ -73,3 +73,4 @@ pub use self::model::{AdoptError, CqlReadModel, Writer, WriterStats};
 pub use self::options::{Consistency, Credentials, Options, Secret};
 pub use self::session::Server;
 pub use self::stats::{ClaimStats, KeptStats, LATENCY_BOUNDS_MS, Latencies, LinkStats};
+pub use self::tls::{Identity, Tls};

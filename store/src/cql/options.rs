@@ -1,13 +1,12 @@
 //! How a CQL server is reached, and what is asked of it at once.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use scylla::statement::{Consistency as DriverConsistency, SerialConsistency};
 
 use super::error::CqlError;
-use super::tls;
+use super::tls::Tls;
 
 /// Longest name of a keyspace that every server takes.
 const KEYSPACE_LENGTH_MAX: usize = 48;
@@ -88,9 +87,8 @@ pub struct Options {
     pub contact_points: Vec<String>,
     /// Default: none.
     pub credentials: Option<Credentials>,
-    /// Certificates, as PEM, of the authorities that the nodes' certificates must be of: given, TLS is spoken. Needs the
-    /// feature `tls`. Default: none.
-    pub tls_ca_file: Option<PathBuf>,
+    /// How TLS is spoken; it needs the feature `tls`. Default: it is not.
+    pub tls: Option<Tls>,
     /// The keyspace of the claims. Default `conversions_claims`.
     pub claims_keyspace: String,
     /// The keyspace of the read model. Default `conversions`.
@@ -120,7 +118,7 @@ impl Default for Options {
         Options {
             contact_points: Vec::new(),
             credentials: None,
-            tls_ca_file: None,
+            tls: None,
             claims_keyspace: "conversions_claims".to_owned(),
             keyspace: "conversions".to_owned(),
             datacenter: None,
@@ -148,8 +146,8 @@ impl Options {
         if let Some(point) = self.contact_points.iter().find(|point| point.trim().is_empty()) {
             return wrong(format!("contact point {point:?}: give a host or host:port"));
         }
-        if let Some(file) = &self.tls_ca_file {
-            tls::check(file)?;
+        if let Some(tls) = &self.tls {
+            tls.check()?;
         }
         for (what, name) in [("claims keyspace", &self.claims_keyspace), ("keyspace", &self.keyspace)] {
             if !is_keyspace_name(name) {
@@ -232,6 +230,15 @@ mod tests {
         check(|options| options.replication_factor = 0, Some("replication factor 0"));
         check(|options| options.claim_timeout = Duration::ZERO, Some("claim timeout 0ns"));
         check(|options| options.claims_in_flight_max = 0, Some("claims in flight 0"));
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn tls_needs_a_build_with_it() {
+        check(
+            |options| options.tls = Some(Tls { ca_file: "ca.pem".into(), identity: None }),
+            Some("TLS authorities ca.pem: this program was built without TLS; build it with the feature `tls`"),
+        );
     }
 
     #[test]

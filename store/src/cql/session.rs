@@ -22,7 +22,6 @@ use super::claims::Statements as ClaimStatements;
 use super::error::CqlError;
 use super::model::Statements as ModelStatements;
 use super::options::{Consistency, Options};
-use super::tls;
 
 /// How long one connection, and with it a session, may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -108,8 +107,8 @@ pub(crate) async fn connect(options: &Options) -> Result<Session, CqlError> {
         Some(credentials) => builder.user(&credentials.username, credentials.password.reveal()),
         None => builder,
     };
-    let builder = match &options.tls_ca_file {
-        Some(file) => tls::with(builder, file)?,
+    let builder = match &options.tls {
+        Some(tls) => tls.with(builder)?,
         None => builder,
     };
     let build = async { builder.build().await.map_err(CqlError::from) };
