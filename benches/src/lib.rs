@@ -3,10 +3,12 @@
 //! **Architecture Invariant:** nothing here is a test, and no other crate depends on it. A figure is a ratio of medians of
 //! interleaved runs on one machine; absolute ones are shown so that the ratio can be judged.
 
+mod edge;
 mod lives;
 mod plain;
 mod reports;
 
+pub use edge::{Caller, EdgeProcess, Installation, conversions};
 pub use lives::Lives;
 pub use plain::PlainSession;
 pub use reports::{publish, report};
