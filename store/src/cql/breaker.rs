@@ -145,7 +145,7 @@ mod tests {
     fn whoever_waits_for_it_to_open_is_told_however_soon_it_opens_again() {
         const ROUNDS: u32 = 20_000;
         let (breaker, is_over) = (Breaker::open("not reached yet"), AtomicBool::new(false));
-        thread::scope(|scope| {
+        let round_untold = thread::scope(|scope| {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
                     if let Ok(epoch) = breaker.admit() {
@@ -153,17 +153,17 @@ mod tests {
                     }
                 }
             });
-            let told = |closed| *breaker.closed.borrow() == closed;
-            for round in 0..ROUNDS {
+            let round_untold = (0..ROUNDS).find(|_| {
                 breaker.close();
                 while breaker.opened().is_none() {
                     thread::yield_now();
                 }
-                assert!(told(false), "round {round}: it is open, and is said to be closed");
-            }
+                *breaker.closed.borrow()
+            });
             is_over.store(true, Ordering::Relaxed);
-            breaker.close();
+            round_untold
         });
+        assert_eq!(round_untold, None, "it is open, and is said to be closed");
     }
 
     #[tokio::test(start_paused = true)]
