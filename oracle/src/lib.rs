@@ -6,6 +6,9 @@
 //!
 //! It is naive on purpose: each order is worked out from the list of all its facts, with exact fractions.
 //!
+//! Whoever has a log and nobody's word for what was sent, as the crate `verify`, takes it in parts: [`revision`] says
+//! whether a conversion may change so, and [`order_end`] what must have become of one order.
+//!
 //! **Architecture Invariant:** shares no line with `processors`, and knows nothing of how they work it out: it depends on
 //! `schemas` alone, and takes from there the records, ids and the registry, but no arithmetic.
 //!
@@ -17,7 +20,8 @@ mod fault;
 mod mission;
 mod verdict;
 
-pub use committed::Committed;
+pub use committed::{Booked, Committed, revision};
 pub use facts::{Answer, Body, Facts, OrderId, Report, RequestId, Status};
 pub use fault::{Fault, Invariant};
-pub use verdict::end;
+pub use mission::{End, Now, Order, awaited_until, end as order_end};
+pub use verdict::{commission_terms, end, owed};

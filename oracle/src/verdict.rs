@@ -13,6 +13,8 @@ mod money;
 mod orders;
 mod timeline;
 
+pub use money::{commission_terms, owed};
+
 /// What is wrong with a run that has come to rest at `now_ms`: everybody was up, and nothing more was written.
 ///
 /// Of what the log decides, such as which report is an order's first, the log is believed; all else follows from the

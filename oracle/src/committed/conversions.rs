@@ -6,28 +6,54 @@ use schemas::records::{
 
 use super::{Committed, Visible, order_key, same_key};
 use crate::facts::conversion_id;
-use crate::fault::{Faults, Invariant};
+use crate::fault::{Fault, Faults, Invariant};
 
 impl Committed {
     pub(super) fn changed(&mut self, record: Visible<'_>, now: ConversionTransitioned, faults: &mut Faults) {
         let key = order_key(&now.merchant_id, now.livemode, &now.external_order_id);
         same_key(record, &key, faults);
-        match self.report(&key) {
-            Some(report) => says_the_report(&key, report, &now, faults),
-            None => faults.add(Invariant::Report, format!("{key}: has a conversion and no report")),
-        }
         let before = self.conversions.get(&key).and_then(|revisions| revisions.last());
-        numbered(&key, before, &now, faults);
-        course(&key, before, &now, faults);
         let approvals = self.statuses.get(&key).into_iter().flatten();
         let approved = approvals.into_iter().any(|it| it.status == ReportedStatus::CommissionApproved);
-        early(&key, approved, &now, faults);
-        consistent(&key, &now, faults);
-        if let Some(before) = before {
-            nothing_taken_back(&key, before, &now, faults);
-            pinned(&key, before, &now, faults);
-        }
+        follows(&key, self.report(&key), approved, before, &now, faults);
         self.conversions.entry(key).or_default().push(now);
+    }
+}
+
+/// What is wrong with a revision of the order with this key, of which `report` is the first in the log, and `before` the
+/// revision before; `approved` says whether any update approves its commission.
+#[must_use]
+pub fn revision(
+    key: &str,
+    report: Option<&ConversionReported>,
+    approved: bool,
+    before: Option<&ConversionTransitioned>,
+    now: &ConversionTransitioned,
+) -> Vec<Fault> {
+    let mut faults = Faults::default();
+    follows(key, report, approved, before, now, &mut faults);
+    faults.found()
+}
+
+fn follows(
+    key: &str,
+    report: Option<&ConversionReported>,
+    approved: bool,
+    before: Option<&ConversionTransitioned>,
+    now: &ConversionTransitioned,
+    faults: &mut Faults,
+) {
+    match report {
+        Some(report) => says_the_report(key, report, now, faults),
+        None => faults.add(Invariant::Report, format!("{key}: has a conversion and no report")),
+    }
+    numbered(key, before, now, faults);
+    course(key, before, now, faults);
+    early(key, approved, now, faults);
+    consistent(key, now, faults);
+    if let Some(before) = before {
+        nothing_taken_back(key, before, now, faults);
+        pinned(key, before, now, faults);
     }
 }
 

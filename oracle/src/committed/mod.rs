@@ -16,7 +16,9 @@ mod inputs;
 mod joins;
 mod money;
 
-pub(crate) use money::{Booked, KINDS, account_name, ledger_name};
+pub use conversions::revision;
+pub use money::Booked;
+pub(crate) use money::{KINDS, account_name, ledger_name};
 
 const CONVERSIONS: u16 = topics::CONVERSIONS.number;
 const CLICKS: u16 = topics::CLICKS.number;

@@ -23,10 +23,13 @@ impl Account {
 
 /// What is booked of one conversion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Booked {
-    pub(crate) receivable: i128,
-    pub(crate) pending: i128,
-    pub(crate) payable: i128,
+pub struct Booked {
+    /// What the merchant's account has, mostly below 0.
+    pub receivable: i128,
+    /// What the affiliate has and may not be paid yet.
+    pub pending: i128,
+    /// What the affiliate may be paid.
+    pub payable: i128,
 }
 
 impl Booked {

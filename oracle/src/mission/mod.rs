@@ -1,6 +1,7 @@
 //! What must become of one order, from its facts, the registries that were in force, and the time.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 use schemas::Timestamp;
 use schemas::records::{
@@ -15,47 +16,73 @@ mod fraction;
 
 /// All facts of an order.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Order<'a> {
+pub struct Order<'a> {
     /// The first report in the log.
-    pub(crate) report: &'a ConversionReported,
+    pub report: &'a ConversionReported,
     /// All updates in the log.
-    pub(crate) updates: &'a [OrderStatusReported],
+    pub updates: &'a [OrderStatusReported],
     /// The click it names, if `clicks` knew it.
-    pub(crate) click: Option<&'a ClickRecorded>,
+    pub click: Option<&'a ClickRecorded>,
 }
 
 /// What an order must have become. Where the contract leaves something open there are several.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct End {
-    pub(crate) states: Vec<ConversionState>,
-    pub(crate) confidence: Vec<(Option<Confidence>, Option<ConfidenceReason>)>,
-    pub(crate) affiliate_id: Option<String>,
-    pub(crate) campaign_id: Option<String>,
-    pub(crate) commission: Option<Commission>,
-    pub(crate) hold_until: Option<Timestamp>,
-    pub(crate) refunded: Option<i64>,
-    pub(crate) order_statuses: BTreeSet<OrderStatus>,
+pub struct End {
+    /// The states it may be in.
+    pub states: Vec<ConversionState>,
+    /// HIGH, or LOW and why, or neither while the click is awaited.
+    pub confidence: Vec<(Option<Confidence>, Option<ConfidenceReason>)>,
+    /// The affiliate attributed.
+    pub affiliate_id: Option<String>,
+    /// The campaign attributed.
+    pub campaign_id: Option<String>,
+    /// Its commission.
+    pub commission: Option<Commission>,
+    /// When the hold ends or ended.
+    pub hold_until: Option<Timestamp>,
+    /// The sum of the partial refunds that count, in thousandths of the currency's unit.
+    pub refunded: Option<i64>,
+    /// The order's status.
+    pub order_statuses: BTreeSet<OrderStatus>,
 }
 
 impl End {
     /// Whether a conversion is what it must be.
     pub(crate) fn is(&self, now: &ConversionTransitioned) -> bool {
-        self.states.contains(&now.state)
-            && self.confidence.contains(&(now.confidence, now.confidence_reason))
-            && self.affiliate_id == now.affiliate_id
-            && self.campaign_id == now.campaign_id
-            && self.commission == now.commission
-            && self.hold_until == now.hold_until
-            && self.refunded == now.refunded_thousandths
-            && self.order_statuses.contains(&now.order_status)
+        self.against(now).is_empty()
+    }
+
+    /// The fields in which a conversion is not what it must be: name, what was expected, what was found.
+    #[must_use]
+    pub fn against(&self, now: &ConversionTransitioned) -> Vec<(&'static str, String, String)> {
+        let mut against = Vec::new();
+        let mut check = |holds: bool, field, expected: &dyn Debug, found: &dyn Debug| {
+            if !holds {
+                against.push((field, format!("{expected:?}"), format!("{found:?}")));
+            }
+        };
+        let confidence = (now.confidence, now.confidence_reason);
+        check(self.states.contains(&now.state), "state", &self.states, &now.state);
+        check(self.confidence.contains(&confidence), "confidence", &self.confidence, &confidence);
+        check(self.affiliate_id == now.affiliate_id, "affiliateId", &self.affiliate_id, &now.affiliate_id);
+        check(self.campaign_id == now.campaign_id, "campaignId", &self.campaign_id, &now.campaign_id);
+        check(self.commission == now.commission, "commission", &self.commission, &now.commission);
+        check(self.hold_until == now.hold_until, "holdUntil", &self.hold_until, &now.hold_until);
+        let refunded = now.refunded_thousandths;
+        check(self.refunded == refunded, "refundedThousandths", &self.refunded, &refunded);
+        let order_status = now.order_status;
+        check(self.order_statuses.contains(&order_status), "orderStatus", &self.order_statuses, &order_status);
+        against
     }
 }
 
 /// When everything has come to rest, as clocks show it that may be off by so much.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Now {
-    pub(crate) at: Timestamp,
-    pub(crate) skew_ms: i64,
+pub struct Now {
+    /// The instant.
+    pub at: Timestamp,
+    /// How far a clock may be off, in milliseconds.
+    pub skew_ms: i64,
 }
 
 impl Now {
@@ -71,12 +98,14 @@ pub(crate) fn ordered_at(report: &ConversionReported) -> Timestamp {
 }
 
 /// Until when the click named is awaited: as the registry says that was in force when the report came.
-pub(crate) fn awaited_until(report: &ConversionReported, registry: &Registry) -> Timestamp {
+#[must_use]
+pub fn awaited_until(report: &ConversionReported, registry: &Registry) -> Timestamp {
     later(report.received_at, registry.policies().click_wait)
 }
 
 /// What an order must have become, its terms being those of `terms` and its wait that of `wait`.
-pub(crate) fn end(order: Order<'_>, terms: &Registry, wait: &Registry, now: Now) -> End {
+#[must_use]
+pub fn end(order: Order<'_>, terms: &Registry, wait: &Registry, now: Now) -> End {
     let Order { report, updates, click } = order;
     let course = course::course(report, updates);
     let confidence = confidence(report, click, terms, wait, now);

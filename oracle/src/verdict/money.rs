@@ -11,7 +11,9 @@ use crate::fault::{Faults, Invariant};
 /// State, amount and rule, hold, and refunds of a conversion's commission.
 type Terms<'a> = (CommissionState, &'a Commission, Option<schemas::Timestamp>, Option<i64>);
 
-fn terms(revision: &ConversionTransitioned) -> Option<Terms<'_>> {
+/// What a revision says of its commission: a change of it is one of the topic `commissions`.
+#[must_use]
+pub fn commission_terms(revision: &ConversionTransitioned) -> Option<Terms<'_>> {
     let state = match revision.state {
         ConversionState::Received | ConversionState::Attributed | ConversionState::CommissionCreated => {
             CommissionState::Created
@@ -24,8 +26,9 @@ fn terms(revision: &ConversionTransitioned) -> Option<Terms<'_>> {
 }
 
 /// What of an order must be booked after a revision.
-fn owed(revision: &ConversionTransitioned) -> Booked {
-    let Some((state, commission, ..)) = terms(revision) else { return Booked::default() };
+#[must_use]
+pub fn owed(revision: &ConversionTransitioned) -> Booked {
+    let Some((state, commission, ..)) = commission_terms(revision) else { return Booked::default() };
     let amount = i128::from(commission.amount_minor);
     match state {
         CommissionState::Created | CommissionState::Held => Booked { receivable: -amount, pending: amount, payable: 0 },
@@ -41,7 +44,7 @@ pub(super) fn commissions(committed: &Committed, faults: &mut Faults) {
         let mut expected = Vec::new();
         let mut before = None;
         for revision in revisions {
-            let now = terms(revision);
+            let now = commission_terms(revision);
             if let Some(_changed) = now.filter(|_| now != before) {
                 expected.push(revision);
             }
@@ -58,7 +61,7 @@ pub(super) fn commissions(committed: &Committed, faults: &mut Faults) {
 }
 
 fn says(told: &CommissionChanged, revision: &ConversionTransitioned) -> bool {
-    Some((told.state, &told.commission, told.hold_until, told.refunded_thousandths)) == terms(revision)
+    Some((told.state, &told.commission, told.hold_until, told.refunded_thousandths)) == commission_terms(revision)
         && told.revision == revision.revision
         && Some(&told.affiliate_id) == revision.affiliate_id.as_ref()
         && Some(&told.campaign_id) == revision.campaign_id.as_ref()
