@@ -1,0 +1,47 @@
+//! Whether what an installation wrote follows from what it was told: every conversion, commission, booking and balance,
+//! worked out again from the facts in the log, and each difference told.
+//!
+//! A [`Verifier`] is told what may be known of the log besides its records ([`Options`], the registries), is shown every
+//! record once, each after those that it was made from, and says in [`Verifier::finish`] what is wrong.
+//!
+//! What is right is the `oracle`'s word, of one order at a time. Here is what it takes to ask it about a log that nobody
+//! prepared: little memory for each order, a beginning that retention has taken, an end that is not processed yet, a
+//! registry that is not known any more. None of these is a difference: each is counted, and told beside the differences.
+//!
+//! # What is demanded
+//!
+//! - **A fact counts** once the consumer of its topic has committed an offset behind it. An order with a fact that has not
+//!   been processed is *pending*: what it came to is not judged, and that its records fit each other is.
+//! - **Time**: a timer that is due more than [`Options::tolerance_ms`] before the instant of judgement has fired, one that is
+//!   due as much after it has not, and between the two either is right.
+//! - **Registry**: attribution and commission are those of a registry that was in force, give or take the tolerance, when
+//!   the conversion was attributed; of one that is not known any more every known one is tried, and if none fits, the
+//!   conversion is counted and no difference.
+//! - **A beginning that is gone**: of an order of which the log may have lost a fact or a revision only what follows the
+//!   first revision that is left is judged; of an account, what follows the first balance that names an entry that is left.
+//!
+//! # Memory
+//!
+//! About 1 KB for an order with two updates, a click of its own and three changes of its commission; nothing of any
+//! record is kept in proportion to what a merchant may put into it but its ids.
+//!
+//! **Architecture Invariant:** knows nothing of how processors work anything out, and shares no line with `processors` or
+//! `store`: it depends on `schemas` and `oracle` alone.
+//!
+//! **Architecture Invariant:** no I/O, no clock, no dice, no hash map: the same records get the same differences.
+
+mod accounts;
+mod clicks;
+mod digest;
+mod facts;
+mod judge;
+mod letters;
+mod money;
+mod orders;
+mod report;
+mod revisions;
+mod terms;
+mod verifier;
+
+pub use report::{Counts, Difference, Place, Report, Subject};
+pub use verifier::{Options, Verifier};

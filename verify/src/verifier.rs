@@ -1,0 +1,308 @@
+//! The verifier: takes the records, and judges them at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use schemas::ids::{ConversionId, OrderKey};
+use schemas::records::{
+    BalanceChanged, ClickLookupRequested, ClickMatched, CommissionChanged, ConversionTransitioned, DeadLetter,
+    LedgerEntry,
+};
+use schemas::registry::Registry;
+use schemas::{AvroRecord, Timestamp, topics};
+
+use crate::accounts::{self, Accounts, Reading};
+use crate::clicks::{self, Clicks};
+use crate::facts::{self, Fact, order_key};
+use crate::judge::Judge;
+use crate::letters::Letters;
+use crate::money::{self, Sight};
+use crate::orders::Order;
+use crate::report::{Counts, Found, Place, Report, Subject};
+use crate::revisions::{self, With};
+use crate::terms::Terms;
+
+const CONVERSIONS: u16 = topics::CONVERSIONS.number;
+const CLICKS: u16 = topics::CLICKS.number;
+const CLICK_LOOKUPS: u16 = topics::CLICK_LOOKUPS.number;
+const CLICK_VERDICTS: u16 = topics::CLICK_VERDICTS.number;
+const TRANSITIONS: u16 = topics::TRANSITIONS.number;
+const COMMISSIONS: u16 = topics::COMMISSIONS.number;
+const LEDGER_ENTRIES: u16 = topics::LEDGER_ENTRIES.number;
+const BALANCES: u16 = topics::BALANCES.number;
+const DEAD_LETTERS: u16 = topics::DEAD_LETTERS.number;
+
+/// What is demanded, and what is known of the log as a whole.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How far clocks may be off, how late a timer may fire and a registry be taken over, in milliseconds.
+    pub tolerance_ms: i64,
+    /// Most differences that are listed; all are counted.
+    pub listed_max: usize,
+    /// Whether the outputs went on being written while they were read, so that `commissions` and `ledger-entries` may
+    /// have what `transitions` does not have yet.
+    pub concurrent: bool,
+    /// Whether old records of `balances` are dropped but for the last of each account.
+    pub compacted: bool,
+    /// Partitions, by topic number, that do not begin at their beginning any more.
+    pub lost: BTreeSet<(u16, u32)>,
+}
+
+/// Takes every record of a log, and says what is wrong with it.
+#[derive(Debug)]
+pub struct Verifier {
+    options: Options,
+    terms: Terms,
+    orders: BTreeMap<ConversionId, Box<Order>>,
+    clicks: Clicks,
+    accounts: Accounts,
+    letters: Letters,
+    counts: Counts,
+    last_change: Option<Timestamp>,
+    found: Found,
+}
+
+/// A record as it is shown.
+#[derive(Clone, Copy, Debug)]
+struct Shown<'a> {
+    place: Place,
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+impl Verifier {
+    /// Nothing was read yet.
+    #[must_use]
+    pub fn new(options: Options) -> Verifier {
+        let found = Found::new(options.listed_max);
+        Verifier {
+            options,
+            terms: Terms::default(),
+            orders: BTreeMap::new(),
+            clicks: Clicks::default(),
+            accounts: Accounts::default(),
+            letters: Letters::default(),
+            counts: Counts::default(),
+            last_change: None,
+            found,
+        }
+    }
+
+    /// A registry that was in force, nobody knows when. All registries are told before the first record.
+    pub fn registry(&mut self, registry: Arc<Registry>) {
+        self.terms.undated(registry);
+    }
+
+    /// A registry that was in force from then until the next one; nothing if it is not known any more.
+    pub fn registry_from(&mut self, from: Timestamp, registry: Option<Arc<Registry>>) {
+        self.terms.dated(from, registry);
+    }
+
+    /// When the last change of a conversion that was taken was derived.
+    #[must_use]
+    pub fn last_change(&self) -> Option<Timestamp> {
+        self.last_change
+    }
+
+    /// Takes a record of the topic with this number, after those that it was made from and those before it in its
+    /// partition; the registry and changelogs are passed over.
+    pub fn take(&mut self, topic: u16, partition: u32, offset: u64, key: &[u8], value: &[u8]) {
+        let record = Shown { place: Place { topic, partition, offset }, key, value };
+        match topic {
+            CONVERSIONS => self.fact(record),
+            CLICKS => self.click(record),
+            CLICK_LOOKUPS => self.decoded(record, Self::asked),
+            CLICK_VERDICTS => self.decoded(record, Self::matched),
+            TRANSITIONS => self.decoded(record, Self::changed),
+            COMMISSIONS => self.decoded(record, Self::commission),
+            LEDGER_ENTRIES => self.decoded(record, Self::entry),
+            BALANCES => self.decoded(record, Self::balance),
+            DEAD_LETTERS => self.decoded(record, Self::letter),
+            _ => return,
+        }
+        *self.counts.records.entry(topic).or_default() += 1;
+    }
+
+    /// Judges what was read as of an instant, the consumers of each partition, by topic number, having committed these
+    /// offsets.
+    #[must_use]
+    pub fn finish(mut self, at: Timestamp, committed: &BTreeMap<(u16, u32), u64>) -> Report {
+        let processed = |place: Place| {
+            committed.get(&(place.topic, place.partition)).is_some_and(|committed| place.offset < *committed)
+        };
+        let lost = |topic: u16, partition: Option<u32>| match partition {
+            Some(partition) => self.options.lost.contains(&(topic, partition)),
+            None => self.options.lost.iter().any(|(lost, _)| *lost == topic),
+        };
+        let judge = Judge {
+            terms: &self.terms,
+            clicks: &self.clicks,
+            at,
+            tolerance_ms: self.options.tolerance_ms,
+            processed: &processed,
+            lost: &lost,
+        };
+        for order in self.orders.values() {
+            judge.judge(order, &mut self.counts, &mut self.found);
+        }
+        self.counts.entries_pending = self.accounts.judge(processed, &mut self.found);
+        self.counts.clicks = self.clicks.len();
+        self.counts.accounts = self.accounts.len();
+        self.counts.dead_letters = self.letters.count;
+        self.letters.judge(processed, |place| lost(place.topic, Some(place.partition)), &mut self.found);
+        self.found.report(self.counts, at)
+    }
+
+    fn is_lost(&self, topic: u16, partition: u32) -> bool {
+        self.options.lost.contains(&(topic, partition))
+    }
+
+    fn any_lost(&self, topic: u16) -> bool {
+        self.options.lost.iter().any(|(lost, _)| *lost == topic)
+    }
+
+    fn sight(&self) -> Sight {
+        Sight { concurrent: self.options.concurrent, lost: self.any_lost(TRANSITIONS) }
+    }
+
+    fn fact(&mut self, record: Shown<'_>) {
+        let Some(fact) = Fact::read(record.key, record.value) else {
+            self.letters.refused(record.place);
+            return;
+        };
+        let key = String::from_utf8_lossy(record.key).into_owned();
+        let Some((order, found)) = order(&mut self.orders, &mut self.found, &key, record.place) else { return };
+        let offset = record.place.offset;
+        match fact {
+            Fact::Report(report) => order.reported(report, offset, found),
+            Fact::Status(update) => order.updated(&update, offset, found),
+        }
+    }
+
+    fn click(&mut self, record: Shown<'_>) {
+        let click = facts::click(record.key, record.value);
+        if !click.is_some_and(|click| self.clicks.take(&click, record.place)) {
+            self.letters.refused(record.place);
+        }
+    }
+
+    /// Decodes a record that only processors write.
+    fn decoded<R: AvroRecord>(&mut self, record: Shown<'_>, then: impl FnOnce(&mut Self, Shown<'_>, R)) {
+        match schemas::decode(record.value) {
+            Ok(value) => then(self, record, value),
+            Err(error) => {
+                let key = String::from_utf8_lossy(record.key).into_owned();
+                let what = format!("{key}: {error}");
+                self.found.add(|| Subject::Record, "record", "a record that decodes", what, &[record.place]);
+            }
+        }
+    }
+
+    /// A record's key must be that of what it speaks of.
+    fn same_key(&mut self, record: Shown<'_>, expected: &str, subject: impl FnOnce() -> Subject) {
+        if record.key != expected.as_bytes() {
+            let key = String::from_utf8_lossy(record.key).into_owned();
+            self.found.add(subject, "key", expected, key, &[record.place]);
+        }
+    }
+
+    fn asked(&mut self, record: Shown<'_>, lookup: ClickLookupRequested) {
+        self.same_key(record, &lookup.click_id, || clicks::subject(&lookup.click_id));
+        let lost = self.any_lost(CONVERSIONS);
+        let key = order_key(&lookup.merchant_id, lookup.livemode, &lookup.external_order_id);
+        // Its partition is the click's, and says nothing of the order's.
+        let Some(order) = known(&mut self.orders, &key) else {
+            return self.of_nothing(&key, "clickLookup", record.place, lost);
+        };
+        Clicks::asked(order, &lookup, record.place, lost, &mut self.found);
+    }
+
+    fn matched(&mut self, record: Shown<'_>, verdict: ClickMatched) {
+        let lost = self.any_lost(CLICK_LOOKUPS) || self.any_lost(CLICKS) || self.any_lost(CONVERSIONS);
+        let key = order_key(&verdict.merchant_id, verdict.livemode, &verdict.external_order_id);
+        self.same_key(record, &key, || Subject::order(&key));
+        let Some((order, found)) = order(&mut self.orders, &mut self.found, &key, record.place) else { return };
+        self.clicks.matched(order, &verdict, record.place, lost, found);
+    }
+
+    fn changed(&mut self, record: Shown<'_>, now: ConversionTransitioned) {
+        let Place { partition, offset, .. } = record.place;
+        let lost = self.is_lost(TRANSITIONS, partition) || self.is_lost(CONVERSIONS, partition);
+        let key = order_key(&now.merchant_id, now.livemode, &now.external_order_id);
+        self.same_key(record, &key, || Subject::order(&key));
+        self.last_change = self.last_change.max(Some(now.at));
+        let Some((order, found)) = order(&mut self.orders, &mut self.found, &key, record.place) else { return };
+        let with = With { terms: &self.terms, tolerance_ms: self.options.tolerance_ms, lost };
+        revisions::take(order, now, offset, with, found);
+    }
+
+    fn commission(&mut self, record: Shown<'_>, commission: CommissionChanged) {
+        let (merchant_id, livemode) = (&commission.merchant_id, commission.livemode);
+        let key = order_key(merchant_id, livemode, &commission.external_order_id);
+        self.same_key(record, &key, || Subject::order(&key));
+        let sight = self.sight();
+        let Some(order) = known(&mut self.orders, &key) else {
+            return self.of_nothing(&key, "commissions", record.place, sight.lost || sight.concurrent);
+        };
+        money::commission(order, &commission, record.place, sight, &mut self.found);
+    }
+
+    fn entry(&mut self, record: Shown<'_>, entry: LedgerEntry) {
+        self.counts.entries += 1;
+        let ledger = accounts::ledger(&entry.affiliate_id, entry.currency.code(), entry.livemode);
+        self.same_key(record, &ledger, || Subject::Account(ledger.clone()));
+        let lost = self.is_lost(LEDGER_ENTRIES, record.place.partition);
+        self.accounts.book(&ledger, &entry, record.place, lost);
+        let sight = self.sight();
+        if let Some(order) = self.orders.get_mut(&entry.conversion_id) {
+            money::entry(order, &entry, record.place, sight, &mut self.found);
+        } else if !sight.concurrent && !sight.lost {
+            let what = format!("{} of {}", entry.entry_id, entry.conversion_id);
+            let subject = || Subject::Account(ledger.clone());
+            self.found.add(subject, "ledgerEntry", "an entry of a conversion", what, &[record.place]);
+        }
+    }
+
+    fn balance(&mut self, record: Shown<'_>, balance: BalanceChanged) {
+        let ledger = accounts::ledger(&balance.affiliate_id, balance.currency.code(), balance.livemode);
+        let name = accounts::account(&ledger, balance.account);
+        self.same_key(record, &name, || Subject::Account(name.clone()));
+        let how = Reading { lost: self.any_lost(LEDGER_ENTRIES), compacted: self.options.compacted };
+        self.accounts.told(&name, &balance, record.place, how, &mut self.found);
+    }
+
+    fn letter(&mut self, record: Shown<'_>, letter: DeadLetter) {
+        self.letters.letter(&letter, record.place, &mut self.found);
+    }
+
+    /// A record about an order that was never reported.
+    fn of_nothing(&mut self, key: &str, field: &'static str, place: Place, lost: bool) {
+        if !lost {
+            self.found.add(|| Subject::order(key), field, "an order that was reported", "none", &[place]);
+        }
+    }
+}
+
+fn known<'a>(orders: &'a mut BTreeMap<ConversionId, Box<Order>>, key: &str) -> Option<&'a mut Order> {
+    let id = OrderKey::from_bytes(key.as_bytes())?.conversion_id();
+    orders.get_mut(&id).map(|order| &mut **order)
+}
+
+/// The order with this key, which has a record in this partition; nothing if it can be no order's.
+fn order<'a>(
+    orders: &'a mut BTreeMap<ConversionId, Box<Order>>,
+    found: &'a mut Found,
+    key: &str,
+    place: Place,
+) -> Option<(&'a mut Order, &'a mut Found)> {
+    let Some(id) = OrderKey::from_bytes(key.as_bytes()).map(|key| key.conversion_id()) else {
+        found.add(|| Subject::Record, "key", "an order's", key, &[place]);
+        return None;
+    };
+    let order = orders.entry(id).or_insert_with(|| Box::new(Order::new(key, place.partition)));
+    if order.partition != place.partition {
+        let expected = format!("partition {}, as its other records", order.partition);
+        found.add(|| order.subject(), "partition", expected, place.partition.to_string(), &[place]);
+    }
+    Some((order, found))
+}
