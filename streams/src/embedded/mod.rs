@@ -100,6 +100,7 @@ mod segment;
 mod session;
 mod shared;
 mod stats;
+mod view;
 mod writer;
 
 #[cfg(test)]
@@ -111,3 +112,4 @@ pub use options::Options;
 pub use reader::Reader;
 pub use session::EmbeddedSession;
 pub use stats::Stats;
+pub use view::LogView;

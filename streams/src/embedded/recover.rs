@@ -208,7 +208,7 @@ impl Recovery<'_> {
 }
 
 /// The position of a sound frame in `tail` that says that the bytes at `damage` were durable.
-fn proof_of(tail: &Buffer, damage: u64) -> Option<u64> {
+pub(super) fn proof_of(tail: &Buffer, damage: u64) -> Option<u64> {
     let mut position = damage + 1;
     while position + HEADER_BYTES as u64 <= tail.end() {
         position = tail.find_magic(position)?;

@@ -82,21 +82,29 @@ pub(super) fn sync_above(disk: &dyn Disk, folder: &Path) -> Result<(), LogError>
 
 /// The start positions of the segments in the folder, ascending; removes a segment whose creation was cut short.
 pub(super) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, LogError> {
-    let mut starts = Vec::new();
-    for name in disk.list(folder).map_err(io_error(format!("listing {}", folder.display())))? {
-        let Some(name) = name.to_str() else { continue };
+    for name in names(disk, folder)? {
         if name.ends_with(".seg.new") {
             let unfinished = folder.join(name);
             disk.remove(&unfinished).map_err(io_error(format!("removing {}", unfinished.display())))?;
-        } else if let Some(digits) = name.strip_suffix(".seg")
-            && digits.len() == 20
-            && let Ok(start) = digits.parse()
-        {
-            starts.push(start);
         }
     }
+    starts(disk, folder)
+}
+
+/// The start positions of the segments in the folder, ascending.
+pub(super) fn starts(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, LogError> {
+    let start = |name: String| {
+        let digits = name.strip_suffix(".seg").filter(|digits| digits.len() == 20)?;
+        digits.parse().ok()
+    };
+    let mut starts: Vec<u64> = names(disk, folder)?.into_iter().filter_map(start).collect();
     starts.sort_unstable();
     Ok(starts)
+}
+
+fn names(disk: &dyn Disk, folder: &Path) -> Result<Vec<String>, LogError> {
+    let names = disk.list(folder).map_err(io_error(format!("listing {}", folder.display())))?;
+    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
 }
 
 /// Creates a segment; when this returns it will be there, whole, after a crash.

@@ -6,6 +6,7 @@ mod model;
 mod recovery;
 mod retention;
 mod round_trip;
+mod view;
 
 use std::fs;
 use std::path::{Path, PathBuf};
