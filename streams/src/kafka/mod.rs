@@ -6,6 +6,7 @@
 mod admin;
 pub mod client;
 pub(crate) mod errors;
+mod extents;
 mod group;
 mod partition;
 pub(crate) mod publisher;
@@ -28,6 +29,7 @@ use rdkafka::error::KafkaError;
 use crate::log::Topic;
 
 pub use admin::{Admin, TopicDescription, TopicWanted, contradictions};
+pub use extents::{Extent, Extents};
 pub use group::{Batch, GroupOptions, GroupReader, Overtaken, Positions, Turn};
 pub use partition::partition;
 pub use publisher::{Compression, KafkaPublisher, OpenError, OptionError, PublisherOptions};

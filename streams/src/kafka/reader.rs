@@ -304,7 +304,7 @@ fn set_if_free(config: &mut ClientConfig, name: &str, value: &str) {
 }
 
 /// How many partitions a topic has.
-fn partitions(consumer: &BaseConsumer<Watched>, name: &str, deadline: Instant) -> Result<u32, LogError> {
+pub(super) fn partitions(consumer: &BaseConsumer<Watched>, name: &str, deadline: Instant) -> Result<u32, LogError> {
     let context = || format!("looking up the topic {name}");
     let count = ask(context, deadline, |wait| {
         let metadata = consumer.fetch_metadata(Some(name), wait)?;
