@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Settings(crate::settings::command::SettingsArgs),
     /// Show the topics in Kafka, whether each is as it must be, and make those that are missing.
     Topics(crate::topics::TopicsArgs),
+    /// Work every conversion, commission and balance out again from the facts in the log, and tell each difference.
+    Verify(crate::verify::VerifyArgs),
     /// Follow an order: print its timeline as it happens.
     Watch(crate::watch::WatchArgs),
 }

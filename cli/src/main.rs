@@ -22,6 +22,7 @@ mod shared_store;
 mod threads;
 mod topics;
 mod up;
+mod verify;
 mod watch;
 
 use std::io::{self, IsTerminal, Write};
@@ -62,6 +63,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Rebuild(args) => rebuild::run(&args, &runtime()?),
         Command::Settings(args) => settings::command::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Watch(args) => runtime()?.block_on(watch::run(args)),
     }
 }

@@ -19,7 +19,13 @@ pub(crate) fn check(stack: &Stack, run: &str) -> PathBuf {
     let output = command.output().expect("Python runs");
     assert!(output.status.success(), "{run}: {}", said(&output));
     say(&format!("{run}: {}", said(&output).trim_end()));
+    verify(stack, run);
     dump
+}
+
+/// Has the product check itself; it fails if there is a difference.
+pub(crate) fn verify(stack: &Stack, run: &str) {
+    say(&format!("{run}: {}", stack.run(&["verify", "--strict"], &[]).trim_end()));
 }
 
 /// Checks a dump; everything that the checker said, and whether it was content.

@@ -14,6 +14,7 @@ use streams::log::{Limits, Pending};
 use streams::{Message, Publisher};
 use testkit::Brokers;
 
+use crate::check::verify;
 use crate::facts::now_ms;
 use crate::http::ONE;
 use crate::member::Member;
@@ -63,6 +64,9 @@ fn what_was_known_is_known_after_a_kill_and_without_the_folder() {
     assert!(restored >= orders, "{restored} changelog positions were read of the state of {orders} orders");
 
     known_orders_are_not_new(&connection, &publisher, orders);
+    let begun = Instant::now();
+    verify(&stack, "state");
+    say(&format!("verified in {:?}", begun.elapsed()));
     publisher.close(Duration::from_secs(5));
     processors.end(Signal::TERM);
 }

@@ -3,10 +3,14 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use schemas::topics::TopicSpec;
+
+use crate::support::text;
 use crate::up::random::Random;
 use crate::up::topics::Topics;
 
@@ -58,6 +62,12 @@ pub(crate) trait Cluster: Sized {
     /// Everything that the log holds, where nothing runs.
     fn topics(&self) -> Topics;
 
+    /// Runs `conversions verify` on the log, with these arguments besides those that say where it is.
+    fn verify(&self, args: &[&str]) -> Output;
+
+    /// Writes a record to the log past every check, where nothing runs.
+    fn write(&self, topic: &TopicSpec, key: &[u8], value: &[u8]);
+
     /// In how many parts the log is, as in `3 segments`.
     fn parts(&self) -> String;
 
@@ -77,6 +87,16 @@ pub(crate) trait Cluster: Sized {
     fn stop(&mut self) {
         self.terminate();
         self.wait();
+    }
+
+    /// Checks that `conversions verify` has judged so many orders and found nothing; `run` says which run it is.
+    fn verified(&self, orders: usize, run: &str) {
+        let output = self.verify(&["--json", "--strict"]);
+        let (said, log) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{run}: conversions verify: {said}\n{log}");
+        let found: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let judged = [&found["orders"], &found["judged"], &found["conversions"], &found["pending"]];
+        assert_eq!(judged, [orders, orders, orders, 0], "{run}: conversions verify: {said}");
     }
 }
 

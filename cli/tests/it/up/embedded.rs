@@ -6,7 +6,11 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::command;
+use schemas::topics::TopicSpec;
+use streams::embedded::{EmbeddedLog, Options};
+use streams::{Message, Publisher};
+
+use crate::support::{command, run};
 use crate::up::client::{Client, ONE};
 use crate::up::cluster::{Cluster, Folder, Target};
 use crate::up::poll;
@@ -94,7 +98,7 @@ impl Cluster for Embedded {
         self.target.set(None);
     }
 
-    fn quiet(&self, run: &str) {
+    fn quiet(&self, what: &str) {
         const STILL: Duration = Duration::from_millis(400);
         let mut client = Client::new(&self.target, &ONE);
         let (mut end, mut since) = (String::new(), Instant::now());
@@ -104,7 +108,7 @@ impl Cluster for Embedded {
             if line != end {
                 (end, since) = (line.to_owned(), Instant::now());
             }
-            if since.elapsed() >= STILL { Ok(()) } else { Err(format!("{run}: the log still grows: {end}")) }
+            if since.elapsed() >= STILL { Ok(()) } else { Err(format!("{what}: the log still grows: {end}")) }
         });
     }
 
@@ -116,6 +120,20 @@ impl Cluster for Embedded {
     fn topics(&self) -> Topics {
         assert!(self.process.is_none(), "it has to be stopped");
         Topics::read(&self.data().join("log"))
+    }
+
+    fn verify(&self, args: &[&str]) -> Output {
+        let data = self.data();
+        let all = [&["verify", "--data", data.to_str().expect("UTF-8"), "--demo"], args].concat();
+        run(&mut command(&all), "")
+    }
+
+    fn write(&self, topic: &TopicSpec, key: &[u8], value: &[u8]) {
+        assert!(self.process.is_none(), "it has to be stopped");
+        let log = EmbeddedLog::open(self.data().join("log"), Options::default()).expect("the log opens");
+        let message = Message { topic: processors::topic(topic), key: key.to_vec(), value: value.to_vec() };
+        log.publish(vec![message]).map(drop).expect("there is room");
+        log.close().expect("the log closes");
     }
 
     fn parts(&self) -> String {

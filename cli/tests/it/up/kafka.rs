@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -351,6 +351,14 @@ impl<S: Store> Cluster for Processes<S> {
         assert!(self.running().next().is_none(), "it has to be stopped");
         self.store.check(&self.installation);
         self.log().topics()
+    }
+
+    fn verify(&self, args: &[&str]) -> Output {
+        self.installation.run(&[&["verify"], args].concat())
+    }
+
+    fn write(&self, topic: &TopicSpec, key: &[u8], value: &[u8]) {
+        self.installation.write(topic, key, value);
     }
 
     fn parts(&self) -> String {

@@ -56,6 +56,7 @@ fn kills_lose_nothing<C: Cluster>() {
     cluster.stop();
     let topics = cluster.topics();
     audit(&topics, &orders, &run);
+    cluster.verified(orders.len(), &run);
     say(&format!(
         "{run}: {} orders, {requests} requests answered, {failures} attempts failed; in {} {} reports, {} \
          transitions, {} ledger entries",

@@ -35,6 +35,7 @@ mod stopping;
 mod stores;
 mod tampering;
 mod topics;
+mod verifying;
 
 use std::fmt::Display;
 use std::thread;
