@@ -104,6 +104,8 @@ pub struct Difference {
 pub struct Counts {
     /// Records by topic number.
     pub records: BTreeMap<u16, u64>,
+    /// The offset after the last record, by topic number and partition.
+    pub ends: BTreeMap<(u16, u32), u64>,
     /// Orders that were reported.
     pub orders: u64,
     /// Of those, orders of which everything was judged.

@@ -121,6 +121,7 @@ impl Verifier {
             _ => return,
         }
         *self.counts.records.entry(topic).or_default() += 1;
+        self.counts.ends.insert((topic, partition), offset + 1);
     }
 
     /// Judges what was read as of an instant, the consumers of each partition, by topic number, having committed these

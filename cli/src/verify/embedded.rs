@@ -40,8 +40,8 @@ pub(super) fn verify(args: &VerifyArgs, data: &Path) -> Result<Outcome, CliError
     let committed: BTreeMap<(u16, u32), u64> = inputs.map(|(name, topic)| ((topic, 0), input(name))).collect();
     let now = schemas::Timestamp(SystemClock.now_ms());
     let at = args.at.or(verifier.last_change()).unwrap_or(now);
-    let end = view.position();
-    Ok(Outcome { report: verifier.finish(at, &committed), progress: progress(&committed, |_, _| end), lost })
+    let report = verifier.finish(at, &committed);
+    Ok(Outcome { progress: progress(&committed, &report.counts.ends), report, lost })
 }
 
 /// Tells the registries that were named.

@@ -83,9 +83,8 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<Outcome, CliError> {
     for topic in READ {
         read(&connection, &topic, &ends, &mut verifier).map_err(failed)?;
     }
-    let end = |topic: u16, partition: u32| ends.get(&(topic, partition)).map_or(0, |extent| extent.end);
-    let progress = progress(&committed, end);
-    Ok(Outcome { report: verifier.finish(at, &committed), progress, lost })
+    let report = verifier.finish(at, &committed);
+    Ok(Outcome { progress: progress(&committed, &report.counts.ends), report, lost })
 }
 
 fn numbered(topics: &[TopicSpec]) -> Vec<Topic> {

@@ -113,12 +113,14 @@ impl VerifyArgs {
     }
 }
 
-/// How far each consumer is, by what it committed and where the partitions end.
-fn progress(committed: &BTreeMap<(u16, u32), u64>, ends: impl Fn(u16, u32) -> u64) -> Vec<Progress> {
+/// How far each consumer is, by what it committed and where the last record stands: what comes after that, such as the
+/// end of a transaction, is nothing to process.
+fn progress(committed: &BTreeMap<(u16, u32), u64>, ends: &BTreeMap<(u16, u32), u64>) -> Vec<Progress> {
     let of = |(&(number, partition), &committed): (&(u16, u32), &u64)| {
         let consumers = CONSUMERS.iter().flat_map(|(consumer, topics)| topics.iter().map(move |it| (*consumer, it)));
         let (consumer, topic) = consumers.into_iter().find(|(_, topic)| topic.number == number)?;
-        Some(Progress { consumer, topic: topic.name, partition, committed, end: ends(number, partition) })
+        let end = ends.get(&(number, partition)).copied().unwrap_or(0);
+        Some(Progress { consumer, topic: topic.name, partition, committed, end })
     };
     committed.iter().filter_map(of).collect()
 }

@@ -162,8 +162,10 @@ fn publish(publisher: &KafkaPublisher, orders: std::ops::Range<u64>, amount_mino
 fn report(order: u64, amount_minor: i64) -> Message {
     let external_order_id = format!("order-{order}");
     let key = OrderKey { merchant_id: ONE.id, livemode: true, external_order_id: &external_order_id }.to_bytes();
+    let received_at = Timestamp(now_ms());
     let record = ConversionReported {
-        event_id: format!("cnvevt_{order}_{amount_minor}"),
+        // A re-send is an event of its own.
+        event_id: format!("cnvevt_{order}_{amount_minor}_{}", received_at.0),
         merchant_id: ONE.id.to_owned(),
         livemode: true,
         external_order_id,
@@ -173,7 +175,7 @@ fn report(order: u64, amount_minor: i64) -> Message {
         currency: Currency::parse("NPR").expect("a currency"),
         order_status: OrderStatus::Pending,
         ordered_at: None,
-        received_at: Timestamp(now_ms()),
+        received_at,
         coupon_code: None,
         metadata: None,
         idempotency: None,

@@ -71,12 +71,6 @@ impl LogView {
         self.segments[0].start
     }
 
-    /// The position after the last frame that was read.
-    #[must_use]
-    pub fn position(&self) -> u64 {
-        self.position
-    }
-
     /// How far each consumer had come by the last frame that was read.
     #[must_use]
     pub fn consumers(&self) -> Vec<ConsumerInfo> {

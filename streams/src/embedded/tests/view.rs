@@ -6,7 +6,9 @@ use super::super::view::LogView;
 use super::*;
 
 /// The values of all records, and how far each consumer had come.
-fn viewed(folder: &TempDir) -> Result<(Vec<String>, Vec<(String, u64)>), LogError> {
+type Viewed = (Vec<String>, Vec<(String, u64)>);
+
+fn viewed(folder: &TempDir) -> Result<Viewed, LogError> {
     let mut view = LogView::open(folder.path(), &ALL)?;
     let mut records = Vec::new();
     while view.next(&mut records)? {}
