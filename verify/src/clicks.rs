@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemas::records::{ClickLookupRequested, ClickMatched, ClickRecorded};
 use schemas::{Timestamp, encode};
 
-use crate::digest::{Digest, short};
+use crate::digest::{Digest, packed, short};
 use crate::orders::{Asked, Matched, Order};
 use crate::report::{Found, Place, Subject};
 
@@ -74,7 +74,8 @@ impl Clicks {
             found.add(|| order.subject(), "clickVerdict", "one answer", "another", &with(order, place));
             return;
         }
-        order.click = Some(Matched { offset: place.offset, record: encode(&verdict.click).into() });
+        let kept = ClickRecorded { click_id: String::new(), link_id: None, ..verdict.click.clone() };
+        order.click = Some(Matched { offset: place.offset, record: packed(&kept) });
     }
 }
 

@@ -1,6 +1,13 @@
-//! Digests that stand for what is too large to be kept. They never leave the process.
+//! What stands for records that are too large to be kept: digests, which never leave the process, and packed bytes.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+use schemas::{AvroRecord, encode};
+
+/// A record's bytes in a block of their own length: one that was grown for writing keeps what it had too much.
+pub(crate) fn packed(record: &impl AvroRecord) -> Box<[u8]> {
+    encode(record).as_slice().into()
+}
 
 /// Of what is compared with one other value: an accident is one in 2^64.
 pub(crate) fn short(value: &(impl Hash + ?Sized)) -> u64 {

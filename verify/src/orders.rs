@@ -6,7 +6,7 @@ use schemas::records::{
 use schemas::topics::{CLICK_VERDICTS, CONVERSIONS, TRANSITIONS};
 use schemas::{Timestamp, encode};
 
-use crate::digest::{Digest, short};
+use crate::digest::{Digest, packed, short};
 use crate::report::{Found, Place, Subject};
 
 /// Most differing re-sends that a conversion counts and tells of.
@@ -50,7 +50,7 @@ pub(crate) struct Report {
     /// What is compared with what re-sends say.
     says: u64,
     pub(crate) metadata: u64,
-    /// Without the metadata.
+    /// Without the metadata, and without the order's id.
     record: Box<[u8]>,
 }
 
@@ -174,8 +174,9 @@ impl Order {
         match &self.report {
             None => {
                 let metadata = short(&report.metadata);
-                let kept = ConversionReported { metadata: None, idempotency: None, ..report };
-                self.report = Some(Report { offset, event, whole, says, metadata, record: encode(&kept).into() });
+                let external_order_id = String::new();
+                let kept = ConversionReported { external_order_id, metadata: None, idempotency: None, ..report };
+                self.report = Some(Report { offset, event, whole, says, metadata, record: packed(&kept) });
             }
             Some(first) if first.says != says && self.conflicts.len() < CONFLICTS_MAX => {
                 self.conflicts.push(Conflict { event, whole, offset, told: 0 });
@@ -219,12 +220,12 @@ impl Order {
         }
     }
 
-    /// The order's report, without its metadata.
+    /// The order's report, without its metadata and the order's id.
     pub(crate) fn first_report(&self) -> Option<ConversionReported> {
         self.report.as_ref().map(|report| schemas::decode(&report.record).expect("it was encoded here"))
     }
 
-    /// The last revision, without its timeline and what is the report's.
+    /// The last revision, without its timeline, the order's id and what is the report's.
     pub(crate) fn last_revision(&self) -> Option<ConversionTransitioned> {
         self.last.as_ref().map(|last| schemas::decode(&last.record).expect("it was encoded here"))
     }
@@ -232,13 +233,14 @@ impl Order {
     pub(crate) fn keep_last(&mut self, revision: ConversionTransitioned, offset: u64) {
         let kept = ConversionTransitioned {
             event_id: String::new(),
+            external_order_id: String::new(),
             click_id: None,
             external_product_id: None,
             metadata: None,
             timeline: Vec::new(),
             ..revision
         };
-        self.last = Some(Last { offset, record: encode(&kept).into() });
+        self.last = Some(Last { offset, record: packed(&kept) });
     }
 
     /// Takes note that the timeline tells of a report's event; false if there is no such report, or no such conflict.

@@ -47,7 +47,9 @@ pub(crate) fn take(order: &mut Order, now: ConversionTransitioned, offset: u64, 
     }
     // What the first revision that is left has changed is not known.
     if order.begun_before.is_none() || before.is_some() {
-        order.changes.extend(change(before.as_ref(), &now));
+        let change = change(before.as_ref(), &now);
+        order.changes.reserve_exact(usize::from(change.is_some()));
+        order.changes.extend(change);
     }
     order.keep_last(now, offset);
 }

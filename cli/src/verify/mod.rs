@@ -31,8 +31,8 @@ const CONSUMERS: [(&str, &[TopicSpec]); 3] =
 ///
 /// A timer that is due within the tolerance of the instant of judgement may have fired or not.
 ///
-/// The code is 0 if there is no difference, 1 if there are some, and 2 if the log could not be read. It takes about 1 KB of
-/// memory an order.
+/// The code is 0 if there is no difference, 1 if there are some, and 2 if the log could not be read. It takes 1.1 KB of
+/// memory an order, and more with many updates.
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
