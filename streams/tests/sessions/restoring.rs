@@ -8,7 +8,7 @@ use streams::{DriverError, LogError};
 use testkit::Kafka;
 
 use crate::toy::{IN, NAME, OUT};
-use crate::world::{CHANGELOG, World};
+use crate::world::{CHANGELOG, Worker, World};
 
 /// Counters of the table `s`, as the toy keeps them.
 fn rows(partition: i32, rows: u32) -> impl Iterator<Item = (Option<i32>, Vec<u8>, Vec<u8>)> {
@@ -44,30 +44,41 @@ fn others_go_on_while_one_is_restored() {
     world.count(20, 1);
     world.check_counts(20, 1);
     worker.stop();
-    // So much that its restore takes a while, after which the partition works as well.
-    world.write(CHANGELOG, rows(1, 400_000));
-    let worker = world.start("one");
+    // How long a restore lasts and how soon the other partition's records come is the machine's affair: twice as much each time.
+    let seen = (0_u32..4).any(|round| {
+        world.write(CHANGELOG, rows(1, 400_000 << round));
+        world.count(20, 1);
+        let worker = world.start("one");
+        let shown = restore_when_processing(&worker);
+        worker.await_ready(2);
+        let count = 20 * (2 + round as usize);
+        assert_eq!(world.await_values(OUT, count).len(), count);
+        worker.stop();
+        shown.is_some_and(|(_, total)| {
+            assert!(total >= 400_000 << u64::from(round), "{total}");
+            true
+        })
+    });
+    assert!(seen, "nothing is ever processed before all is restored");
+}
+
+/// How much is restored, and of how much, when the first record is processed; nothing if all partitions are ready by then.
+fn restore_when_processing(worker: &Worker) -> Option<(u64, u64)> {
     let begun = Instant::now();
-    while worker.ready() == 0 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "no partition comes back");
-        thread::sleep(Duration::from_millis(1));
-    }
-    let steps = worker.progress.records.load(Ordering::Relaxed);
-    world.count(20, 1);
-    while worker.progress.records.load(Ordering::Relaxed) == steps {
+    while worker.progress.records.load(Ordering::Relaxed) == 0 {
         assert!(begun.elapsed() < Duration::from_secs(30), "nothing is processed");
         thread::sleep(Duration::from_millis(1));
     }
     let (done, total) = (&worker.progress.restore_done, &worker.progress.restore_total);
-    let mut shown = (0, 0);
-    while shown.0 == 0 {
-        assert_eq!(worker.ready(), 1, "the other one is restored already: give it more to restore");
-        shown = (done.load(Ordering::Relaxed), total.load(Ordering::Relaxed));
+    while worker.ready() == 1 {
+        // In this order: both are 0 again when it is done.
+        let total = total.load(Ordering::Relaxed);
+        let done = done.load(Ordering::Relaxed);
+        if 0 < done && done < total {
+            return Some((done, total));
+        }
     }
-    assert!(0 < shown.0 && shown.0 < shown.1 && shown.1 >= 400_000, "{shown:?}");
-    worker.await_ready(2);
-    assert_eq!(world.await_values(OUT, 40).len(), 40);
-    worker.stop();
+    None
 }
 
 #[test]
