@@ -132,6 +132,7 @@ impl Life {
             click_id: Some(format!("clk_{:032x}", self.number)),
             affiliate_id: attributed.then(|| self.affiliate()),
             campaign_id: attributed.then(|| "cmp_one".to_owned()),
+            suggested_affiliate_id: None,
             external_product_id: Some("SKU-RED-42".to_owned()),
             amount_minor: 299_900,
             currency: Currency::parse("NPR").expect("a currency"),

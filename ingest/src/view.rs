@@ -27,6 +27,7 @@ pub(crate) struct ConversionBody<'a> {
     click_id: Option<&'a str>,
     affiliate_id: Option<&'a str>,
     campaign_id: Option<&'a str>,
+    suggested_affiliate_id: Option<&'a str>,
     external_product_id: Option<&'a str>,
     order_amount: String,
     currency: Currency,
@@ -107,6 +108,7 @@ impl<'a> ConversionBody<'a> {
             click_id: conversion.click_id.as_deref(),
             affiliate_id: attributed(&conversion.affiliate_id),
             campaign_id: attributed(&conversion.campaign_id),
+            suggested_affiliate_id: conversion.suggested_affiliate_id.as_deref(),
             external_product_id: conversion.external_product_id.as_deref(),
             order_amount: conversion.currency.format_amount(conversion.amount_minor),
             currency: conversion.currency,
@@ -136,7 +138,10 @@ fn told(reason: ConfidenceReason) -> ConfidenceReason {
         | ConfidenceReason::ClickUnknown
         | ConfidenceReason::ClickOutsideWindow
         | ConfidenceReason::ClickAfterOrder
-        | ConfidenceReason::CouponOnly => reason,
+        | ConfidenceReason::CouponOnly
+        | ConfidenceReason::CouponOutsideWindow
+        | ConfidenceReason::CouponUnknown
+        | ConfidenceReason::ClickTooRecent => reason,
     }
 }
 

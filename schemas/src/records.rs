@@ -210,6 +210,8 @@ pub struct ConversionTransitioned {
     pub affiliate_id: Option<String>,
     /// The campaign attributed.
     pub campaign_id: Option<String>,
+    /// Of a LOW conversion the affiliate whom a review could credit: its coupon's, or that of a click that is too recent. Nobody is credited by this.
+    pub suggested_affiliate_id: Option<String>,
     /// The product or SKU.
     pub external_product_id: Option<String>,
     /// The order's amount in minor units of the currency.
@@ -352,7 +354,7 @@ pub struct DeadLetter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistryEntryChanged {
-    /// The section of the registry file: policies, merchants, keys, affiliates, campaigns, links, rules or clicks.
+    /// The section of the registry file: policies, merchants, keys, affiliates, campaigns, links, rules, clicks or coupons.
     pub section: String,
     /// The entry's id, unique in its section; empty for the policies, of which there is one table.
     pub id: String,

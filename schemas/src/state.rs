@@ -64,6 +64,14 @@ pub struct ClickFact {
     pub clicked_at: Timestamp,
 }
 
+/// The coupon that an order came with, as the registry knew it when the report came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CouponFact {
+    /// The affiliate whose it was when the order was placed; absent if no coupon of the code held then.
+    pub affiliate_id: Option<String>,
+}
+
 /// The terms an order was first commissioned under; later changes of the registry do not touch it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,6 +90,8 @@ pub struct PinnedTerms {
     pub cap_minor: Option<i64>,
     /// The lookback window in milliseconds.
     pub lookback_ms: i64,
+    /// The least time from the click to the order in milliseconds.
+    pub min_click_to_order_ms: i64,
     /// The settlement window in milliseconds.
     pub settlement_ms: i64,
     /// The return window in milliseconds.
@@ -126,6 +136,8 @@ pub struct OrderState {
     pub awaited_until: Option<Timestamp>,
     /// The click, once matched.
     pub click: Option<ClickFact>,
+    /// The coupon; absent if the report names none, or one that was not known.
+    pub coupon: Option<CouponFact>,
     /// The terms, once commissioned.
     pub terms: Option<PinnedTerms>,
     /// Re-sends that differed.

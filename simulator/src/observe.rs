@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use oracle::{Committed, Fault};
-use schemas::records::{CauseType, Confidence, ConversionState, ConversionTransitioned};
+use schemas::records::{CauseType, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned};
 use schemas::topics::{
     CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CLICKS_CHANGELOG, CONVERSIONS, LEDGER_CHANGELOG, LEDGER_ENTRIES,
     ORDERS_CHANGELOG, TRANSITIONS, TopicSpec,
@@ -136,6 +136,9 @@ impl Observer {
             let pinned = rule.is_some_and(|(_, version)| version != self.version.to_string());
             sometimes.saw_if(Rare::TermsPinned, pinned);
         }
+        let reason = now.confidence_reason;
+        sometimes.saw_if(Rare::CouponSuggested, reason == Some(ConfidenceReason::CouponOnly));
+        sometimes.saw_if(Rare::ClickTooRecent, reason == Some(ConfidenceReason::ClickTooRecent));
         let elapsed = now.timeline.iter().any(|entry| entry.cause.kind == CauseType::HoldElapsed);
         sometimes.saw_if(Rare::HoldElapsed, elapsed && now.state == ConversionState::Payable);
         let seen = OrderSeen {

@@ -7,7 +7,7 @@ use schemas::records::{OrderStatus, ReportedStatus};
 use schemas::{Currency, Timestamp};
 
 use crate::random::Random;
-use crate::terms::{Elsewhere, LINKS, PRODUCTS, SENDERS, Sender};
+use crate::terms::{COUPONS, Elsewhere, LINKS, PRODUCTS, SENDERS, Sender};
 
 /// Everything that is going to be tried.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ fn draw_order(
             OrderStatus::Cancelled,
         ]),
         ordered_at,
-        coupon_code: random.happens(1_000).then(|| "TEN".to_owned()),
+        coupon_code: random.pick(&COUPONS).map(str::to_owned),
         metadata: random.happens(1_000).then(|| "{\"channel\": \"a b\"}".to_owned()),
     };
     let mut requests = vec![(at, intent(random, Body::Report(report.clone())))];

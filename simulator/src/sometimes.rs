@@ -85,6 +85,10 @@ rare! {
     ClaimKept,
     /// a shared claim was moved to the first report in the log
     ClaimMoved,
+    /// a coupon suggested whom to credit
+    CouponSuggested,
+    /// an order came too soon after its click
+    ClickTooRecent,
 }
 
 impl fmt::Display for Rare {

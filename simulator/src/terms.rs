@@ -125,22 +125,31 @@ pub(crate) struct Elsewhere {
     pub(crate) clicked_at: Timestamp,
 }
 
+/// Codes that orders come with: one in several cases, one that is over, and one that nobody ever had.
+pub(crate) const COUPONS: [Option<&str>; 10] =
+    [None, None, None, None, None, Some("TEN"), Some("ten"), Some("Ten"), Some("OLD"), Some("NEVER")];
+
 /// The longest window of all registries, in hours: after so long nothing is held any more.
 pub(crate) const WINDOW_HOURS_MAX: u64 = 72;
 
 /// A registry with windows and rules of its own; `clicks` are in each of a run.
 pub(crate) fn draw(seed: u64, version: u64, clicks: &[Elsewhere], epoch_ms: i64) -> Arc<Registry> {
     let mut random = Random::new(seed.wrapping_add(version), "terms");
+    let mut soon = Random::new(seed.wrapping_add(version), "coupons");
     let wait = random.pick(&["0s", "5s", "60s", "10m"]);
     let lookback = random.pick(&["1h", "24h", "30d"]);
     let settlement = random.pick(&["10m", "6h", "24h", "72h"]);
     let returns = random.pick(&["5m", "2h", "48h"]);
     let mut text = format!(
         "[policies]\nclick_wait = \"{wait}\"\nlookback = \"{lookback}\"\nsettlement_window = \"{settlement}\"\n\
-         return_window = \"{returns}\"\n{PARTIES}\n[[campaigns]]\nid = \"c1\"\nmerchant = \"m1\"\nlookback = \"{}\"\n",
+         return_window = \"{returns}\"\nmin_click_to_order = \"{}\"\n{PARTIES}\n[[campaigns]]\nid = \"c1\"\n\
+         merchant = \"m1\"\nlookback = \"{}\"\nmin_click_to_order = \"{}\"\n",
+        soon.pick(&["0s", "0s", "1s", "2m"]),
         random.pick(&["30m", "12h", "7d"]),
+        soon.pick(&["0s", "0s", "30s"]),
     );
     rules(&mut text, &mut random, version, epoch_ms);
+    coupons(&mut text, &mut soon, epoch_ms);
     for Elsewhere { click_id, link, clicked_at } in clicks {
         let _ = write!(text, "\n[[clicks]]\nid = \"{click_id}\"\nlink = \"{link}\"\nclicked_at = \"{clicked_at}\"\n");
     }
@@ -171,5 +180,24 @@ fn rules(text: &mut String, random: &mut Random, version: u64, epoch_ms: i64) {
     if random.happens(8_000) {
         let of_all = percent(random);
         rule("platform", "level = \"platform\"", &of_all);
+    }
+}
+
+/// A code that passes from one affiliate to another, one that is over, and the first one of another merchant too.
+fn coupons(text: &mut String, random: &mut Random, epoch_ms: i64) {
+    let passes = Timestamp(epoch_ms + i64::try_from(random.below(1_200_000)).expect("twenty minutes") - 600_000);
+    let (from, until) = (format!("effective_from = \"{passes}\""), format!("effective_until = \"{passes}\""));
+    let over = format!("effective_until = \"{}\"", Timestamp(epoch_ms - 3_600_000));
+    let code = random.pick(&["TEN", "ten"]);
+    for (id, code, of, hours) in [
+        ("k-until", code, "campaign = \"c1\"\naffiliate = \"a1\"", &until),
+        ("k-from", "Ten", "campaign = \"c2\"\naffiliate = \"a2\"", &from),
+        ("k-over", "Old", "campaign = \"c1\"\naffiliate = \"a2\"", &over),
+        ("k-other", "TEN", "campaign = \"c4\"\naffiliate = \"a1\"", &String::new()),
+    ] {
+        // Now and then it is not in the registry.
+        if random.happens(8_000) {
+            let _ = write!(text, "\n[[coupons]]\nid = \"{id}\"\ncode = \"{code}\"\n{of}\n{hours}\n");
+        }
     }
 }

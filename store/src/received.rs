@@ -104,6 +104,7 @@ fn received(id: ConversionId, report: ConversionReported) -> ConversionView {
         click_id: report.click_id,
         affiliate_id: None,
         campaign_id: None,
+        suggested_affiliate_id: None,
         external_product_id: report.external_product_id,
         amount_minor: report.amount_minor,
         currency: report.currency,

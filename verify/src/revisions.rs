@@ -111,6 +111,10 @@ fn expected(invariant: Invariant) -> &'static str {
     }
 }
 
+fn tells_of_click(revision: &ConversionTransitioned) -> bool {
+    revision.timeline.iter().any(|entry| entry.cause.kind == CauseType::Click)
+}
+
 /// A click is given up no sooner than the wait is over, and not awaited for longer.
 fn waited(
     order: &Order,
@@ -120,8 +124,11 @@ fn waited(
     with: With<'_>,
     found: &mut Found,
 ) {
+    let unclicked = report.click_id.is_some() && order.told[1] == 0 && !tells_of_click(now);
     let given_up = match (now.confidence, now.confidence_reason) {
         (Some(Confidence::Low), Some(ConfidenceReason::ClickUnknown | ConfidenceReason::ClickNotYours)) => true,
+        // A coupon counts where no click does, so not before the click named was waited for.
+        (Some(Confidence::Low), Some(ConfidenceReason::CouponOnly)) if unclicked => true,
         (None, _) => false,
         (Some(_), _) => return,
     };

@@ -102,8 +102,8 @@ fn report(random: &mut Random, merchant: &Merchant, id: &str, steps: &mut VecDeq
     if let Some(product) = random.pick(&[Some("SKU-RED-42"), Some("SKU-NEW"), Some("SKU-ZERO"), Some("SKU-9"), None]) {
         body["externalProductId"] = json!(product);
     }
-    if random.percent(10) {
-        body["couponCode"] = json!("AFF10");
+    if random.percent(40) {
+        body["couponCode"] = json!(random.pick(&["AFF10", "aff10", "turn", "TWO10", "NOBODYS"]));
     }
     match random.below(100) {
         0..80 => body["orderedAt"] = json!(ORDERED_AT),

@@ -114,6 +114,16 @@ fn the_checker_objects_to_what_is_wrong() {
         |records, at| records[at]["value"]["refundedThousandths"] = json!(7),
         "it ended as",
     );
+    check(
+        "transitions",
+        // No click that comes later changes these.
+        |it| {
+            it["suggestedAffiliateId"].is_string()
+                && (it["clickId"].is_null() || it["confidenceReason"] == "click_too_recent")
+        },
+        |records, at| records[at]["value"]["suggestedAffiliateId"] = json!("aff_x"),
+        "it ended as",
+    );
     check("transitions", any, |records, at| records[at]["value"]["amountMinor"] = json!(1), "and the first report {");
     check(
         "transitions",

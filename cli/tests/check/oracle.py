@@ -46,6 +46,7 @@ class Registry:
         self.links = {it["id"]: it for it in file["links"]}
         self.rules = file["rules"]
         self.clicks = {it["id"]: it for it in file.get("clicks", [])}
+        self.coupons = file.get("coupons", [])
 
     @staticmethod
     def duration(text):
@@ -54,6 +55,23 @@ class Registry:
     def lookback(self, campaign):
         own = self.campaigns[campaign].get("lookback")
         return self.policies["lookback"] if own is None else self.duration(own)
+
+    def min_click_to_order(self, campaign):
+        own = self.campaigns[campaign].get("min_click_to_order")
+        return self.policies.get("min_click_to_order", 0) if own is None else self.duration(own)
+
+    def coupon(self, merchant, code, at):
+        """Whether the merchant ever had a coupon of this code, and whose it is at an instant."""
+        named = [
+            it for it in self.coupons
+            if it["code"].upper() == code.upper() and self.campaigns[it["campaign"]]["merchant"] == merchant
+        ]
+        holding = [
+            it["affiliate"] for it in named
+            if instant(it.get("effective_from", "0001-01-01T00:00:00Z")) <= at
+            and at < instant(it.get("effective_until", "9999-01-01T00:00:00Z"))
+        ]
+        return bool(named), holding[0] if holding else None
 
     def click(self, link):
         """What a click on a link is, but for its id and time."""
@@ -144,7 +162,23 @@ def course(report, statuses):
 
 
 def attribution(report, click, registry):
-    """Confidence and its reason, once nothing more is awaited."""
+    """Confidence, its reason and who is suggested, once nothing more is awaited."""
+    confidence, reason = by_click(report, click, registry)
+    if reason == "click_too_recent":
+        return confidence, reason, click["affiliateId"]
+    if confidence == "HIGH" or report["couponCode"] is None:
+        return confidence, reason, None
+    ordered_at = report["receivedAt"] if report["orderedAt"] is None else report["orderedAt"]
+    known, affiliate = registry.coupon(report["merchantId"], report["couponCode"], ordered_at)
+    if affiliate is not None:
+        return "LOW", "coupon_only", affiliate
+    if reason == "no_click":
+        return "LOW", "coupon_outside_window" if known else "coupon_unknown", None
+    return confidence, reason, None
+
+
+def by_click(report, click, registry):
+    """Confidence and its reason by the click alone."""
     if report["clickId"] is None:
         return "LOW", "no_click"
     if click is None:
@@ -157,12 +191,14 @@ def attribution(report, click, registry):
         return "LOW", "click_after_order"
     if ordered_at - click["clickedAt"] > registry.lookback(click["campaignId"]):
         return "LOW", "click_outside_window"
+    if ordered_at - click["clickedAt"] < registry.min_click_to_order(click["campaignId"]):
+        return "LOW", "click_too_recent"
     return "HIGH", None
 
 
 def ends(report, updates, click, registry):
     """Every end that an order may come to, once all windows have passed: mostly one. Fields as in `transitions`."""
-    confidence, reason = attribution(report, click, registry)
+    confidence, reason, suggested = attribution(report, click, registry)
     high = confidence == "HIGH"
     ordered_at = report["receivedAt"] if report["orderedAt"] is None else report["orderedAt"]
     for status, settled, delivered, approved, is_reversed, refunded, left in courses(report, updates):
@@ -189,5 +225,5 @@ def ends(report, updates, click, registry):
             "state": state, "confidence": confidence, "confidenceReason": reason, "orderStatus": status,
             "commission": commission, "holdUntil": hold, "refundedThousandths": refunded, "orderedAt": ordered_at,
             "affiliateId": click["affiliateId"] if high else None,
-            "campaignId": click["campaignId"] if high else None,
+            "campaignId": click["campaignId"] if high else None, "suggestedAffiliateId": suggested,
         }

@@ -25,7 +25,7 @@ ENTRY_COLUMNS = ("state", "at", "cause", "event_id", "order_status", "refunded_t
 CONVERSION_COLUMNS = (
     "revision seq event_id merchant_id livemode external_order_id state confidence confidence_reason click_id affiliate_id"
     " campaign_id external_product_id amount_minor currency order_status ordered_at received_at coupon_code metadata"
-    " commission hold_until refunded_thousandths conflicts at"
+    " commission hold_until refunded_thousandths conflicts at suggested_affiliate_id"
 ).split()
 
 

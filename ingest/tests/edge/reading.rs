@@ -43,6 +43,7 @@ pub(crate) fn received(order: &str) -> ConversionView {
         click_id: None,
         affiliate_id: None,
         campaign_id: None,
+        suggested_affiliate_id: None,
         external_product_id: None,
         amount_minor: 299_900,
         currency: Currency::parse("NPR").unwrap(),
@@ -68,7 +69,7 @@ async fn every_field_is_there() {
     let reply = bench.send(Call::get("/api/v1/conversions/A")).await;
     let expected = concat!(
         r#"{"conversionId":"CNV","eventId":"cnvevt_1","externalOrderId":"A","livemode":true,"state":"received","#,
-        r#""confidence":null,"confidenceReason":null,"clickId":null,"affiliateId":null,"campaignId":null,"#,
+        r#""confidence":null,"confidenceReason":null,"clickId":null,"affiliateId":null,"campaignId":null,"suggestedAffiliateId":null,"#,
         r#""externalProductId":null,"orderAmount":"2999.00","currency":"NPR","orderStatus":"pending","#,
         r#""orderedAt":"2026-06-14T09:30:00Z","receivedAt":"2026-06-14T09:30:00Z","couponCode":null,"#,
         r#""metadata":null,"commission":null,"holdUntil":null,"refundedAmount":null,"conflicts":0,"timeline":[{"seq":1,"#,
@@ -114,7 +115,7 @@ async fn every_field_is_there() {
     bench.read_model.insert(full);
     let text = bench.send(Call::get("/api/v1/conversions/B")).await.text;
     for part in [
-        r#""state":"hold","confidence":"HIGH","confidenceReason":null,"clickId":"clk_1","affiliateId":"aff_one","campaignId":"cmp_one","externalProductId":"SKU""#,
+        r#""state":"hold","confidence":"HIGH","confidenceReason":null,"clickId":"clk_1","affiliateId":"aff_one","campaignId":"cmp_one","suggestedAffiliateId":null,"externalProductId":"SKU""#,
         r#""couponCode":"AFF10","metadata":{ "b": 1.50, "a": null },"#,
         r#""commission":{"amount":"359.88","currency":"NPR","level":"product","ruleId":"rul_1","rate":"12"},"holdUntil":"2026-06-14T09:30:01.5Z","refundedAmount":"1000.005","conflicts":1,"#,
         r#"{"seq":2,"state":"hold","at":"2026-06-14T09:30:00Z","cause":{"type":"conflict","eventId":"cnvevt_2","orderStatus":"refunded","refundedAmount":"20.50","applied":false,"fields":["orderAmount"]}}"#,
@@ -177,6 +178,30 @@ async fn anothers_click_is_not_told() {
     assert!(json["affiliateId"].is_null() && json["campaignId"].is_null());
     assert_eq!(json["timeline"][1]["cause"]["type"], "click_wait_elapsed");
     assert_eq!(json["clickId"], "clk_theirs", "the merchant's own words stay");
+}
+
+#[tokio::test]
+async fn who_is_suggested_is_told_in_both_places() {
+    for (reason, word) in [
+        (ConfidenceReason::CouponOnly, "coupon_only"),
+        (ConfidenceReason::CouponOutsideWindow, "coupon_outside_window"),
+        (ConfidenceReason::CouponUnknown, "coupon_unknown"),
+        (ConfidenceReason::ClickTooRecent, "click_too_recent"),
+    ] {
+        let bench = Bench::new();
+        let mut view = received("A");
+        view.conversion.confidence = Some(Confidence::Low);
+        view.conversion.confidence_reason = Some(reason);
+        view.conversion.suggested_affiliate_id = Some("aff_one".to_owned());
+        bench.read_model.insert(view);
+        let by_id = bench.send(Call::get("/api/v1/conversions/A")).await.json();
+        let listed = bench.send(Call::get("/api/v1/conversions")).await.json()["data"][0].clone();
+        for json in [by_id, listed] {
+            assert_eq!((&json["confidence"], &json["confidenceReason"]), (&"LOW".into(), &word.into()));
+            assert_eq!(json["suggestedAffiliateId"], "aff_one");
+            assert!(json["affiliateId"].is_null() && json["campaignId"].is_null());
+        }
+    }
 }
 
 #[tokio::test]

@@ -164,9 +164,9 @@ fn consistent(key: &str, now: &ConversionTransitioned, faults: &mut Faults) {
     };
     let reasoned = (now.confidence == Some(Confidence::Low)) == now.confidence_reason.is_some();
     let nothing_low = high || (!with_commission && now.hold_until.is_none());
-    faults.check(Invariant::Course, fits && reasoned && nothing_low && attributed == (high, high), || {
-        format!("{key}: revision {} contradicts itself: {now:?}", now.revision)
-    });
+    let suggests = now.suggested_affiliate_id.is_none() || now.confidence == Some(Confidence::Low);
+    let fits = fits && reasoned && nothing_low && suggests && attributed == (high, high);
+    faults.check(Invariant::Course, fits, || format!("{key}: revision {} contradicts itself: {now:?}", now.revision));
 }
 
 /// Time goes on, and what it alone has brought about stays.

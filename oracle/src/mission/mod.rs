@@ -11,6 +11,7 @@ use schemas::records::{
 use schemas::registry::Registry;
 
 mod commission;
+mod coupon;
 mod course;
 mod fraction;
 
@@ -25,13 +26,16 @@ pub struct Order<'a> {
     pub click: Option<&'a ClickRecorded>,
 }
 
+/// The confidence, why it is LOW, and whom a review could credit.
+pub type Judged = (Option<Confidence>, Option<ConfidenceReason>, Option<String>);
+
 /// What an order must have become. Where the contract leaves something open there are several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
     /// The states it may be in.
     pub states: Vec<ConversionState>,
-    /// HIGH, or LOW and why, or neither while the click is awaited.
-    pub confidence: Vec<(Option<Confidence>, Option<ConfidenceReason>)>,
+    /// HIGH, or LOW with why and whom a review could credit, or nothing while the click is awaited.
+    pub judged: Vec<Judged>,
     /// The affiliate attributed.
     pub affiliate_id: Option<String>,
     /// The campaign attributed.
@@ -62,8 +66,13 @@ impl End {
             }
         };
         let confidence = (now.confidence, now.confidence_reason);
+        let suggested = &now.suggested_affiliate_id;
+        let alike = self.judged.iter().filter(|it| (it.0, it.1) == confidence);
+        let suggestible: Vec<&Option<String>> = alike.map(|it| &it.2).collect();
         check(self.states.contains(&now.state), "state", &self.states, &now.state);
-        check(self.confidence.contains(&confidence), "confidence", &self.confidence, &confidence);
+        check(!suggestible.is_empty(), "confidence", &self.judged, &confidence);
+        let fits = suggestible.is_empty() || suggestible.contains(&suggested);
+        check(fits, "suggestedAffiliateId", &suggestible, suggested);
         check(self.affiliate_id == now.affiliate_id, "affiliateId", &self.affiliate_id, &now.affiliate_id);
         check(self.campaign_id == now.campaign_id, "campaignId", &self.campaign_id, &now.campaign_id);
         check(self.commission == now.commission, "commission", &self.commission, &now.commission);
@@ -103,18 +112,18 @@ pub fn awaited_until(report: &ConversionReported, registry: &Registry) -> Timest
     later(report.received_at, registry.policies().click_wait)
 }
 
-/// What an order must have become, its terms being those of `terms` and its wait that of `wait`.
+/// What an order must have become, its terms being those of `terms`, and its wait and its coupon those of `begun`.
 #[must_use]
-pub fn end(order: Order<'_>, terms: &Registry, wait: &Registry, now: Now) -> End {
+pub fn end(order: Order<'_>, terms: &Registry, begun: &Registry, now: Now) -> End {
     let Order { report, updates, click } = order;
     let course = course::course(report, updates);
-    let confidence = confidence(report, click, terms, wait, now);
-    let click = click.filter(|_| confidence.contains(&(Some(Confidence::High), None)));
+    let judged = judged(report, click, terms, begun, now);
+    let click = click.filter(|_| judged.contains(&(Some(Confidence::High), None, None)));
     let Some(click) = click else {
         let state = if course.reversed { ConversionState::Reversed } else { ConversionState::Received };
         return End {
             states: vec![state],
-            confidence,
+            judged,
             affiliate_id: None,
             campaign_id: None,
             commission: None,
@@ -132,7 +141,7 @@ pub fn end(order: Order<'_>, terms: &Registry, wait: &Registry, now: Now) -> End
     };
     End {
         states: states(&course, commission.is_some(), hold_until, now),
-        confidence,
+        judged,
         affiliate_id: Some(click.affiliate_id.clone()),
         campaign_id: Some(click.campaign_id.clone()),
         commission,
@@ -164,12 +173,32 @@ fn states(
     states.into_iter().filter(|(_, possible)| *possible).map(|(state, _)| state).collect()
 }
 
-/// HIGH, or LOW and why, or neither while the click is awaited.
-fn confidence(
+/// HIGH, or LOW with why and whom a review could credit, or neither while the click is awaited.
+fn judged(
     report: &ConversionReported,
     click: Option<&ClickRecorded>,
     terms: &Registry,
-    wait: &Registry,
+    begun: &Registry,
+    now: Now,
+) -> Vec<Judged> {
+    let possible = by_click(report, click, terms, begun, now).into_iter();
+    let judged = possible.map(|(confidence, reason)| match reason {
+        Some(ConfidenceReason::ClickTooRecent) => (confidence, reason, click.map(|it| it.affiliate_id.clone())),
+        Some(by_click) => {
+            let (reason, suggested) = coupon::judged(by_click, report, begun);
+            (confidence, Some(reason), suggested)
+        }
+        None => (confidence, None, None),
+    });
+    judged.collect()
+}
+
+/// The same by the click alone.
+fn by_click(
+    report: &ConversionReported,
+    click: Option<&ClickRecorded>,
+    terms: &Registry,
+    begun: &Registry,
     now: Now,
 ) -> Vec<(Option<Confidence>, Option<ConfidenceReason>)> {
     let low = |reason| (Some(Confidence::Low), Some(reason));
@@ -180,7 +209,7 @@ fn confidence(
     let Some(own) = own else {
         // Another merchant's is awaited like one that nobody knows; the topic, unlike the API, tells the two apart.
         let unknown = click.map_or(ConfidenceReason::ClickUnknown, |_| ConfidenceReason::ClickNotYours);
-        let (over, awaited) = now.has_come(awaited_until(report, wait));
+        let (over, awaited) = now.has_come(awaited_until(report, begun));
         let possible = [(low(unknown), over), ((None, None), awaited)];
         return possible.into_iter().filter(|(_, possible)| *possible).map(|(it, _)| it).collect();
     };
@@ -188,9 +217,14 @@ fn confidence(
     if own.clicked_at > ordered_at {
         return vec![low(ConfidenceReason::ClickAfterOrder)];
     }
-    let campaign = terms.campaign(&own.campaign_id).and_then(|campaign| campaign.lookback);
-    if later(own.clicked_at, campaign.unwrap_or(terms.policies().lookback)) < ordered_at {
+    let campaign = terms.campaign(&own.campaign_id);
+    let lookback = campaign.and_then(|campaign| campaign.lookback).unwrap_or(terms.policies().lookback);
+    if later(own.clicked_at, lookback) < ordered_at {
         return vec![low(ConfidenceReason::ClickOutsideWindow)];
+    }
+    let least = campaign.and_then(|it| it.min_click_to_order).unwrap_or(terms.policies().min_click_to_order);
+    if later(own.clicked_at, least) > ordered_at {
+        return vec![low(ConfidenceReason::ClickTooRecent)];
     }
     vec![(Some(Confidence::High), None)]
 }

@@ -26,6 +26,10 @@ name = "Two"
 id = "a1"
 name = "A"
 
+[[affiliates]]
+id = "a2"
+name = "B"
+
 [[campaigns]]
 id = "c1"
 merchant = "m1"
@@ -34,6 +38,36 @@ merchant = "m1"
 id = "c1-short"
 merchant = "m1"
 lookback = "2d"
+
+[[campaigns]]
+id = "c1-slow"
+merchant = "m1"
+min_click_to_order = "30s"
+
+[[campaigns]]
+id = "c2"
+merchant = "m2"
+
+[[coupons]]
+id = "k-june"
+code = "Ten-Off"
+campaign = "c1"
+affiliate = "a2"
+effective_from = "2026-06-14T09:30:00Z"
+effective_until = "2026-06-15T09:30:00Z"
+
+[[coupons]]
+id = "k-july"
+code = "TEN-OFF"
+campaign = "c1-short"
+affiliate = "a1"
+effective_from = "2026-07-01T00:00:00Z"
+
+[[coupons]]
+id = "k-other"
+code = "OTHERS"
+campaign = "c2"
+affiliate = "a1"
 
 [[rules]]
 id = "r-product"
@@ -165,17 +199,18 @@ impl Case {
     }
 }
 
-/// `expected` is the state, the confidence or its reason, the rule and the amount, the hold's end in days after the
-/// report, what was refunded, and the order's status.
+/// `expected` is the state, the confidence or its reason with whom a review could credit, the rule and the amount, the
+/// hold's end in days after the report, what was refunded, and the order's status.
 #[track_caller]
 fn check(case: Case, expected: &str) {
     let end = case.end();
-    assert!(end.states.len() == 1 && end.confidence.len() == 1, "the contract leaves it open: {end:?}");
+    assert!(end.states.len() == 1 && end.judged.len() == 1, "the contract leaves it open: {end:?}");
     let mut shown = vec![format!("{:?}", end.states[0])];
-    shown.push(match end.confidence[0] {
-        (Some(Confidence::Low), Some(reason)) => format!("{reason:?}"),
-        (Some(confidence), _) => format!("{confidence:?}"),
-        (None, _) => "awaited".to_owned(),
+    shown.push(match &end.judged[0] {
+        (Some(Confidence::Low), Some(reason), Some(suggested)) => format!("{reason:?} {suggested}?"),
+        (Some(Confidence::Low), Some(reason), None) => format!("{reason:?}"),
+        (Some(confidence), ..) => format!("{confidence:?}"),
+        (None, ..) => "awaited".to_owned(),
     });
     shown.extend(end.commission.map(|it| format!("{} {}", it.rule_id, it.amount_minor)));
     shown.extend(end.hold_until.map(|it| format!("{}d", (it.0 - T0) / DAY)));
@@ -204,6 +239,64 @@ fn attribution() {
     // The order's own time counts, not the report's.
     let placed = |ms: i64| new().report(move |it| it.ordered_at = Some(Timestamp(T0 + ms)));
     check(placed(-3_600_001), "Received ClickAfterOrder Pending");
+}
+
+#[test]
+fn coupons() {
+    let named = |code: &'static str| Case::new().report(move |it| it.coupon_code = Some(code.to_owned()));
+    let alone = |code| named(code).report(|it| it.click_id = None).unknown_click();
+    check(named("TEN-OFF"), "CommissionCreated High r-campaign 29990 Pending");
+    for code in ["TEN-OFF", "ten-off", "Ten-Off"] {
+        check(alone(code), "Received CouponOnly a2? Pending");
+    }
+    for code in ["TEN-OF", "TEN-OFFF", "TEN_OFF", " TEN-OFF", "others", "OTHERS", "ţen-off"] {
+        check(alone(code), "Received CouponUnknown Pending");
+    }
+    // From the first instant, until before the last, by the order's own time.
+    let placed = |ms: i64| alone("TEN-OFF").report(move |it| it.ordered_at = Some(Timestamp(T0 + ms)));
+    check(placed(-1), "Received CouponOutsideWindow Pending");
+    check(placed(0), "Received CouponOnly a2? Pending");
+    check(placed(DAY - 1), "Received CouponOnly a2? Pending");
+    check(placed(DAY), "Received CouponOutsideWindow Pending");
+    check(placed(17 * DAY), "Received CouponOnly a1? Pending");
+    // A click that does not count leaves it to the coupon; one without a coupon that holds is told of itself.
+    let clicked = |code| {
+        [
+            named(code).click(|it| it.clicked_at = Timestamp(T0 + 1)),
+            named(code).click(|it| it.clicked_at = Timestamp(T0 - 31 * DAY)),
+            named(code).click(|it| it.merchant_id = "m2".to_owned()),
+            named(code).unknown_click(),
+        ]
+    };
+    for case in clicked("TEN-OFF") {
+        check(case, "Received CouponOnly a2? Pending");
+    }
+    let reasons = ["ClickAfterOrder", "ClickOutsideWindow", "ClickNotYours", "ClickUnknown"];
+    for (case, reason) in clicked("OTHERS").into_iter().zip(reasons) {
+        check(case, &format!("Received {reason} Pending"));
+    }
+    check(named("TEN-OFF").unknown_click().at(T0 + 59_999), "Received awaited Pending");
+    check(alone("TEN-OFF").update(ReportedStatus::CommissionApproved, Some(1)), "Received CouponOnly a2? Pending");
+    check(alone("TEN-OFF").update(ReportedStatus::Returned, Some(1)), "Reversed CouponOnly a2? Returned");
+}
+
+#[test]
+fn orders_too_soon_after_their_click() {
+    let slow = |ms: i64| {
+        Case::new().click(move |it| {
+            it.campaign_id = "c1-slow".to_owned();
+            it.clicked_at = Timestamp(T0 - ms);
+        })
+    };
+    check(slow(30_000), "CommissionCreated High r-merchant 300 Pending");
+    check(slow(29_999), "Received ClickTooRecent a1? Pending");
+    check(slow(0), "Received ClickTooRecent a1? Pending");
+    check(slow(-1), "Received ClickAfterOrder Pending");
+    // By the order's own time; and a coupon of somebody else is no better than a click.
+    check(slow(30_000).report(|it| it.ordered_at = Some(Timestamp(T0 - 1))), "Received ClickTooRecent a1? Pending");
+    let with_coupon = slow(29_999).report(|it| it.coupon_code = Some("TEN-OFF".to_owned()));
+    check(with_coupon, "Received ClickTooRecent a1? Pending");
+    check(slow(1).update(ReportedStatus::CommissionApproved, Some(1)), "Received ClickTooRecent a1? Pending");
 }
 
 #[test]

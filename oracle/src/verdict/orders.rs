@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schemas::Timestamp;
-use schemas::records::{Confidence, ConfidenceReason, ConversionReported, ConversionTransitioned};
+use schemas::records::{CauseType, Confidence, ConfidenceReason, ConversionReported, ConversionTransitioned};
 
 use crate::committed::Committed;
 use crate::facts::Facts;
@@ -45,8 +45,8 @@ fn ends(order: Order<'_>, revisions: &[ConversionTransitioned], facts: &Facts, n
     let begun_at = revisions.first().map_or(now.at, |it| it.at);
     let mut found = Vec::new();
     for terms in facts.in_force(decided_at) {
-        for wait in facts.in_force(begun_at) {
-            let end = mission::end(order, terms, wait, now);
+        for begun in facts.in_force(begun_at) {
+            let end = mission::end(order, terms, begun, now);
             if !found.contains(&end) {
                 found.push(end);
             }
@@ -85,13 +85,19 @@ fn waited(
     let Some(begun) = revisions.first() else { return };
     let untils: Vec<Timestamp> =
         facts.in_force(begun.at).iter().map(|registry| mission::awaited_until(report, registry)).collect();
+    let mut clicked = false;
     for revision in revisions {
-        let fits = match (revision.confidence, revision.confidence_reason) {
-            (Some(Confidence::Low), Some(ConfidenceReason::ClickUnknown | ConfidenceReason::ClickNotYours)) => {
-                untils.iter().any(|until| *until <= revision.at)
-            }
-            (None, _) => untils.iter().any(|until| revision.at < *until),
-            (Some(_), _) => true,
+        clicked |= revision.timeline.iter().any(|entry| entry.cause.kind == CauseType::Click);
+        // A coupon counts where no click does, so not before the click named was waited for.
+        let is_given_up = match revision.confidence_reason {
+            Some(ConfidenceReason::ClickUnknown | ConfidenceReason::ClickNotYours) => true,
+            Some(ConfidenceReason::CouponOnly) => report.click_id.is_some() && !clicked,
+            Some(_) | None => false,
+        };
+        let fits = match revision.confidence {
+            Some(Confidence::Low) if is_given_up => untils.iter().any(|until| *until <= revision.at),
+            None => untils.iter().any(|until| revision.at < *until),
+            Some(_) => true,
         };
         faults.check(Invariant::Early, fits, || {
             format!("{key}: awaits its click until {untils:?}, and revision {} is {revision:?}", revision.revision)

@@ -135,7 +135,7 @@ impl Run {
                 OrderStatus::Cancelled,
             ]),
             ordered_at,
-            coupon_code: None,
+            coupon_code: self.one_of(&[None, None, Some("ten"), Some("TEN"), Some("tea")]).map(str::to_owned),
             metadata: self.one_of(&[None, Some(r#"{"a": 1}"#.to_owned())]),
         };
         self.send_report(order, report);
@@ -181,7 +181,7 @@ impl Run {
             order_status: report.order_status,
             ordered_at: report.ordered_at,
             received_at: Timestamp(now),
-            coupon_code: None,
+            coupon_code: report.coupon_code.clone(),
             metadata: report.metadata.clone(),
             idempotency: None,
         };

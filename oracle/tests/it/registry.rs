@@ -55,6 +55,27 @@ campaign = "c2"
 affiliate = "a1"
 destination = "https://tea.example/"
 
+[[coupons]]
+id = "k-until"
+code = "TEN"
+campaign = "c1"
+affiliate = "a1"
+effective_until = "2026-06-15T09:30:00Z"
+
+[[coupons]]
+id = "k-from"
+code = "Ten"
+campaign = "c1-short"
+affiliate = "a2"
+effective_from = "2026-06-15T09:30:00Z"
+effective_until = "2026-06-25T00:00:00Z"
+
+[[coupons]]
+id = "k-other"
+code = "TEA"
+campaign = "c2"
+affiliate = "a2"
+
 [[clicks]]
 id = "clk_old"
 link = "l1"
@@ -75,6 +96,7 @@ currency = "JPY"
 
 pub(crate) const FIRST: &str = registry!(
     r#"click_wait = "60s"
+min_click_to_order = "5s"
 "#,
     r#"[[rules]]
 id = "r-red"

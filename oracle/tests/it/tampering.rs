@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use oracle::{Answer, Body, Committed, Facts, Invariant, OrderId, Report, end};
 use schemas::records::{
     BalanceChanged, CauseType, ClickLookupRequested, ClickMatched, Commission, CommissionChanged, Confidence,
-    ConversionReported, ConversionState, ConversionTransitioned, DeadLetter, LedgerEntry,
+    ConfidenceReason, ConversionReported, ConversionState, ConversionTransitioned, DeadLetter, LedgerEntry,
 };
 use schemas::topics::{
     BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES, TRANSITIONS,
@@ -65,6 +65,14 @@ impl Log {
     fn find<R: AvroRecord>(&self, spec: &TopicSpec, fits: impl Fn(&R) -> bool) -> Option<usize> {
         let is = |shown: &Shown| shown.topic == spec.number && decode::<R>(&shown.value).is_ok_and(|it| fits(&it));
         self.shown.iter().rposition(is)
+    }
+
+    /// Where the last revision of a conversion is that `fits`.
+    fn find_end(&self, fits: impl Fn(&ConversionTransitioned) -> bool) -> Option<usize> {
+        let mut seen = BTreeSet::new();
+        let ends = self.shown.iter().enumerate().rev().filter(|(_, it)| it.topic == TRANSITIONS.number);
+        let mut ends = ends.filter(|(_, it)| seen.insert(&it.key));
+        ends.find(|(_, it)| decode(&it.value).is_ok_and(|it| fits(&it))).map(|(index, _)| index)
     }
 
     fn any<R: AvroRecord>(&self, spec: &TopicSpec) -> Option<usize> {
@@ -246,9 +254,7 @@ fn conversions(check: Check<'_>) {
         Some(())
     });
     check(Invariant::Pinned, "another amount without a refund", |log| {
-        let index = log.find::<ConversionTransitioned>(&TRANSITIONS, |it| {
-            high(it) && it.revision > 1 && it.state != ConversionState::Reversed
-        })?;
+        let index = log.find_end(|it| high(it) && it.revision > 1 && it.state != ConversionState::Reversed)?;
         let copy = log.repeat(index);
         log.edit(copy, |it: &mut ConversionTransitioned| {
             it.revision += 1;
@@ -257,7 +263,7 @@ fn conversions(check: Check<'_>) {
         Some(())
     });
     check(Invariant::End, "another hold", |log| {
-        let index = log.find(&TRANSITIONS, |it: &ConversionTransitioned| it.hold_until.is_some())?;
+        let index = log.find_end(|it| it.hold_until.is_some())?;
         log.edit(index, |it: &mut ConversionTransitioned| it.hold_until = it.hold_until.map(|it| Timestamp(it.0 + 1)));
         Some(())
     });
@@ -271,8 +277,26 @@ fn conversions(check: Check<'_>) {
         log.edit(index, |it: &mut ConversionTransitioned| it.conflicts -= 1);
         Some(())
     });
+    check(Invariant::End, "another affiliate is suggested", |log| {
+        let index = log.find_end(|it| it.suggested_affiliate_id.is_some())?;
+        log.edit(index, |it: &mut ConversionTransitioned| it.suggested_affiliate_id = Some("somebody".to_owned()));
+        Some(())
+    });
+    check(Invariant::Course, "somebody is suggested besides who is credited", |log| {
+        let index = log.find_end(high)?;
+        log.edit(index, |it: &mut ConversionTransitioned| it.suggested_affiliate_id.clone_from(&it.affiliate_id));
+        Some(())
+    });
+    check(Invariant::Early, "a coupon counts before its click was waited for", |log| {
+        let index = log.find(&TRANSITIONS, |it: &ConversionTransitioned| {
+            it.confidence_reason == Some(ConfidenceReason::CouponOnly)
+                && it.timeline.iter().any(|entry| entry.cause.kind == CauseType::ClickWaitElapsed)
+        })?;
+        log.edit(index, |it: &mut ConversionTransitioned| it.at = it.received_at);
+        Some(())
+    });
     check(Invariant::End, "a hold that never elapsed", |log| {
-        let index = log.find(&TRANSITIONS, elapsed)?;
+        let index = log.find_end(elapsed)?;
         log.shown.truncate(index);
         Some(())
     });

@@ -22,6 +22,7 @@ pub(super) fn terms(merchant_id: &str, report: &ReportFact, click: &ClickFact, r
         minimum_minor: None,
         cap_minor: None,
         lookback_ms: attribution::lookback_ms(registry, &click.campaign_id),
+        min_click_to_order_ms: attribution::min_click_to_order_ms(registry, &click.campaign_id),
         settlement_ms: milliseconds(policies.settlement_window),
         return_ms: milliseconds(policies.return_window),
     };

@@ -9,6 +9,7 @@ pub use attribution::Attribution;
 
 mod attribution;
 mod commission;
+pub(crate) mod coupon;
 pub mod lifecycle;
 
 /// What is known of one order, and who it belongs to.
@@ -27,6 +28,8 @@ pub struct Derivation {
     pub state: ConversionState,
     /// Who is credited, or why nobody.
     pub attribution: Attribution,
+    /// Whom a review could credit, if nobody is; none where nothing points to anybody.
+    pub suggested_affiliate_id: Option<String>,
     /// The commission, reversed or not; there is one exactly if the order is attributed and a rule matched.
     pub commission: Option<Commission>,
     /// When the hold ends or ended.
@@ -105,7 +108,18 @@ pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<D
     };
     let next_due = if state == ConversionState::Hold { hold_until } else { awaited_until };
     let (order_status, refunded) = (course.order_status, course.refunded);
-    Some(Derivation { state, attribution, commission, hold_until, order_status, refunded, terms, next_due })
+    let suggested_affiliate_id = attribution::suggested_affiliate_id(facts.state, attribution).cloned();
+    Some(Derivation {
+        state,
+        attribution,
+        suggested_affiliate_id,
+        commission,
+        hold_until,
+        order_status,
+        refunded,
+        terms,
+        next_due,
+    })
 }
 
 fn state(

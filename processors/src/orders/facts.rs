@@ -6,7 +6,7 @@ use schemas::Timestamp;
 use schemas::ids::{OrderKey, check_name};
 use schemas::money::THOUSANDTHS_MAX;
 use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported};
-use schemas::state::{ClickFact, OrderState, ReportFact, StatusFact};
+use schemas::state::{ClickFact, CouponFact, OrderState, ReportFact, StatusFact};
 use streams::Refusal;
 
 use crate::common::refuse;
@@ -30,6 +30,7 @@ pub fn empty_state() -> OrderState {
         updates: Vec::new(),
         awaited_until: None,
         click: None,
+        coupon: None,
         terms: None,
         conflicts: 0,
         revision: 0,
@@ -96,8 +97,13 @@ pub(super) fn check_update(update: &OrderStatusReported) -> Result<(), Refusal> 
 
 /// Adds a report: the first in the order of the log is the order's, the others change nothing.
 ///
-/// The click that it names is awaited until `awaited_until`.
-pub(super) fn add_report(state: &mut OrderState, report: &ConversionReported, awaited_until: Timestamp) -> Added {
+/// The click that it names is awaited until `awaited_until`, and its coupon stays what it is now.
+pub(super) fn add_report(
+    state: &mut OrderState,
+    report: &ConversionReported,
+    awaited_until: Timestamp,
+    coupon: Option<CouponFact>,
+) -> Added {
     let fact = ReportFact {
         event_id: report.event_id.clone(),
         click_id: report.click_id.clone(),
@@ -112,6 +118,7 @@ pub(super) fn add_report(state: &mut OrderState, report: &ConversionReported, aw
     };
     let Some(first) = &state.report else {
         state.awaited_until = fact.click_id.as_ref().map(|_| awaited_until);
+        state.coupon = coupon;
         state.report = Some(fact);
         return Added::New;
     };

@@ -11,7 +11,7 @@ use schemas::{Timestamp, codec, encode};
 use streams::{Context, DeadLetter, Failure, Input, Message, Processor, Refusal, Topic};
 
 use crate::common::{self, message, now, refuse, undecodable};
-use crate::derive::{Derivation, Facts, derive};
+use crate::derive::{Derivation, Facts, coupon, derive};
 
 use self::publish::{Change, News};
 
@@ -128,7 +128,8 @@ impl Orders {
         let mut state = Self::load(context, &key.to_bytes())?;
         let event_id = report.event_id.clone();
         let awaited_until = report.received_at + self.registry.policies().click_wait;
-        match facts::add_report(&mut state, report, awaited_until) {
+        let coupon = coupon::known(report, &self.registry);
+        match facts::add_report(&mut state, report, awaited_until, coupon) {
             facts::Added::Known => Ok(()),
             facts::Added::New => {
                 if let Some(click_id) = &report.click_id {

@@ -139,6 +139,7 @@ impl Order<'_> {
             click_id: report.click_id.clone(),
             affiliate_id: click.map(|click| click.affiliate_id.clone()),
             campaign_id: click.map(|click| click.campaign_id.clone()),
+            suggested_affiliate_id: derivation.suggested_affiliate_id.clone(),
             external_product_id: report.external_product_id.clone(),
             amount_minor: report.amount_minor,
             currency: report.currency,

@@ -43,7 +43,7 @@ fn facts() -> impl Strategy<Value = Facts> {
         prop::sample::select(vec![None, Some("RED"), Some("BLUE")]),
         prop::option::of(-40 * DAY..0i64),
         prop::sample::select(vec!["NPR", "JPY", "KWD"]),
-        prop::bool::weighted(0.9),
+        (prop::bool::weighted(0.9), prop::sample::select(vec![None, Some("TEN"), Some("ten"), Some("TWO")])),
     );
     let clicks = prop::option::weighted(0.85, (-35 * DAY..DAY, prop::bool::weighted(0.9)));
     // Few distinct times, so that equal ones, stale ones and duplicates are common; most statuses are not terminal.
@@ -52,7 +52,7 @@ fn facts() -> impl Strategy<Value = Facts> {
     let part = prop::option::weighted(0.8, 0..5i64);
     let update = (status_index, prop::option::of(-2..6i64), 0..6i64, part);
     (order, clicks, prop::collection::vec(update, 0..7), 0..3usize).prop_map(|(order, click_at, updates, conflicts)| {
-        let (order_status, amount_minor, product, ordered_at, currency, names_click) = order;
+        let (order_status, amount_minor, product, ordered_at, currency, (names_click, coupon)) = order;
         let report = ConversionReported {
             order_status,
             amount_minor,
@@ -60,6 +60,7 @@ fn facts() -> impl Strategy<Value = Facts> {
             ordered_at: ordered_at.map(|offset| Timestamp(T0 + offset)),
             currency: Currency::parse(currency).expect("a currency"),
             click_id: names_click.then(|| "clk_1".to_owned()),
+            coupon_code: coupon.map(str::to_owned),
             ..report()
         };
         let conflicts = (0..conflicts)

@@ -4,7 +4,7 @@ use processors::derive::{Attribution, Derivation, Facts, derive};
 use processors::orders::empty_state;
 use schemas::records::{ConfidenceReason, ConversionState, OrderStatus, ReportedStatus, RuleLevel};
 use schemas::registry::Registry;
-use schemas::state::{ClickFact, OrderState, ReportFact, StatusFact};
+use schemas::state::{ClickFact, CouponFact, OrderState, ReportFact, StatusFact};
 use schemas::{Currency, Timestamp};
 
 use crate::world::{DAY, SECOND, T0};
@@ -23,6 +23,10 @@ merchant = "m1"
 id = "short"
 merchant = "m1"
 lookback = "1d"
+[[campaigns]]
+id = "slow"
+merchant = "m1"
+min_click_to_order = "30s"
 "#;
 
 fn registry(rules: &str) -> Registry {
@@ -94,6 +98,109 @@ fn a_click_counts_only_for_its_merchant_and_only_if_named() {
     assert_eq!(at(&unknown, &registry, until.0 - 1).next_due, Some(until));
     assert_eq!(at(&unknown, &registry, until.0).attribution, Attribution::Low(ConfidenceReason::ClickUnknown));
     assert_eq!(at(&unknown, &registry, until.0).next_due, None);
+}
+
+#[test]
+fn the_least_time_from_click_to_order_to_the_millisecond() {
+    let check = |policies: &str, campaign: &str, before: i64, expected: Attribution| {
+        let mut state = order(100, "NPR");
+        let click = state.click.as_mut().expect("a click");
+        (click.campaign_id, click.clicked_at) = (campaign.to_owned(), Timestamp(T0 - before));
+        let found = at(&state, &registry(policies), T0);
+        assert_eq!(found.attribution, expected, "{policies} {campaign} {before}");
+        let low = found.attribution != Attribution::High;
+        assert_eq!(found.suggested_affiliate_id, low.then(|| "a1".to_owned()), "{policies} {campaign} {before}");
+        assert_eq!((found.terms.is_none(), found.hold_until.is_none()), (low, low), "nothing is earned yet");
+    };
+    let recent = Attribution::Low(ConfidenceReason::ClickTooRecent);
+    let five = "[policies]\nmin_click_to_order = \"5s\"\n";
+    check("", "c1", 0, Attribution::High);
+    check(five, "c1", 5 * SECOND, Attribution::High);
+    check(five, "c1", 5 * SECOND - 1, recent);
+    check(five, "c1", 0, recent);
+    check("", "slow", 30 * SECOND, Attribution::High);
+    check("", "slow", 30 * SECOND - 1, recent);
+    check(five, "slow", 30 * SECOND - 1, recent);
+    check(five, "short", 5 * SECOND - 1, recent);
+}
+
+/// An order that names a coupon.
+fn with_coupon() -> OrderState {
+    let mut state = order(100, "NPR");
+    state.report.as_mut().expect("a report").coupon_code = Some("TEN".to_owned());
+    state
+}
+
+#[test]
+fn a_coupon_suggests_and_never_attributes() {
+    let registry = registry("");
+    let held = Some(CouponFact { affiliate_id: Some("a2".to_owned()) });
+    let over = Some(CouponFact { affiliate_id: None });
+    let check =
+        |click: Option<ClickFact>, named: bool, coupon: &Option<CouponFact>, reason: Option<ConfidenceReason>| {
+            let mut state = with_coupon();
+            let report = state.report.as_mut().expect("a report");
+            report.click_id = report.click_id.take().filter(|_| named);
+            (state.click, state.coupon) = (click, coupon.clone());
+            let found = at(&state, &registry, T0 + 60 * SECOND);
+            let expected = reason.map_or(Attribution::High, Attribution::Low);
+            assert_eq!(found.attribution, expected, "{named} {coupon:?}");
+            let suggested = (reason == Some(ConfidenceReason::CouponOnly)).then(|| "a2".to_owned());
+            assert_eq!(found.suggested_affiliate_id, suggested, "{named} {coupon:?}");
+            assert_eq!(found.commission, None);
+            let state = if reason.is_some() { ConversionState::Received } else { ConversionState::Attributed };
+            assert_eq!((found.state, found.hold_until.is_some()), (state, reason.is_none()), "{named} {coupon:?}");
+        };
+    let own = order(100, "NPR").click.expect("a click");
+    let late = ClickFact { clicked_at: Timestamp(T0 + 1), ..own.clone() };
+    let old = ClickFact { clicked_at: Timestamp(T0 - 31 * DAY), ..own.clone() };
+    let foreign = ClickFact { merchant_id: "m2".to_owned(), ..own.clone() };
+    check(Some(own.clone()), true, &held, None);
+    check(Some(own), true, &over, None);
+    for click in [None, Some(late.clone()), Some(old.clone()), Some(foreign.clone())] {
+        check(click, true, &held, Some(ConfidenceReason::CouponOnly));
+    }
+    check(None, false, &held, Some(ConfidenceReason::CouponOnly));
+    check(None, false, &over, Some(ConfidenceReason::CouponOutsideWindow));
+    check(None, false, &None, Some(ConfidenceReason::CouponUnknown));
+    for coupon in [over, None] {
+        check(None, true, &coupon, Some(ConfidenceReason::ClickUnknown));
+        check(Some(late.clone()), true, &coupon, Some(ConfidenceReason::ClickAfterOrder));
+        check(Some(old.clone()), true, &coupon, Some(ConfidenceReason::ClickOutsideWindow));
+        check(Some(foreign.clone()), true, &coupon, Some(ConfidenceReason::ClickNotYours));
+    }
+    let mut awaited = with_coupon();
+    (awaited.click, awaited.coupon) = (None, held);
+    let found = at(&awaited, &registry, T0 + 60 * SECOND - 1);
+    assert_eq!(found.attribution, Attribution::Awaited { until: Timestamp(T0 + 60 * SECOND) });
+    assert_eq!(found.suggested_affiliate_id, None, "nothing is said before the click was waited for");
+}
+
+#[test]
+fn a_campaign_that_ended_between_click_and_order_credits_by_the_next_rule() {
+    let rules = |until: i64| {
+        let ended = format!("{}effective_until = \"{}\"\n", LEVELS[1].1, Timestamp(until));
+        format!(
+            "[[rules]]\nid = \"ended\"\npercent = \"50\"\n{ended}[[rules]]\nid = \"next\"\npercent = \"10\"\n{}",
+            LEVELS[2].1
+        )
+    };
+    let paid = |until: i64| {
+        let found = at(&order(1_000, "NPR"), &registry(&rules(until)), T0);
+        assert_eq!(found.attribution, Attribution::High);
+        found.commission.map(|it| (it.rule_id, it.amount_minor)).expect("a commission")
+    };
+    assert_eq!(paid(T0 + 1), ("ended".to_owned(), 500));
+    assert_eq!(paid(T0), ("next".to_owned(), 100), "the order's time counts, not the click's");
+    assert_eq!(paid(T0 - DAY), ("next".to_owned(), 100));
+    // A campaign that is gone from the registry altogether has the policy's windows and no rule.
+    let mut gone = order(1_000, "NPR");
+    gone.click.as_mut().expect("a click").campaign_id = "gone".to_owned();
+    let found = at(&gone, &registry(&rules(T0)), T0);
+    assert_eq!(
+        (found.attribution, found.commission.map(|it| it.rule_id)),
+        (Attribution::High, Some("next".to_owned()))
+    );
 }
 
 const LEVELS: [(RuleLevel, &str); 4] = [

@@ -41,6 +41,10 @@ name = "Two"
 id = "a1"
 name = "A"
 
+[[affiliates]]
+id = "a2"
+name = "B"
+
 [[campaigns]]
 id = "c1"
 merchant = "m1"
@@ -55,6 +59,27 @@ campaign = "c1"
 affiliate = "a1"
 destination = "https://shop.example/"
 
+[[coupons]]
+id = "k-before"
+code = "TEN"
+campaign = "c1"
+affiliate = "a1"
+effective_until = "2026-06-13T00:00:00Z"
+
+[[coupons]]
+id = "k-now"
+code = "TEN"
+campaign = "c1"
+affiliate = "a2"
+effective_from = "2026-06-13T00:00:00Z"
+effective_until = "2026-06-15T00:00:00Z"
+
+[[coupons]]
+id = "k-other"
+code = "TWO"
+campaign = "c2"
+affiliate = "a1"
+
 "#
     };
 }
@@ -63,6 +88,7 @@ pub(crate) const REGISTRY: &str = concat!(
     r#"
 [policies]
 click_wait = "60s"
+min_click_to_order = "5s"
 
 "#,
     entries!(),

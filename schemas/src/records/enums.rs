@@ -111,6 +111,12 @@ pub enum ConfidenceReason {
     ClickAfterOrder,
     /// `coupon_only`
     CouponOnly,
+    /// `coupon_outside_window`
+    CouponOutsideWindow,
+    /// `coupon_unknown`
+    CouponUnknown,
+    /// `click_too_recent`
+    ClickTooRecent,
 }
 
 /// The level of a commission rule, the most particular first.

@@ -9,7 +9,7 @@ const DEMO: &str = include_str!("demo.toml");
 const PLACEHOLDER: &str = "replace_me";
 
 impl Registry {
-    /// Two merchants with a click each, and windows of seconds.
+    /// Two merchants with clicks and coupons, and windows of seconds.
     #[must_use]
     pub fn demo() -> Registry {
         Registry::parse(DEMO).expect("the committed demo parses, as a test shows")

@@ -28,11 +28,13 @@ pub enum EntryKind {
     Rule,
     /// `[[clicks]]`
     Click,
+    /// `[[coupons]]`
+    Coupon,
 }
 
 impl EntryKind {
     /// Every kind, in the order of the file's sections.
-    pub(super) const ALL: [EntryKind; 8] = [
+    pub(super) const ALL: [EntryKind; 9] = [
         EntryKind::Policies,
         EntryKind::Merchant,
         EntryKind::Key,
@@ -41,6 +43,7 @@ impl EntryKind {
         EntryKind::Link,
         EntryKind::Rule,
         EntryKind::Click,
+        EntryKind::Coupon,
     ];
 
     /// The section's name in the file and in keys.
@@ -55,6 +58,7 @@ impl EntryKind {
             EntryKind::Link => "links",
             EntryKind::Rule => "rules",
             EntryKind::Click => "clicks",
+            EntryKind::Coupon => "coupons",
         }
     }
 
@@ -68,7 +72,8 @@ impl EntryKind {
             | EntryKind::Campaign
             | EntryKind::Link
             | EntryKind::Rule
-            | EntryKind::Click => false,
+            | EntryKind::Click
+            | EntryKind::Coupon => false,
         }
     }
 }
@@ -170,6 +175,7 @@ mod tests {
         check("merchants/himal-outdoor", Some((EntryKind::Merchant, "himal-outdoor")));
         check("keys/live_pk_1", Some((EntryKind::Key, "live_pk_1")));
         check("clicks/a/b", Some((EntryKind::Click, "a/b")));
+        check("coupons/ten", Some((EntryKind::Coupon, "ten")));
         check(&format!("rules/{}", "r".repeat(128)), Some((EntryKind::Rule, &"r".repeat(128))));
         for text in ["", "/", "sealed", "merchants", "merchants/", "policies/", "policies/x", "merchant/m", "links/a b"]
         {

@@ -1,4 +1,4 @@
-//! Merchants, keys, affiliates, campaigns, links, rules and policies: the terms that everything else is derived under.
+//! Merchants, keys, affiliates, campaigns, links, coupons, rules and policies: the terms that everything else is derived under.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::records::ClickRecorded;
 use crate::{Currency, Timestamp};
 
+pub use self::coupons::{Coupon, CouponBook};
 pub use self::difference::{Difference, EntryChange};
 pub use self::entries::Entries;
 pub use self::entry::{Definition, EntryKey, EntryKeyError, EntryKind};
@@ -16,6 +17,7 @@ pub use self::fold::{Fold, FoldError, Folded, SEALED_KEY};
 pub use self::limits::{IpRange, RateLimit};
 pub use self::rules::{Bounds, Payment, Rule, RuleBook, RuleScope};
 
+mod coupons;
 mod demo;
 mod difference;
 mod entries;
@@ -37,6 +39,7 @@ pub struct Registry {
     links: BTreeMap<String, Link>,
     rules: RuleBook,
     clicks: Vec<ClickRecorded>,
+    coupons: CouponBook,
 }
 
 /// The windows that hold where nothing more particular is said.
@@ -52,6 +55,9 @@ pub struct Policies {
     pub return_window: Duration,
     /// How long a click, or the question for one, is kept from when it came. Default 120 days; at least the longest lookback.
     pub click_retention: Duration,
+    /// How long after its click an order must be placed, or it is looked at by a reviewer first. Default 0 s; a campaign
+    /// may say otherwise.
+    pub min_click_to_order: Duration,
 }
 
 impl Default for Policies {
@@ -63,6 +69,7 @@ impl Default for Policies {
             settlement_window: 30 * DAY,
             return_window: 14 * DAY,
             click_retention: 120 * DAY,
+            min_click_to_order: Duration::ZERO,
         }
     }
 }
@@ -156,6 +163,8 @@ pub struct Campaign {
     pub merchant_id: String,
     /// Its own lookback window, if it has one.
     pub lookback: Option<Duration>,
+    /// Its own least time from click to order, if it has one.
+    pub min_click_to_order: Option<Duration>,
 }
 
 /// An affiliate's link to a campaign.
@@ -217,6 +226,12 @@ impl Registry {
     #[must_use]
     pub fn rules(&self) -> &RuleBook {
         &self.rules
+    }
+
+    /// The coupons.
+    #[must_use]
+    pub fn coupons(&self) -> &CouponBook {
+        &self.coupons
     }
 
     /// Clicks that were recorded elsewhere and are to be known from the start.

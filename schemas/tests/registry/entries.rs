@@ -35,7 +35,7 @@ fn an_entry_is_one_table_of_the_file() {
     for (key, expected) in [
         (
             "policies",
-            "[policies]\nclick_wait = \"60s\"\nlookback = \"30d\"\nsettlement_window = \"30d\"\nreturn_window = \"14d\"\nclick_retention = \"120d\"\n",
+            "[policies]\nclick_wait = \"60s\"\nlookback = \"30d\"\nsettlement_window = \"30d\"\nreturn_window = \"14d\"\nclick_retention = \"120d\"\nmin_click_to_order = \"0s\"\n",
         ),
         (
             "merchants/tokyo-tea",
@@ -55,7 +55,7 @@ fn an_entry_is_one_table_of_the_file() {
         assert_eq!(defined(&entries, key), expected, "{key}");
     }
     let keys: Vec<String> = entries.iter().map(|(key, _)| key.to_string()).collect();
-    assert_eq!(keys.len(), 21, "{keys:?}");
+    assert_eq!(keys.len(), 22, "{keys:?}");
     assert_eq!(keys[..3], ["policies", "merchants/himal-outdoor", "merchants/tokyo-tea"]);
 }
 

@@ -53,7 +53,7 @@ fn the_base_has_no_fault() {
 
 #[test]
 fn sections_and_fields() {
-    let sections = "must be one of policies, merchants, keys, affiliates, campaigns, links, rules, clicks";
+    let sections = "must be one of policies, merchants, keys, affiliates, campaigns, links, rules, clicks, coupons";
     check("[[merchant]]\nid = \"x\"", &[&format!("1: section \"merchant\" {sections}")]);
     check("[policy]", &[&format!("1: section \"policy\" {sections}")]);
     check("[[policies]]", &["1: policies must be one table, written [policies]"]);
@@ -264,6 +264,7 @@ fn policies() {
         ("settlement_window", "366d", "must be from 0s to 365d"),
         ("return_window", "366d", "must be from 0s to 365d"),
         ("click_retention", "3651d", "must be from 1s to 3650d"),
+        ("min_click_to_order", "86401s", "must be from 0s to 24h"),
         ("click_wait", "1.5s", "must be a whole number and s, m, h or d, such as \"30d\", from 0s to 24h"),
         ("click_wait", "60", "must be a whole number and s, m, h or d, such as \"30d\", from 0s to 24h"),
     ] {
@@ -280,6 +281,10 @@ fn policies() {
     let remedy = "must be at most policies.click_retention (default 120d)";
     check(&campaign("121d"), &[&format!("4: campaigns.lookback \"121d\" {remedy}")]);
     check(&(campaign("121d") + "[policies]\nclick_retention = \"121d\""), &[]);
+    let slow = |least: &str| format!("[[campaigns]]\nid = \"d\"\nmerchant = \"m\"\nmin_click_to_order = \"{least}\"\n");
+    check("[policies]\nmin_click_to_order = \"24h\"", &[]);
+    check(&(slow("0s") + "[[campaigns]]\nid = \"e\"\nmerchant = \"m\"\nmin_click_to_order = \"24h\""), &[]);
+    check(&slow("25h"), &["4: campaigns.min_click_to_order \"25h\" must be from 0s to 24h"]);
     check(&campaign("366d"), &["4: campaigns.lookback \"366d\" must be from 1s to 365d"]);
     check(
         &(campaign("121d") + "[policies]\nclick_retention = \"1y\""),
@@ -320,7 +325,7 @@ secret = "short"
 "#;
     let expected = "\
 line 2: policies.click_wait \"2w\" must be a whole number and s, m, h or d, such as \"30d\", from 0s to 24h
-line 3: policies field \"colour\" must be one of click_wait, lookback, settlement_window, return_window, click_retention
+line 3: policies field \"colour\" must be one of click_wait, lookback, settlement_window, return_window, click_retention, min_click_to_order
 line 6: rules.id \"no good\" must be 1 to 64 letters, digits, '_' or '-'
 line 8: rules.merchant \"nobody\" must be the id of one of the [[merchants]]
 line 9: rules.percent \"101\" must be a decimal percentage from 0 to 100 with at most 4 decimals, such as \"12\" or \"7.25\"

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use schemas::records::{ClickRecorded, RuleLevel};
 use schemas::registry::{
-    Affiliate, Bounds, Campaign, KeyStatus, Link, Merchant, Payment, Policies, Registry, Rule, RuleScope,
+    Affiliate, Bounds, Campaign, Coupon, KeyStatus, Link, Merchant, Payment, Policies, Registry, Rule, RuleScope,
 };
 use schemas::{Currency, Rate, Timestamp};
 
+mod coupons;
 mod entries;
 mod faults;
 mod fold;
@@ -74,6 +75,7 @@ fn the_example_file_parses_to_what_it_says() {
         id: "himal-dashain-2026".to_owned(),
         merchant_id: "himal-outdoor".to_owned(),
         lookback: Some(45 * DAY),
+        min_click_to_order: Some(Duration::from_secs(2)),
     };
     assert_eq!(registry.campaign("himal-dashain-2026"), Some(&dashain));
     assert_eq!(registry.campaign("tokyo-tea-always").and_then(|campaign| campaign.lookback), None);
@@ -93,6 +95,16 @@ fn the_example_file_parses_to_what_it_says() {
         clicked_at: at("2026-10-03T12:35:00Z"),
     };
     assert_eq!(registry.clicks(), [click]);
+    let coupon = Coupon {
+        id: "trek-blog-dashain-10".to_owned(),
+        code: "TREK10".to_owned(),
+        merchant_id: "himal-outdoor".to_owned(),
+        campaign_id: "himal-dashain-2026".to_owned(),
+        affiliate_id: "trek-blog".to_owned(),
+        effective_from: Some(at("2026-09-30T18:15:00Z")),
+        effective_until: Some(at("2026-10-31T18:15:00Z")),
+    };
+    assert_eq!(registry.coupons().of("himal-outdoor", "Trek10"), [coupon]);
     for id in ["himal", "", "Himal-Outdoor"] {
         assert!(registry.merchant(id).is_none() && registry.key(id).is_none() && registry.link(id).is_none());
     }
@@ -131,6 +143,7 @@ fn the_demo_is_what_the_guide_says() {
         settlement_window: Duration::from_secs(5),
         return_window: Duration::from_secs(3),
         click_retention: 120 * DAY,
+        min_click_to_order: Duration::ZERO,
     };
     assert_eq!(*registry.policies(), policies);
     for (id, merchant, secret) in [
@@ -141,9 +154,25 @@ fn the_demo_is_what_the_guide_says() {
         assert_eq!((key.merchant_id.as_str(), key.secret.expose(), key.livemode), (merchant, secret, true));
         assert!(registry.merchant(merchant).is_some_and(|merchant| merchant.approved));
     }
-    let clicks: Vec<_> = registry.clicks().iter().map(|click| (&*click.click_id, &*click.merchant_id)).collect();
-    assert_eq!(clicks, [("clk_8Q2c0r7m4w", "mer_one"), ("clk_9Zq4m2n8xk", "mer_two")]);
-    assert!(registry.clicks().iter().all(|click| click.clicked_at == at("2026-06-13T09:30:00Z")));
+    let clicks = registry.clicks().iter().map(|click| (&*click.click_id, &*click.merchant_id, click.clicked_at));
+    let day_before = at("2026-06-13T09:30:00Z");
+    let expected = [
+        ("clk_8Q2c0r7m4w", "mer_one", day_before),
+        ("clk_9Zq4m2n8xk", "mer_two", day_before),
+        ("clk_5Lw8t1p3vd", "mer_one", at("2026-06-14T09:27:00Z")),
+    ];
+    assert_eq!(clicks.collect::<Vec<_>>(), expected);
+    let least = registry.campaign("cmp_slow").and_then(|campaign| campaign.min_click_to_order);
+    assert_eq!(least, Some(Duration::from_secs(120)));
+    for (merchant, code, affiliate, over) in [
+        ("mer_one", "aff10", "aff_one", false),
+        ("mer_one", "spring", "aff_two", true),
+        ("mer_two", "two10", "aff_two", false),
+    ] {
+        let coupons = registry.coupons().of(merchant, code).iter();
+        let found: Vec<_> = coupons.map(|it| (&*it.affiliate_id, !it.is_effective(day_before))).collect();
+        assert_eq!(found, [(affiliate, over)], "{code}");
+    }
     assert_eq!(registry.link("demo").map(|link| link.campaign_id.as_str()), Some("cmp_one"));
     for (scope, rate) in [
         (product("mer_one", "SKU-RED-42"), Some("12")),

@@ -1,6 +1,6 @@
 //! Tables made, by several at once and again, and refused if they are others.
 
-use store::cql::{Cql, Health, MigrateError, Options, migrate};
+use store::cql::{Applied, Cql, Health, MigrateError, Options, migrate};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -11,24 +11,29 @@ async fn execute(options: &Options, statement: &str) {
     session(options).await.query_unpaged(statement, ()).await.expect("executed");
 }
 
+/// What so many processes apply between them.
+async fn at_once(processes: usize, options: &Options) -> Vec<Applied> {
+    let mut runs = JoinSet::new();
+    for _ in 0..processes {
+        let options = options.clone();
+        runs.spawn(async move { migrate(&options).await.expect("migrated") });
+    }
+    let mut applied: Vec<_> = runs.join_all().await.into_iter().flatten().collect();
+    applied.sort_by_key(|applied| applied.version);
+    applied
+}
+
 #[test]
 fn several_at_once_and_again_migrate_once() {
     runtime().block_on(async {
         let options = options(testkit::Cql::shared());
-        let mut runs = JoinSet::new();
-        for _ in 0..4 {
-            let options = options.clone();
-            runs.spawn(async move { migrate(&options).await.expect("migrated") });
-        }
-        let applied: Vec<_> = runs.join_all().await.into_iter().flatten().collect();
-        let of = |keyspace: &str| applied.iter().filter(|applied| applied.keyspace == keyspace).count();
-        let versions: Vec<i32> = applied
-            .iter()
-            .filter(|applied| applied.keyspace == options.claims_keyspace)
-            .map(|applied| applied.version)
-            .collect();
-        assert_eq!(versions, [1], "each by one of them");
-        assert_eq!(of(&options.claims_keyspace) + of(&options.keyspace), applied.len());
+        let applied = at_once(4, &options).await;
+        let of = |keyspace: &str| -> Vec<i32> {
+            applied.iter().filter(|applied| applied.keyspace == keyspace).map(|applied| applied.version).collect()
+        };
+        assert_eq!(of(&options.claims_keyspace), [1], "each by one of them");
+        assert_eq!(of(&options.keyspace), [1, 2], "each by one of them");
+        assert_eq!(applied.len(), 3);
         assert_eq!(migrate(&options).await.expect("migrated"), [], "nothing is missing");
         open(&options).await;
         // The lock was given back.
@@ -58,6 +63,25 @@ fn what_a_crash_left_is_made_good() {
         .await;
         let applied = migrate(&options).await.expect("migrated");
         assert_eq!(applied.iter().map(|applied| applied.version).collect::<Vec<_>>(), [1]);
+        open(&options).await;
+    });
+}
+
+#[test]
+fn a_field_that_a_crash_left_in_a_type_is_not_added_again() {
+    runtime().block_on(async {
+        let options = options(testkit::Cql::shared());
+        migrate(&options).await.expect("migrated");
+        let forget = "DELETE FROM {claims}.schema_migrations WHERE keyspace_name = '{model}' AND version = 2 IF EXISTS";
+        execute(&options, forget).await;
+        let versions: Vec<i32> = at_once(2, &options).await.iter().map(|applied| applied.version).collect();
+        assert_eq!(versions, [2], "by one of the two");
+        assert_eq!(migrate(&options).await.expect("migrated"), [], "nothing is missing");
+        let names = "SELECT field_names FROM system_schema.types WHERE keyspace_name = ? AND type_name = 'conversion'";
+        let rows = session(&options).await.query_unpaged(names, (&options.keyspace,)).await.expect("read");
+        let rows = rows.into_rows_result().expect("rows");
+        let (fields,) = rows.single_row::<(Vec<String>,)>().expect("the type");
+        assert_eq!(fields.iter().filter(|field| *field == "suggested_affiliate_id").count(), 1, "{fields:?}");
         open(&options).await;
     });
 }

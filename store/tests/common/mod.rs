@@ -211,6 +211,7 @@ pub(crate) fn transition(order: &str, revision: i64) -> ConversionTransitioned {
         click_id: report.click_id,
         affiliate_id: Some("aff_1".to_owned()),
         campaign_id: None,
+        suggested_affiliate_id: None,
         external_product_id: None,
         amount_minor: revision,
         currency: report.currency,

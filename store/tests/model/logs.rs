@@ -35,6 +35,7 @@ pub(crate) fn revision(order: &str, number: i64) -> ConversionTransitioned {
         click_id: text(0, "clk_\u{0}é東🦀"),
         affiliate_id: text(1, "aff_one"),
         campaign_id: text(2, "cmp_one"),
+        suggested_affiliate_id: text(1, "aff_two"),
         external_product_id: text(0, "SKU"),
         coupon_code: text(1, ""),
         metadata: (number % 5 == 0).then(|| "x".repeat(8 << 10)),

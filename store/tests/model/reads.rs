@@ -76,6 +76,7 @@ fn timelines_are_merged_across_revisions_in_any_order<S: Side>(side: &S) {
 fn what_a_later_revision_no_longer_has_is_gone<S: Side>(side: &S) {
     let full = ConversionTransitioned {
         affiliate_id: Some("aff_1".to_owned()),
+        suggested_affiliate_id: Some("aff_2".to_owned()),
         coupon_code: Some("AFF10".to_owned()),
         ..transition("A", 1)
     };

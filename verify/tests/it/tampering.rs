@@ -1,8 +1,11 @@
 //! Whatever is changed, lost or doubled is told, and of the right order.
 
+use std::collections::BTreeSet;
+
 use schemas::records::{
     Account, BalanceChanged, CauseType, ClickLookupRequested, ClickMatched, Commission, CommissionChanged, Confidence,
-    ConversionReported, ConversionState, ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported,
+    ConfidenceReason, ConversionReported, ConversionState, ConversionTransitioned, DeadLetter, LedgerEntry,
+    OrderStatusReported,
 };
 use schemas::topics::{
     BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES, TRANSITIONS,
@@ -22,6 +25,27 @@ impl Log {
     fn find<R: AvroRecord>(&self, spec: &TopicSpec, fits: impl Fn(&R) -> bool) -> Option<usize> {
         let is = |shown: &Shown| shown.topic == spec.number && decode::<R>(&shown.value).is_ok_and(|it| fits(&it));
         self.0.iter().rposition(is)
+    }
+
+    /// Where the last revision of a conversion is that `fits`.
+    fn find_end(&self, fits: impl Fn(&ConversionTransitioned) -> bool) -> Option<usize> {
+        let mut seen = BTreeSet::new();
+        let ends = self.0.iter().enumerate().rev().filter(|(_, it)| it.topic == TRANSITIONS.number);
+        let mut ends = ends.filter(|(_, it)| seen.insert(&it.key));
+        ends.find(|(_, it)| decode(&it.value).is_ok_and(|it| fits(&it))).map(|(index, _)| index)
+    }
+
+    /// Edits the last revision of a conversion.
+    fn edit_end(
+        &mut self,
+        fits: fn(&ConversionTransitioned) -> bool,
+        change: fn(&mut ConversionTransitioned),
+    ) -> Option<()> {
+        let index = self.find_end(fits)?;
+        let mut record = decode(&self.0[index].value).unwrap();
+        change(&mut record);
+        self.0[index].value = encode(&record);
+        Some(())
     }
 
     fn edit<R: AvroRecord>(&mut self, spec: &TopicSpec, fits: fn(&R) -> bool, change: fn(&mut R)) -> Option<()> {
@@ -112,7 +136,11 @@ fn conversions() {
         log.0.remove(log.0.iter().position(|it| it.topic == TRANSITIONS.number && it.key == key)?);
         Some(())
     });
-    check("state", "the last change is lost", |log| log.drop(&TRANSITIONS, elapsed));
+    check("state", "the last change is lost", |log| {
+        let index = log.find_end(elapsed)?;
+        log.0.remove(index);
+        Some(())
+    });
     check("timeline", "an entry is lost", |log| {
         let drop_first = |it: &mut ConversionTransitioned| drop(it.timeline.remove(0));
         log.edit(&TRANSITIONS, |it: &ConversionTransitioned| it.timeline.len() > 1, drop_first)
@@ -145,11 +173,34 @@ fn conversions() {
     });
     check("holdUntil", "another hold", |log| {
         let longer = |it: &mut ConversionTransitioned| it.hold_until = it.hold_until.map(|it| Timestamp(it.0 + 1));
-        log.edit(&TRANSITIONS, |it: &ConversionTransitioned| it.hold_until.is_some() && elapsed(it), longer)
+        log.edit_end(|it| it.hold_until.is_some() && elapsed(it), longer)
     });
     check("refundedThousandths", "a refund that is not there", |log| {
         let refund = |it: &mut ConversionTransitioned| it.refunded_thousandths = Some(3);
         log.edit(&TRANSITIONS, any, refund)
+    });
+    check("suggestedAffiliateId", "another affiliate is suggested", |log| {
+        let another = |it: &mut ConversionTransitioned| it.suggested_affiliate_id = Some("somebody".to_owned());
+        log.edit_end(|it| it.suggested_affiliate_id.is_some(), another)
+    });
+    check("suggestedAffiliateId", "nobody is suggested", |log| {
+        let nobody = |it: &mut ConversionTransitioned| it.suggested_affiliate_id = None;
+        log.edit_end(|it| it.suggested_affiliate_id.is_some(), nobody)
+    });
+    check("confidence", "a coupon counts before the click was waited for", |log| {
+        let given_up = log.find(&TRANSITIONS, |it: &ConversionTransitioned| {
+            it.confidence_reason == Some(ConfidenceReason::CouponOnly)
+                && it.timeline.iter().any(|entry| entry.cause.kind == CauseType::ClickWaitElapsed)
+        })?;
+        let (key, value) = (log.0[given_up].key.clone(), log.0[given_up].value.clone());
+        let judged: ConversionTransitioned = decode(&value).unwrap();
+        let is_before = |it: &Shown| it.topic == TRANSITIONS.number && it.key == key;
+        let before = log.0[..given_up].iter().position(is_before)?;
+        let mut early: ConversionTransitioned = decode(&log.0[before].value).unwrap();
+        (early.confidence, early.confidence_reason) = (judged.confidence, judged.confidence_reason);
+        early.suggested_affiliate_id = judged.suggested_affiliate_id;
+        log.0[before].value = encode(&early);
+        Some(())
     });
     check("conflicts", "a conflict that was not counted", |log| {
         let forget = |it: &mut ConversionTransitioned| it.conflicts -= 1;

@@ -6,10 +6,16 @@ use serde_json::{Value, json};
 
 use crate::up::client::{CONVERSIONS, Client, Merchant, ONE, TWO};
 use crate::up::cluster::{Cluster, Target, on_each_cluster};
-use crate::up::orders::{Click, Order};
+use crate::up::orders::{Click, ORDERED_AT, Order};
 use crate::up::poll;
 
-on_each_cluster!(a_click_just_made, clicks_that_do_not_count, rules_by_product_and_for_everybody);
+on_each_cluster!(
+    a_click_just_made,
+    clicks_that_do_not_count,
+    coupons_and_orders_too_soon,
+    one_click_and_many_orders,
+    rules_by_product_and_for_everybody
+);
 
 /// Follows a link and returns where it leads, split at the click id, and the click id.
 fn follow(target: &Target, link: &str) -> (String, String) {
@@ -93,6 +99,77 @@ fn clicks_that_do_not_count<C: Cluster>() {
         let elsewhere = Client::new(&cluster.target(), &TWO).conversion(id);
         assert_eq!(elsewhere.status, 404, "another merchant's order {id}: {elsewhere:?}");
     }
+}
+
+fn coupons_and_orders_too_soon<C: Cluster>() {
+    let cluster = C::start();
+    let target = cluster.target();
+    let (_, just_now) = follow(&target, "demo-slow");
+    let dated = |more: Value| {
+        let mut body = json!({"orderAmount": "1000.00", "orderStatus": "confirmed", "orderedAt": ORDERED_AT});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body
+    };
+    // The demo's slow campaign has a click at 09:27, and wants two minutes.
+    let soon = |at: &str| dated(json!({"clickId": "clk_5Lw8t1p3vd", "couponCode": "AFF10", "orderedAt": at}));
+    let cases = [
+        (&ONE, dated(json!({"couponCode": "AFF10"})), Some(("coupon_only", Some("aff_one")))),
+        (&ONE, dated(json!({"couponCode": "aFf10"})), Some(("coupon_only", Some("aff_one")))),
+        (&ONE, dated(json!({"couponCode": "AFF10", "clickId": "clk_nobody"})), Some(("coupon_only", Some("aff_one")))),
+        (&ONE, dated(json!({"couponCode": "AFF10", "clickId": TWO.click})), Some(("coupon_only", Some("aff_one")))),
+        (&ONE, dated(json!({"couponCode": "AFF10", "clickId": ONE.click})), None),
+        (&ONE, dated(json!({"couponCode": "SPRING"})), Some(("coupon_outside_window", None))),
+        (&ONE, dated(json!({"couponCode": "TWO10"})), Some(("coupon_unknown", None))),
+        (&TWO, dated(json!({"couponCode": "two10"})), Some(("coupon_only", Some("aff_two")))),
+        (&ONE, soon("2026-06-14T09:29:00Z"), None),
+        (&ONE, soon("2026-06-14T09:28:59.999Z"), Some(("click_too_recent", Some("aff_two")))),
+        (&ONE, json!({"orderAmount": "1000.00", "clickId": just_now}), Some(("click_too_recent", Some("aff_two")))),
+    ];
+    for (number, (merchant, mut order, low)) in cases.into_iter().enumerate() {
+        let id = format!("COUPON-{number}");
+        order["externalOrderId"] = json!(id);
+        let conversion = judged(&target, merchant, &order);
+        let (reason, suggested) = low.map_or((None, None), |(reason, suggested)| (Some(reason), suggested));
+        let confidence = if low.is_some() { "LOW" } else { "HIGH" };
+        for shown in [&conversion, &listed(&target, merchant, confidence, &id)] {
+            assert_eq!(shown["confidence"], confidence, "{order}: {shown}");
+            assert_eq!(shown["confidenceReason"], json!(reason), "{order}: {shown}");
+            assert_eq!(shown["suggestedAffiliateId"], json!(suggested), "{order}: {shown}");
+            assert_eq!(shown["affiliateId"].is_null(), low.is_some(), "{order}: {shown}");
+            assert_eq!(shown["commission"].is_null(), low.is_some(), "{order}: {shown}");
+            assert_eq!(shown["state"] == "received", low.is_some(), "{order}: {shown}");
+        }
+    }
+}
+
+fn one_click_and_many_orders<C: Cluster>() {
+    let cluster = C::start();
+    let target = cluster.target();
+    let order = |id: &str, click: &str, at: &str| {
+        let order = json!({"externalOrderId": id, "orderAmount": "1000.00", "clickId": click, "orderedAt": at});
+        judged(&target, &ONE, &order)
+    };
+    for id in ["MANY-1", "MANY-2", "MANY-3"] {
+        assert_pays(&order(id, ONE.click, ORDERED_AT), "100.00", "campaign", "rul_campaign_one", "10");
+    }
+    let early = order("MANY-EARLY", ONE.click, "2026-06-13T09:29:59.999Z");
+    assert_eq!((&early["confidenceReason"], &early["commission"]), (&json!("click_after_order"), &Value::Null));
+    // The slow campaign's rule ends at 09:30, between this click and the second order.
+    let slow = "clk_5Lw8t1p3vd";
+    let last = order("SALE-LAST", slow, "2026-06-14T09:29:59.999Z");
+    assert_pays(&last, "200.00", "campaign", "rul_campaign_slow", "20");
+    assert_pays(&order("SALE-OVER", slow, ORDERED_AT), "80.00", "merchant", "rul_merchant_one", "8");
+}
+
+/// An order as it stands in its merchant's list, once it does.
+fn listed(target: &Target, merchant: &'static Merchant, confidence: &str, id: &str) -> Value {
+    let mut client = Client::new(target, merchant);
+    poll(Duration::from_secs(20), || {
+        let answer = client.get(&format!("{CONVERSIONS}?limit=100&confidence={confidence}")).expect("an answer");
+        let page = answer.json();
+        let found = page["data"].as_array().into_iter().flatten().find(|item| item["externalOrderId"] == id);
+        found.cloned().ok_or_else(|| format!("{id}: {answer:?}"))
+    })
 }
 
 fn rules_by_product_and_for_everybody<C: Cluster>() {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use toml::de::{DeTable, DeValue};
 
 use super::fields::{Section, text_of};
-use super::{AFFILIATES, CAMPAIGNS, CLICKS, KEYS, LINKS, MERCHANTS, POLICIES, RULES};
+use super::{AFFILIATES, CAMPAIGNS, CLICKS, COUPONS, KEYS, LINKS, MERCHANTS, POLICIES, RULES};
 use crate::registry::{Definition, EntryKey, EntryKind};
 
 /// The entries of a document without faults. What a file says twice over, in its order, comments, quotes and spaces, is
@@ -36,6 +36,7 @@ fn section(kind: EntryKind) -> &'static Section {
         EntryKind::Link => &LINKS,
         EntryKind::Rule => &RULES,
         EntryKind::Click => &CLICKS,
+        EntryKind::Coupon => &COUPONS,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Known;
 use super::destination::check_destination;
 use super::fields::{Fields, Text};
-use super::policies::{LOOKBACK, in_range};
+use super::policies::{LOOKBACK, MIN_CLICK_TO_ORDER, in_range};
 use crate::ids::check_name;
 use crate::records::ClickRecorded;
 use crate::registry::limits::{ip_ranges, rate, requests};
@@ -88,7 +88,8 @@ pub(super) fn campaign<'a>(fields: &Fields<'a>, known: &mut Known<'a>, retention
         lookback if lookback > retention => Err("must be at most policies.click_retention (default 120d)".to_owned()),
         lookback => Ok(lookback),
     });
-    Some(Campaign { id: id?, merchant_id: merchant_id?, lookback })
+    let min_click_to_order = fields.optional_as("min_click_to_order", |text| in_range(text, MIN_CLICK_TO_ORDER));
+    Some(Campaign { id: id?, merchant_id: merchant_id?, lookback, min_click_to_order })
 }
 
 pub(super) fn link<'a>(fields: &Fields<'a>, known: &mut Known<'a>) -> Option<Link> {

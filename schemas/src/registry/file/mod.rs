@@ -11,6 +11,7 @@ use super::faults::Collector;
 use super::{Definition, EntryKey, Faults, Registry};
 
 mod canonical;
+mod coupons;
 mod destination;
 mod entries;
 mod fields;
@@ -22,7 +23,7 @@ pub const FILE_BYTES_MAX: usize = 64 << 20;
 
 const POLICIES: Section = Section {
     name: "policies",
-    fields: &["click_wait", "lookback", "settlement_window", "return_window", "click_retention"],
+    fields: &["click_wait", "lookback", "settlement_window", "return_window", "click_retention", "min_click_to_order"],
     hidden: &[],
 };
 const MERCHANTS: Section = Section { name: "merchants", fields: &["id", "name", "currency", "approved"], hidden: &[] };
@@ -43,7 +44,8 @@ const KEYS: Section = Section {
     hidden: &["id", "secret"],
 };
 const AFFILIATES: Section = Section { name: "affiliates", fields: &["id", "name"], hidden: &[] };
-const CAMPAIGNS: Section = Section { name: "campaigns", fields: &["id", "merchant", "lookback"], hidden: &[] };
+const CAMPAIGNS: Section =
+    Section { name: "campaigns", fields: &["id", "merchant", "lookback", "min_click_to_order"], hidden: &[] };
 const LINKS: Section = Section { name: "links", fields: &["id", "campaign", "affiliate", "destination"], hidden: &[] };
 const RULES: Section = Section {
     name: "rules",
@@ -64,6 +66,11 @@ const RULES: Section = Section {
     hidden: &[],
 };
 const CLICKS: Section = Section { name: "clicks", fields: &["id", "link", "clicked_at"], hidden: &[] };
+const COUPONS: Section = Section {
+    name: "coupons",
+    fields: &["id", "code", "campaign", "affiliate", "effective_from", "effective_until"],
+    hidden: &[],
+};
 
 impl Registry {
     /// Reads a registry file, at most [`FILE_BYTES_MAX`] bytes of TOML.
@@ -120,11 +127,12 @@ struct Known<'a> {
     links: Ids<'a>,
     rules: Ids<'a>,
     clicks: Ids<'a>,
+    coupons: Ids<'a>,
 }
 
 /// Reads every section, each after those it refers to. What is faulty is left out.
 fn read<'a>(table: &'a DeTable<'a>, collector: &'a Collector<'a>) -> Registry {
-    let sections = [&POLICIES, &MERCHANTS, &KEYS, &AFFILIATES, &CAMPAIGNS, &LINKS, &RULES, &CLICKS];
+    let sections = [&POLICIES, &MERCHANTS, &KEYS, &AFFILIATES, &CAMPAIGNS, &LINKS, &RULES, &CLICKS, &COUPONS];
     let document = Document::new(table, &sections, collector);
     let known = &mut Known {
         merchants: Ids::new(&MERCHANTS),
@@ -134,6 +142,7 @@ fn read<'a>(table: &'a DeTable<'a>, collector: &'a Collector<'a>) -> Registry {
         links: Ids::new(&LINKS),
         rules: Ids::new(&RULES),
         clicks: Ids::new(&CLICKS),
+        coupons: Ids::new(&COUPONS),
     };
 
     let merchants = document.tables(&MERCHANTS).into_iter().filter_map(|fields| entries::merchant(&fields, known));
@@ -152,6 +161,9 @@ fn read<'a>(table: &'a DeTable<'a>, collector: &'a Collector<'a>) -> Registry {
     let rules = document.tables(&RULES).into_iter().filter_map(|fields| rules::rule(&fields, known)).collect();
     let clicks = document.tables(&CLICKS);
     let clicks = clicks.iter().filter_map(|fields| entries::click(fields, known, &links, &campaigns)).collect();
+    let mut held = coupons::Held::new();
+    let coupons = document.tables(&COUPONS).into_iter();
+    let coupons = coupons.filter_map(|fields| coupons::coupon(&fields, known, &campaigns, &mut held)).collect();
 
-    Registry { policies, merchants, keys, affiliates, campaigns, links, rules, clicks }
+    Registry { policies, merchants, keys, affiliates, campaigns, links, rules, clicks, coupons }
 }

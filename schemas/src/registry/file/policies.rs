@@ -15,6 +15,8 @@ pub(super) const LOOKBACK: Range = Range("1s", "365d");
 const SETTLEMENT_WINDOW: Range = Range("0s", "365d");
 const RETURN_WINDOW: Range = Range("0s", "365d");
 const CLICK_RETENTION: Range = Range("1s", "3650d");
+/// Of the least time from click to order, the policy's and a campaign's.
+pub(super) const MIN_CLICK_TO_ORDER: Range = Range("0s", "24h");
 
 /// Reads the policies; those not given have their defaults.
 pub(super) fn policies(fields: Option<Fields<'_>>) -> Policies {
@@ -29,6 +31,7 @@ pub(super) fn policies(fields: Option<Fields<'_>>) -> Policies {
     let settlement_window = window("settlement_window", SETTLEMENT_WINDOW, defaults.settlement_window);
     let return_window = window("return_window", RETURN_WINDOW, defaults.return_window);
     let click_retention = window("click_retention", CLICK_RETENTION, defaults.click_retention);
+    let min_click_to_order = window("min_click_to_order", MIN_CLICK_TO_ORDER, defaults.min_click_to_order);
 
     if let (Some(lookback), Some(click_retention)) = (lookback, click_retention)
         && lookback > click_retention
@@ -46,6 +49,7 @@ pub(super) fn policies(fields: Option<Fields<'_>>) -> Policies {
         return_window: return_window.unwrap_or(defaults.return_window),
         // A faulty retention must not make campaigns' lookbacks faults too.
         click_retention: click_retention.unwrap_or(Duration::MAX),
+        min_click_to_order: min_click_to_order.unwrap_or(defaults.min_click_to_order),
     }
 }
 

@@ -117,8 +117,8 @@ fn amount(text: &str, currency: Option<Currency>) -> Result<Option<i64>, crate::
     currency.map(|currency| currency.parse_amount(text)).transpose()
 }
 
-/// From when on and until when the rule holds.
-fn effective(fields: &Fields<'_>) -> (Option<Timestamp>, Option<Timestamp>) {
+/// From when on and until when a rule or a coupon holds.
+pub(super) fn effective(fields: &Fields<'_>) -> (Option<Timestamp>, Option<Timestamp>) {
     let from = fields.optional_as("effective_from", Timestamp::parse);
     let until = fields.optional_as("effective_until", Timestamp::parse);
     if let (Some(from), Some(until)) = (from, until)

@@ -34,11 +34,19 @@ pub(crate) struct Change {
     pub(crate) cql: &'static str,
     /// The only server that it is for, if it is not for all.
     pub(crate) only_on: Option<Server>,
+    /// The type and the field that it adds to it: done only where the field is missing, since not every server takes a
+    /// condition on that.
+    pub(crate) adds: Option<(&'static str, &'static str)>,
 }
 
 /// A statement for every server.
 pub(crate) const fn all(cql: &'static str) -> Change {
-    Change { cql, only_on: None }
+    Change { cql, only_on: None, adds: None }
+}
+
+/// A statement for every server that adds a field to a type.
+pub(crate) const fn adding(type_name: &'static str, field: &'static str, cql: &'static str) -> Change {
+    Change { cql, only_on: None, adds: Some((type_name, field)) }
 }
 
 /// Which list.
@@ -74,7 +82,7 @@ impl Migration {
         let mut digest = Sha256::new();
         digest.update(self.version.to_be_bytes());
         digest.update(self.name);
-        for Change { cql, only_on } in self.statements {
+        for Change { cql, only_on, adds: _ } in self.statements {
             digest.update([0]);
             digest.update(cql.split_whitespace().collect::<Vec<_>>().join(" "));
             digest.update([
@@ -169,7 +177,7 @@ mod tests {
     use super::*;
 
     const fn scylla(cql: &'static str) -> Change {
-        Change { cql, only_on: Some(Server::Scylla) }
+        Change { cql, only_on: Some(Server::Scylla), adds: None }
     }
 
     const KNOWN: &[Migration] = &[
@@ -232,6 +240,10 @@ mod tests {
                         "{}",
                         change.cql
                     );
+                    let added = change.cql.split_once("ALTER TYPE {keyspace}.").map(|(_, what)| what);
+                    let checked = change.adds.map(|(type_name, field)| format!("{type_name} ADD {field} "));
+                    let agrees = added.map(|what| checked.as_deref().is_some_and(|start| what.starts_with(start)));
+                    assert_eq!(agrees, checked.as_ref().map(|_| true), "{}", change.cql);
                 }
             }
         }

@@ -9,10 +9,12 @@
 //! `SizeTiered` where each row is written once. Not `TimeWindow`, though ledger entries come in the order of time: its
 //! windows are of write timestamps, and ours are versions.
 
-use super::{Migration, all};
+use super::{Migration, adding, all};
 
 /// Those of the read model's keyspace.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+pub(super) const MIGRATIONS: &[Migration] = &[READ_MODEL, SUGGESTED_AFFILIATE];
+
+const READ_MODEL: Migration = Migration {
     version: 1,
     name: "read model",
     statements: &[
@@ -82,4 +84,15 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
                 place text, identity text,
                 PRIMARY KEY (place, identity))"),
     ],
-}];
+};
+
+/// A conversion that was written before has none.
+const SUGGESTED_AFFILIATE: Migration = Migration {
+    version: 2,
+    name: "suggested affiliate",
+    statements: &[adding(
+        "conversion",
+        "suggested_affiliate_id",
+        "ALTER TYPE {keyspace}.conversion ADD suggested_affiliate_id text",
+    )],
+};

@@ -24,7 +24,7 @@ use super::super::error::CqlError;
 use super::super::health::Health;
 use super::super::options::Options;
 use super::super::session::{Server, connect, server};
-use super::{MigrateError, Migration, Recorded, Tables, missing};
+use super::{Change, MigrateError, Migration, Recorded, Tables, missing};
 
 /// How long one statement may take: tables are made in a second, or many if the server is busy.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -138,7 +138,8 @@ impl Run<'_> {
             let recorded = recorded(&self.session, self.options, tables, true).await?;
             for migration in missing(tables.migrations(), &recorded, keyspace)? {
                 for change in migration.statements {
-                    if change.only_on.is_none_or(|only_on| only_on == self.server) {
+                    let is_meant = change.only_on.is_none_or(|only_on| only_on == self.server);
+                    if is_meant && !self.is_added(keyspace, change).await? {
                         self.renew().await?;
                         self.execute(change.cql.replace("{keyspace}", keyspace)).await?;
                     }
@@ -152,6 +153,17 @@ impl Run<'_> {
         let agreed = self.session.await_schema_agreement().await;
         agreed.map_err(|error| CqlError::Transient(format!("the nodes do not agree on the tables: {error}")))?;
         Ok(done)
+    }
+
+    /// Whether the field that a change adds is there, by a run that died before saying so.
+    async fn is_added(&self, keyspace: &str, change: &Change) -> Result<bool, CqlError> {
+        let Some((type_name, field)) = change.adds else { return Ok(false) };
+        let text = "SELECT field_names FROM system_schema.types WHERE keyspace_name = ? AND type_name = ?";
+        let rows = self.session.query_unpaged(text, (keyspace, type_name)).await?.into_rows_result();
+        let malformed = |error: &dyn fmt::Display| CqlError::malformed("system_schema.types", error);
+        let rows = rows.map_err(|error| malformed(&error))?;
+        let row = rows.maybe_first_row::<(Vec<String>,)>().map_err(|error| malformed(&error))?;
+        Ok(row.is_some_and(|(fields,)| fields.iter().any(|name| name == field)))
     }
 
     async fn execute(&self, text: String) -> Result<(), CqlError> {

@@ -39,6 +39,7 @@ pub(super) struct ConversionValue {
     pub(super) refunded_thousandths: Option<i64>,
     pub(super) conflicts: i32,
     pub(super) at: CqlTimestamp,
+    pub(super) suggested_affiliate_id: Option<String>,
 }
 
 /// The type `commission` of the keyspace.
@@ -89,6 +90,7 @@ impl From<&ConversionTransitioned> for ConversionValue {
             click_id,
             affiliate_id,
             campaign_id,
+            suggested_affiliate_id,
             external_product_id,
             amount_minor,
             currency,
@@ -130,6 +132,7 @@ impl From<&ConversionTransitioned> for ConversionValue {
             refunded_thousandths: *refunded_thousandths,
             conflicts: *conflicts,
             at: instant(*at),
+            suggested_affiliate_id: suggested_affiliate_id.clone(),
         }
     }
 }
@@ -159,6 +162,7 @@ impl ConversionValue {
             click_id: self.click_id,
             affiliate_id: self.affiliate_id,
             campaign_id: self.campaign_id,
+            suggested_affiliate_id: self.suggested_affiliate_id,
             external_product_id: self.external_product_id,
             amount_minor: self.amount_minor,
             currency: self.currency.0,

@@ -28,6 +28,7 @@ fn conversion(number: u8, received_at: i64) -> ConversionTransitioned {
         click_id: None,
         affiliate_id: None,
         campaign_id: None,
+        suggested_affiliate_id: None,
         external_product_id: None,
         amount_minor: 1,
         currency: Currency::parse("NPR").expect("a currency"),

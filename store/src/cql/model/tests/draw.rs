@@ -78,6 +78,7 @@ struct Change {
     state: ConversionState,
     confidence: Option<(Confidence, Option<ConfidenceReason>)>,
     affiliate_id: Option<String>,
+    suggested_affiliate_id: Option<String>,
     commission: Option<Commission>,
     hold_until: Option<Timestamp>,
     refunded_thousandths: Option<i64>,
@@ -91,16 +92,19 @@ fn change() -> impl Strategy<Value = Change> {
     ));
     let entries = vec((state(), instant(), cause()), 0..3);
     let refunded = option::of(any::<i64>());
-    (state(), confidence, option::of(text()), option::of(commission()), option::of(instant()), refunded, entries)
-        .prop_map(|(state, confidence, affiliate_id, commission, hold_until, refunded_thousandths, entries)| Change {
+    let affiliates = (option::of(text()), option::of(text()));
+    (state(), confidence, affiliates, option::of(commission()), option::of(instant()), refunded, entries).prop_map(
+        |(state, confidence, affiliates, commission, hold_until, refunded_thousandths, entries)| Change {
             state,
             confidence,
-            affiliate_id,
+            affiliate_id: affiliates.0,
+            suggested_affiliate_id: affiliates.1,
             commission,
             hold_until,
             refunded_thousandths,
             entries,
-        })
+        },
+    )
 }
 
 /// All revisions of a conversion, in order, as `orders` publishes them: what was reported stays, the rest comes and goes.
@@ -129,6 +133,7 @@ fn conversion(order: String) -> impl Strategy<Value = Vec<ConversionTransitioned
                 click_id: click_id.clone(),
                 affiliate_id: change.affiliate_id,
                 campaign_id: None,
+                suggested_affiliate_id: change.suggested_affiliate_id,
                 external_product_id: None,
                 amount_minor: 299_900,
                 currency,
@@ -249,6 +254,7 @@ pub(super) fn transition() -> ConversionTransitioned {
         click_id: None,
         affiliate_id: None,
         campaign_id: None,
+        suggested_affiliate_id: None,
         external_product_id: None,
         amount_minor: 299_900,
         currency: Currency::parse("NPR").expect("a currency"),
