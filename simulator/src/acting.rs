@@ -32,6 +32,15 @@ const ERRORS_CALM_MAX: u32 = 20;
 /// Turns that others take at the most while one is within a call.
 const OTHERS_TURNS_MAX: u32 = 40;
 
+/// When others take their turns while one is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As soon as they can: most stops are over before a group gives anybody up.
+    AtOnce,
+    /// From a time on to the end of it.
+    From(Duration),
+}
+
 /// A worker's place: machine, processor, number.
 type Place = (usize, usize, usize);
 
@@ -74,8 +83,11 @@ impl World {
     }
 
     /// Lets others go on until a time, whoever is within a call.
-    pub(crate) fn others_until(&self, until: Duration) {
-        for _ in 0..OTHERS_TURNS_MAX {
+    pub(crate) fn others_until(&self, until: Duration, pace: Pace) {
+        for turn in 0..OTHERS_TURNS_MAX {
+            if let Pace::From(from) = pace {
+                self.cluster.advance_to(from + until.saturating_sub(from) / OTHERS_TURNS_MAX * turn);
+            }
             if self.cluster.now() >= until {
                 return;
             }

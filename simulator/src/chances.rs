@@ -20,6 +20,11 @@ impl Chances {
         Chances { random: Random::new(seed, concern), swarm, calm: false, counts: BTreeMap::new() }
     }
 
+    /// Whether a kind happens at all in this run.
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        !self.calm && self.swarm.rate(kind) > 0
+    }
+
     /// Whether a fault of a kind happens now; counted if so.
     pub(crate) fn happens(&mut self, kind: Kind) -> bool {
         let happens = !self.calm && self.random.happens(self.swarm.rate(kind));

@@ -16,6 +16,13 @@ const DEPTH_MAX: u32 = 3;
 /// did so between two steps.
 const DELICATE: u32 = 4;
 
+/// So many times as often a worker is supplanted in a step without records: there are few of them.
+const OF_TIMERS: u32 = 16;
+/// In how many of 10,000 steps time leaps to a timer.
+const LEAPS_TO_TIMERS: u32 = 150;
+/// How often of 10,000 what is late of a transaction arrives with a request of the next one.
+const MIDWAY: u32 = 2_500;
+
 /// Decides about faults, and counts them.
 #[derive(Debug)]
 pub(crate) struct Dice {
@@ -24,6 +31,8 @@ pub(crate) struct Dice {
     pub(crate) away_until: Duration,
     /// How many steps are within one another.
     pub(crate) depth: u32,
+    /// A marker is stuck, and nobody has come or gone since.
+    pub(crate) stuck: bool,
 }
 
 /// What others do while a worker is within a call.
@@ -34,6 +43,8 @@ pub(crate) enum Meanwhile {
     Turn,
     /// They go on until then; whoever is within the call is stopped as a whole, or only waits.
     Until(Duration, Stopped),
+    /// The process is stopped until its group has given it up, and for so long after that.
+    Supplanted(Duration),
     /// The caller dies.
     Crash,
 }
@@ -46,7 +57,7 @@ pub(crate) enum Stopped {
 
 impl Dice {
     pub(crate) fn new(seed: u64, swarm: Swarm) -> Dice {
-        Dice { chances: Chances::new(seed, "faults", swarm), away_until: Duration::ZERO, depth: 0 }
+        Dice { chances: Chances::new(seed, "faults", swarm), away_until: Duration::ZERO, depth: 0, stuck: false }
     }
 
     /// Whether a fault of a kind happens now; counted if so.
@@ -59,7 +70,7 @@ impl Dice {
     }
 
     /// What others do before a worker's request is sent, or after it was done.
-    pub(crate) fn meanwhile(&mut self, api: Api, now: Duration) -> Meanwhile {
+    fn meanwhile(&mut self, api: Api, now: Duration) -> Meanwhile {
         if self.chances.calm || self.depth >= DEPTH_MAX {
             return Meanwhile::Nothing;
         }
@@ -74,6 +85,39 @@ impl Dice {
             }
         }
         if self.chances.random.happens(300) { Meanwhile::Turn } else { Meanwhile::Nothing }
+    }
+
+    /// What others do before a worker's request is sent, which may be one of a step without records.
+    pub(crate) fn before(&mut self, api: Api, is_of_timers: bool, now: Duration) -> Meanwhile {
+        // Once the coordinator knows of a transaction it ends it when that takes long, and its producer with it.
+        let begins = api == Api::AddPartitionsToTxn && self.depth < DEPTH_MAX;
+        let times = if is_of_timers { OF_TIMERS } else { 1 };
+        if begins && (0..times).any(|_| self.happens(Kind::Supplanted)) {
+            return Meanwhile::Supplanted(self.chances.random.time(Duration::from_secs(5), Duration::from_secs(30)));
+        }
+        self.meanwhile(api, now)
+    }
+
+    /// What they do after it was done.
+    pub(crate) fn after(&mut self, api: Api, now: Duration) -> Meanwhile {
+        // Whoever has committed behind a marker that is stuck, and has not written its store, has to find out what it did.
+        if api == Api::EndTxn && self.stuck && self.chances.has(Kind::MarkerStuck) && self.chances.random.happens(5_000)
+        {
+            self.stuck = false;
+            return Meanwhile::Crash;
+        }
+        self.meanwhile(api, now)
+    }
+
+    /// Whether time leaps to the next timer, in a run in which steps of timers are aimed at.
+    pub(crate) fn leaps_to_timers(&mut self) -> bool {
+        self.chances.has(Kind::Supplanted) && self.chances.random.happens(LEAPS_TO_TIMERS)
+    }
+
+    /// Whether what is late of a worker's last transaction arrives with this request of the next, if there is something.
+    pub(crate) fn is_midway(&mut self, api: Api) -> bool {
+        let is_within = matches!(api, Api::Produce | Api::AddOffsetsToTxn | Api::TxnOffsetCommit);
+        is_within && self.chances.has(Kind::LateMidway) && self.chances.random.happens(MIDWAY)
     }
 
     /// Whether somebody else takes a turn while a worker waits.
@@ -98,6 +142,10 @@ impl Dice {
         // What ends a transaction, or says what it consumed, must not come in the time of the next one after an answer to
         // its repeat: that is beyond any session until clients take an epoch for each transaction (see ARCHITECTURE.md).
         let is_of_one_transaction = matches!(api, Api::EndTxn | Api::TxnOffsetCommit);
+        if is_of_one_transaction && self.happens(Kind::LateMidway) {
+            let arrives = self.chances.random.time(Duration::from_secs(5), Duration::from_secs(60));
+            return Fate::Late { noticed: Duration::MAX, arrives };
+        }
         if self.happens(Kind::RequestLate) {
             let noticed = if is_of_one_transaction { Duration::MAX } else { self.noticed() };
             return Fate::Late { noticed, arrives: self.chances.random.short(Duration::from_secs(60)) };
@@ -118,8 +166,12 @@ impl Dice {
         self.chances.random.pick(&times)
     }
 
-    /// How long a marker is on its way.
-    pub(crate) fn marker_delay(&mut self) -> Duration {
+    /// How long a marker is on its way to a topic, or to a group's offsets.
+    pub(crate) fn marker_delay(&mut self, name: &str) -> Duration {
+        if name.ends_with("changelog") && self.happens(Kind::MarkerStuck) {
+            self.stuck = true;
+            return self.chances.random.time(Duration::from_secs(5), Duration::from_secs(40));
+        }
         if self.happens(Kind::MarkerDelayed) {
             self.chances.random.short(Duration::from_secs(8))
         } else {

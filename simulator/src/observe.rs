@@ -207,6 +207,17 @@ impl Observer {
         })
     }
 
+    /// When the first timer of an order is due.
+    pub(crate) fn next_timer_ms(&mut self) -> Option<i64> {
+        let orders = self
+            .changelogs
+            .iter_mut()
+            .filter(|((processor, _), _)| CHANGELOGS[*processor].number == ORDERS_CHANGELOG.number);
+        let due =
+            orders.flat_map(|(_, changelog)| changelog.at(u64::MAX).keys().filter_map(|row| parse_timer_key(row)));
+        due.map(|(due_ms, _)| due_ms).min()
+    }
+
     /// What is not consumed yet of what processors read.
     pub(crate) fn lag(cluster: &Cluster, partitions: u32) -> Option<String> {
         for (group, topics) in PROCESSORS.iter().zip(INPUTS) {

@@ -93,7 +93,7 @@ impl World {
         if self.happens(Kind::WorkerCrash) {
             self.crash_machine(machine);
         }
-        if self.happens(Kind::Retired) {
+        if self.happens(Kind::Retired) || std::mem::take(&mut self.dice().stuck) {
             self.retire(machine);
         }
         if self.happens(Kind::ClockSkewed) {
@@ -105,11 +105,29 @@ impl World {
         }
         if self.happens(Kind::TimeLeaps) {
             let leap = self.dice().random().short(LEAP_MAX);
-            // All leaps together, the last ones included, are to be shorter than what makes every store stale.
-            if now + leap < UNSEEN_MAX / 4 {
-                self.cluster.note(format_args!("{leap:?} pass"));
-                self.cluster.leap_to(now + leap);
-            }
+            self.leap(leap);
+        }
+        // Nobody is supplanted in a step of timers if none is due.
+        if self.dice().leaps_to_timers() {
+            self.leap_to_timer();
+        }
+    }
+
+    fn leap(&self, leap: Duration) {
+        let now = self.cluster.now();
+        // All leaps together, the last ones included, are to be shorter than what makes every store stale.
+        if now + leap < UNSEEN_MAX / 4 {
+            self.cluster.note(format_args!("{leap:?} pass"));
+            self.cluster.leap_to(now + leap);
+        }
+    }
+
+    /// Leaps to when an order's next timer is due.
+    fn leap_to_timer(&self) {
+        let due_ms = self.inner().observer.next_timer_ms();
+        let left = due_ms.and_then(|due_ms| u64::try_from(due_ms - self.cluster.now_ms()).ok());
+        if let Some(left) = left {
+            self.leap(Duration::from_millis(left));
         }
     }
 

@@ -8,6 +8,9 @@ use std::fmt;
 
 use crate::random::Random;
 
+/// In how many of 10,000 runs each kind is that is aimed.
+const AIMED_SHARE: u32 = 2_500;
+
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -67,11 +70,17 @@ pub enum Kind {
     ClaimHalfDone,
     /// A process that keeps shared claims dies.
     KeeperCrash,
+    /// What ends a transaction, or says what it consumed, arrives when its client has given it up: in the middle of the next.
+    LateMidway,
+    /// A process of workers is stopped just before it begins a transaction, until others have its partitions and work.
+    Supplanted,
+    /// The marker of a changelog takes very long, and workers come or go meanwhile.
+    MarkerStuck,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 28] = [
+    pub const ALL: [Kind; 31] = [
         Kind::RequestLost,
         Kind::AnswerLost,
         Kind::RequestLate,
@@ -101,7 +110,13 @@ impl Kind {
         Kind::ClaimLate,
         Kind::ClaimHalfDone,
         Kind::KeeperCrash,
+        Kind::LateMidway,
+        Kind::Supplanted,
+        Kind::MarkerStuck,
     ];
+
+    /// Those that are aimed at where they are worst; nothing is drawn for them in a run that does not have them.
+    pub const AIMED: [Kind; 3] = [Kind::LateMidway, Kind::Supplanted, Kind::MarkerStuck];
 
     /// The highest rate of a kind, in 10,000 of what it may happen to: requests, or steps of the schedule.
     fn most(self) -> u64 {
@@ -125,6 +140,7 @@ impl Kind {
             Kind::ClaimLost => 5_000,
             Kind::ClaimHalfDone => 6_000,
             Kind::KeeperCrash => 300,
+            Kind::LateMidway | Kind::Supplanted | Kind::MarkerStuck => 2_000,
         }
     }
 }
@@ -146,8 +162,12 @@ impl Swarm {
     pub(crate) fn draw(seed: u64, without: &[Kind]) -> Swarm {
         let mut random = Random::new(seed, "swarm");
         let share = random.pick(&[0, 1_500, 3_000, 5_000, 8_000]);
+        let mut aimed = Random::new(seed, "aimed");
         let mut rates = BTreeMap::new();
         for kind in Kind::ALL {
+            // What is aimed shows most where little else goes wrong.
+            let (random, share) =
+                if Kind::AIMED.contains(&kind) { (&mut aimed, AIMED_SHARE) } else { (&mut random, share) };
             let (is_in, rate) = (random.happens(share), random.between(1, kind.most()));
             // Most rates are low: a run is to get somewhere.
             let rate = (rate >> random.below(4)).max(1);

@@ -13,6 +13,7 @@ use schemas::registry::Registry;
 use streams::log::Pending;
 use streams::sim::{Api, Call, Cluster, Disk, Fate, Faults, Process, SimPublisher};
 
+use crate::acting::Pace;
 use crate::cql::Shared;
 use crate::dice::{Dice, Meanwhile, Stopped};
 use crate::edge::EdgeProcess;
@@ -154,10 +155,25 @@ impl World {
         self.inner().failure.get_or_insert(failure);
     }
 
-    /// What others do while the process of a number is within a call.
-    fn meanwhile(&self, process: u64, api: Api) {
-        let now = self.cluster.now();
-        let meanwhile = self.dice().meanwhile(api, now);
+    /// What others do before a call of the process of a number.
+    fn before(&self, process: u64, api: Api) {
+        let is_of_timers = !self.inner().fetched.contains(&process);
+        let meanwhile = self.dice().before(api, is_of_timers, self.cluster.now());
+        self.do_meanwhile(process, meanwhile);
+        for late in [Api::EndTxn, Api::TxnOffsetCommit] {
+            if self.cluster.is_late(process, late) && self.dice().is_midway(api) {
+                self.cluster.hasten(process, late);
+            }
+        }
+    }
+
+    /// What they do after it.
+    fn after(&self, process: u64, api: Api) {
+        let meanwhile = self.dice().after(api, self.cluster.now());
+        self.do_meanwhile(process, meanwhile);
+    }
+
+    fn do_meanwhile(&self, process: u64, meanwhile: Meanwhile) {
         match meanwhile {
             Meanwhile::Nothing => {}
             Meanwhile::Turn => self.nested(|world| {
@@ -165,9 +181,13 @@ impl World {
             }),
             Meanwhile::Until(until, Stopped::Worker) => {
                 self.cluster.note(format_args!("a worker of {process} is slow until {until:?}"));
-                self.nested(|world| world.others_until(until));
+                self.nested(|world| world.others_until(until, Pace::AtOnce));
             }
-            Meanwhile::Until(until, Stopped::Process) => self.freeze(process, until),
+            Meanwhile::Until(until, Stopped::Process) => self.freeze(process, until, Pace::AtOnce),
+            Meanwhile::Supplanted(after) => {
+                let given_up = self.cluster.now() + self.topology.session.session_timeout;
+                self.freeze(process, given_up + after, Pace::From(given_up));
+            }
             Meanwhile::Crash => {
                 let handle =
                     self.inner().machines.iter().find_map(|machine| {
@@ -181,7 +201,7 @@ impl World {
         }
     }
 
-    fn freeze(&self, process: u64, until: Duration) {
+    fn freeze(&self, process: u64, until: Duration, pace: Pace) {
         let frozen = {
             let mut inner = self.inner();
             let machine = inner
@@ -196,7 +216,7 @@ impl World {
         let Some(frozen) = frozen else { return };
         self.cluster.note(format_args!("{} is frozen until {until:?}", frozen.name()));
         frozen.suspend();
-        self.nested(|world| world.others_until(until));
+        self.nested(|world| world.others_until(until, pace));
         frozen.resume();
         let mut inner = self.inner();
         if let Some(machine) = inner.machines.iter_mut().find(|machine| machine.name == frozen.name()) {
@@ -230,7 +250,7 @@ impl Faults for Hook {
     fn before(&self, cluster: &Cluster, call: &Call<'_>) -> Fate {
         let Some(world) = self.0.upgrade() else { return Fate::Arrives };
         if is_foreground(call) {
-            world.meanwhile(call.process, call.api);
+            world.before(call.process, call.api);
         }
         world.dice().fate(call.api, cluster.now())
     }
@@ -240,7 +260,7 @@ impl Faults for Hook {
         if call.api == Api::Fetch && !call.subject.ends_with("changelog") {
             world.inner().fetched.insert(call.process);
         }
-        world.meanwhile(call.process, call.api);
+        world.after(call.process, call.api);
     }
 
     fn idle(&self, _: &Cluster, _: u64, until: Duration) {
@@ -253,8 +273,8 @@ impl Faults for Hook {
         }
     }
 
-    fn marker_delay(&self, _: &str, _: u32) -> Duration {
-        self.0.upgrade().map_or(Duration::ZERO, |world| world.dice().marker_delay())
+    fn marker_delay(&self, name: &str, _: u32) -> Duration {
+        self.0.upgrade().map_or(Duration::ZERO, |world| world.dice().marker_delay(name))
     }
 }
 

@@ -3,6 +3,14 @@
 //! A mutation is a file `simulator/mutations/NAME.patch`: a sentence that says what is broken, and a diff. The sources are
 //! copied to `target/mutants`, broken there, built and simulated; while one is simulated, the next is built. What they depend
 //! on is what the simulator has been built with already. One that no seed finds is a hole in the simulator or in the oracle.
+//!
+//! Some places are guarded twice, and are broken only together with the other guard:
+//! - `take-over-after-restore`, `offsets-after-restore`: a step's changes are acknowledged before its offsets are sent, these bear
+//!   the generation, and a restore waits for all that is undecided before its end. So both also take that wait away.
+//! - `stale-fetch-taken`: the client forgets what it has fetched once it is assigned anew, so that is what is left out.
+//!
+//! None is of a store that is ahead of its changelog: the brokers of the model keep what they have acknowledged, so there is none.
+//! A test of the sessions has one, on a real broker.
 
 use std::collections::BTreeSet;
 use std::fs;

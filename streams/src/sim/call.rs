@@ -122,7 +122,7 @@ impl Cluster {
                 let (api, answer) = (late.api(), late.execute(state).err());
                 state.note(format_args!("late {api:?} {}: {answer:?}", late.subject()));
             };
-            state.schedule(at, Action::Request(Box::new(run)));
+            state.schedule(at, Action::Request { process: call.process, api: call.api, run: Box::new(run) });
         };
         if fate != Fate::Arrives {
             state.note(format_args!("{} {:?} {} meets {fate:?}", call.name, call.api, call.subject));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::broker::{Action, Background, Entry, EntryKind, RecordFate, State};
-use super::faults::Faults;
+use super::faults::{Api, Faults};
 use super::options::{ClusterOptions, TopicOptions};
 use super::process::Process;
 
@@ -74,6 +74,17 @@ impl Cluster {
     /// returns.
     pub fn crash(&self, process: u64) {
         self.state().end_process(process);
+    }
+
+    /// Whether a request of a process is on its way still, which [arrives late](super::Fate::Late) or a second time.
+    #[must_use]
+    pub fn is_late(&self, process: u64, api: Api) -> bool {
+        self.state().is_late(process, api)
+    }
+
+    /// Has such requests arrive now.
+    pub fn hasten(&self, process: u64, api: Api) {
+        self.state().hasten(process, api);
     }
 
     /// The time since the start.

@@ -142,3 +142,27 @@ fn offsets_that_come_late_do_not_count() {
     assert!(cluster.history().iter().any(|line| line.contains("late TxnOffsetCommit")));
     assert_eq!((offset(&cluster), outputs(&cluster)), (Some(2), vec!["k=1".to_owned(), "k=2".to_owned()]));
 }
+
+/// A commit that was given up comes in the middle of the next transaction: it does not commit what is there of that.
+#[test]
+fn a_commit_that_comes_late_ends_nothing_else() {
+    let cluster = cluster();
+    let late = Fate::Late { noticed: Duration::MAX, arrives: Duration::from_secs(60) };
+    let midway: Meanwhile = Box::new(|cluster, process| {
+        assert!(cluster.is_late(process, Api::EndTxn));
+        cluster.hasten(process, Api::EndTxn);
+        assert!(!cluster.is_late(process, Api::EndTxn));
+        Fate::Arrives
+    });
+    let script = script(
+        &cluster,
+        vec![("one", Api::EndTxn, "", Box::new(move |_, _| late)), ("one", Api::AddOffsetsToTxn, "", midway)],
+    );
+    send(&cluster, 1);
+    let mut one = worker(&cluster, "one");
+    run(&cluster, &mut one, 1);
+    assert!(script.0.lock().expect("no panic").is_empty());
+    let fenced = |line: &String| line.contains("late EndTxn") && line.ends_with("Some(ProducerFenced)");
+    assert!(cluster.history().iter().any(fenced), "{}", cluster.history().join("\n"));
+    assert_eq!((offset(&cluster), outputs(&cluster)), (Some(1), vec!["k=1".to_owned()]));
+}

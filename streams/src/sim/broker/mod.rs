@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::faults::Faults;
+use super::faults::{Api, Faults};
 use super::history::History;
 use super::options::{ClusterOptions, TopicOptions};
 use super::publisher::Sender;
@@ -32,8 +32,12 @@ pub(super) type Late = Box<dyn FnOnce(&mut State) + Send>;
 
 /// What is going to happen.
 pub(super) enum Action {
-    /// A request arrives that was on its way for long, or a second time.
-    Request(Late),
+    /// A request of a process arrives that was on its way for long, or a second time.
+    Request {
+        process: u64,
+        api: Api,
+        run: Late,
+    },
     Marker {
         name: String,
         producer: ProducerId,
@@ -179,6 +183,22 @@ impl State {
         self.scheduled.insert((at.max(self.now), self.actions_made), action);
     }
 
+    /// Whether a request of a process is on its way still.
+    pub(super) fn is_late(&self, process: u64, api: Api) -> bool {
+        self.scheduled.values().any(|action| is_late(action, process, api))
+    }
+
+    /// Has the requests of a process arrive now that are on their way still.
+    pub(super) fn hasten(&mut self, process: u64, api: Api) {
+        let late = self.scheduled.iter().filter(|(_, action)| is_late(action, process, api));
+        let late: Vec<_> = late.map(|(at, _)| *at).collect();
+        for at in late {
+            if let Some(Action::Request { run, .. }) = self.scheduled.remove(&at) {
+                run(self);
+            }
+        }
+    }
+
     /// When something happens next.
     pub(super) fn next_due(&self) -> Option<Duration> {
         self.scheduled.first_key_value().map(|((at, _), _)| *at)
@@ -190,8 +210,8 @@ impl State {
         let ((at, _), action) = entry.remove_entry();
         self.now = self.now.max(at);
         Some(match action {
-            Action::Request(late) => {
-                late(self);
+            Action::Request { run, .. } => {
+                run(self);
                 None
             }
             Action::Marker { name, producer, committed, target } => {
@@ -247,6 +267,10 @@ impl State {
             self.senders.iter().filter(|(_, one)| one.process == process).map(|(id, _)| *id).collect();
         senders.into_iter().for_each(|id| self.wake_sender(id, now));
     }
+}
+
+fn is_late(action: &Action, process: u64, api: Api) -> bool {
+    matches!(action, Action::Request { process: of, api: is, .. } if (*of, *is) == (process, api))
 }
 
 impl fmt::Debug for State {
