@@ -15,6 +15,7 @@ mod patience;
 mod processors;
 mod rebuild;
 mod registry;
+mod secret_file;
 mod send;
 mod serving;
 mod settings;
@@ -61,6 +62,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Migrate(args) => migrate::run(&args, &runtime()?),
         Command::Processors(args) => processors::run(&args, &runtime()?),
         Command::Rebuild(args) => rebuild::run(&args, &runtime()?),
+        Command::Reencrypt(args) => registry::reencrypt::run(&args),
         Command::Settings(args) => settings::command::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Verify(args) => verify::run(&args),

@@ -33,7 +33,8 @@ use self::data::Data;
 use self::shared::Shared;
 use self::stores::Stores;
 use crate::error::CliError;
-use crate::registry::follower::{DemoKeys, RegistryFollower, RegistryView};
+use crate::registry::follower::{DemoKeys, Follows, RegistryFollower, RegistryView};
+use crate::registry::master_keys;
 use crate::serving::{self, End, Signals};
 use crate::settings::{ConfigArg, Settings};
 use crate::threads::Threads;
@@ -63,13 +64,15 @@ pub(crate) struct IngestArgs {
 pub(crate) fn run(args: &IngestArgs, runtime: &Runtime) -> Result<ExitCode, CliError> {
     let settings = Settings::load(&args.config)?;
     let connection = settings.connection()?;
-    let address = settings.get(LISTEN);
+    let address: SocketAddr = settings.get(LISTEN);
     let socket = {
         let _runtime = runtime.enter();
         serving::bind(address, LISTEN)?
     };
+    let demo_keys = if address.ip().is_loopback() { DemoKeys::Accept } else { DemoKeys::Refuse };
+    let follows = Follows::Edge { demo_keys, master_keys: master_keys::load(&settings)? };
     let identity = topics::reach(&connection, &settings)?;
-    let mut process = Process::new(address, &connection, runtime)?;
+    let mut process = Process::new(follows, &connection, runtime)?;
     let mut view = process.follower.view();
     let registry = match process.until(runtime, view.first()) {
         Ok(registry) => registry?,
@@ -143,10 +146,9 @@ struct Process {
 }
 
 impl Process {
-    fn new(address: SocketAddr, connection: &Connection, runtime: &Runtime) -> Result<Process, CliError> {
+    fn new(follows: Follows, connection: &Connection, runtime: &Runtime) -> Result<Process, CliError> {
         let mut exposition = MetricsRegistry::default();
-        let demo_keys = if address.ip().is_loopback() { DemoKeys::Accept } else { DemoKeys::Refuse };
-        let follower = RegistryFollower::start(connection, demo_keys)?;
+        let follower = RegistryFollower::start(connection, follows)?;
         follower.register(&mut exposition);
         Ok(Process {
             signals: Signals::listen(runtime)?,

@@ -8,6 +8,7 @@ use schemas::registry::{
 };
 use schemas::{Currency, Rate, Timestamp};
 
+mod encryption;
 mod entries;
 mod faults;
 mod fold;
