@@ -17,6 +17,7 @@ mod rebuild;
 mod registry;
 mod secret_file;
 mod send;
+mod service_token;
 mod serving;
 mod settings;
 mod shared_store;

@@ -95,6 +95,8 @@ pub(crate) enum AuthError {
     IpNotAllowed(Option<IpAddr>),
     #[error("the signature was taken before: sign again with the present time")]
     ReplayDetected,
+    #[error("Authorization is missing or wrong: send Bearer and the service token")]
+    InvalidServiceToken,
 }
 
 fn shown_address(address: Option<&IpAddr>) -> String {
@@ -117,6 +119,7 @@ impl AuthError {
             AuthError::MerchantNotApproved => "MERCHANT_NOT_APPROVED",
             AuthError::IpNotAllowed(_) => "IP_NOT_ALLOWED",
             AuthError::ReplayDetected => "REPLAY_DETECTED",
+            AuthError::InvalidServiceToken => "INVALID_SERVICE_TOKEN",
         }
     }
 }

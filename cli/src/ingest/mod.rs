@@ -35,6 +35,7 @@ use self::stores::Stores;
 use crate::error::CliError;
 use crate::registry::follower::{DemoKeys, Follows, RegistryFollower, RegistryView};
 use crate::registry::master_keys;
+use crate::service_token;
 use crate::serving::{self, End, Signals};
 use crate::settings::{ConfigArg, Settings};
 use crate::threads::Threads;
@@ -198,6 +199,7 @@ impl Process {
             readiness: self.readiness.clone(),
             metrics,
             exposition: Arc::new(std::mem::take(&mut self.exposition)),
+            service_token: service_token::of_settings(settings)?,
             config,
         };
         Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use testkit::Kafka;
 
 use crate::support::{command, run, text};
+use crate::up::client::SERVICE_TOKEN;
 use crate::up::poll;
 
 /// A process of the installation, killed when it is dropped.
@@ -80,6 +81,7 @@ impl Installation {
             ("KAFKA_BOOTSTRAP", Kafka::shared().bootstrap()),
             ("KAFKA_PREFIX", &self.prefix),
             ("REGISTRY_MASTER_KEY", MASTER_KEY),
+            ("INGEST_SERVICE_TOKEN", SERVICE_TOKEN),
             ("TOPICS_PARTITIONS", &partitions),
             ("TOPICS_REPLICATION_FACTOR", "1"),
             ("TOPICS_MIN_INSYNC_REPLICAS", "1"),

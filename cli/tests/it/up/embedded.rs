@@ -11,7 +11,7 @@ use streams::embedded::{EmbeddedLog, Options};
 use streams::{Message, Publisher};
 
 use crate::support::{command, run};
-use crate::up::client::{Client, ONE};
+use crate::up::client::{Client, ONE, SERVICE_TOKEN};
 use crate::up::cluster::{Cluster, Folder, Target};
 use crate::up::poll;
 use crate::up::process::Process;
@@ -53,7 +53,8 @@ impl Embedded {
         let data = self.data();
         let mut all = vec!["up", "--data", data.to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"];
         all.extend(args);
-        Process::spawn(&mut command(&all), &self.folder.log("up"))
+        let mut command = command(&all);
+        Process::spawn(command.env("CONVERSIONS_SERVICE_TOKEN", SERVICE_TOKEN), &self.folder.log("up"))
     }
 }
 

@@ -29,6 +29,7 @@ mod published_script;
 mod random;
 mod reads;
 mod scaling;
+mod service_clicks;
 mod shared_claims;
 mod starting;
 mod stopping;
