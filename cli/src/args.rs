@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Processors(crate::processors::ProcessorsArgs),
     /// Fill an empty keyspace of the shared store with what the topics have by now.
     Rebuild(crate::rebuild::RebuildArgs),
+    /// Encrypt the secrets of the registry on Kafka anew, under the first of the master keys.
+    Reencrypt(crate::registry::reencrypt::ReencryptArgs),
     /// Print every setting of the commands that run on Kafka: its value and where it comes from.
     Settings(crate::settings::command::SettingsArgs),
     /// Show the topics in Kafka, whether each is as it must be, and make those that are missing.

@@ -15,7 +15,9 @@ mod patience;
 mod processors;
 mod rebuild;
 mod registry;
+mod secret_file;
 mod send;
+mod service_token;
 mod serving;
 mod settings;
 mod shared_store;
@@ -61,6 +63,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Migrate(args) => migrate::run(&args, &runtime()?),
         Command::Processors(args) => processors::run(&args, &runtime()?),
         Command::Rebuild(args) => rebuild::run(&args, &runtime()?),
+        Command::Reencrypt(args) => registry::reencrypt::run(&args),
         Command::Settings(args) => settings::command::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Verify(args) => verify::run(&args),

@@ -61,9 +61,10 @@ pub struct Config {
     /// How many recent claims are remembered in the process, 1 to 100,000,000, about 100 bytes each. Default 65,536.
     pub recent_claims_max: usize,
     /// Most clicks on their way into the log at once, 1 to 1,000,000; of those beyond, the shopper is redirected and the
-    /// click is lost, which `clicks_lost` counts. Clicks need no key: without this bound a flood of them would fill the
-    /// log's queue, and merchants would be refused. A conversion of a click lost is not attributed by itself, so raise
-    /// this, and the log's queue above it, before `clicks_lost` grows in honest traffic. Default 4,096.
+    /// click is lost, which `clicks_lost` counts; a service that records one is told to come again. Clicks need no key:
+    /// without this bound a flood of them would fill the log's queue, and merchants would be refused. A conversion of a
+    /// click lost is not attributed by itself, so raise this, and the log's queue above it, before `clicks_lost` grows in
+    /// honest traffic. Default 4,096.
     pub clicks_in_flight_max: usize,
 }
 

@@ -23,6 +23,7 @@ use crate::rates::Rates;
 use crate::readiness::Readiness;
 use crate::replays::Replays;
 use crate::routes;
+use crate::service_token::ServiceToken;
 
 /// What an edge is made of.
 #[allow(missing_debug_implementations, reason = "a clock has no useful Debug")]
@@ -43,6 +44,8 @@ pub struct Parts<P, C, R> {
     pub metrics: Metrics,
     /// What `GET /metrics` shows: the registry that `metrics` was registered in.
     pub exposition: Arc<prometheus_client::registry::Registry>,
+    /// What a service shows to record clicks; without it there is no route for them.
+    pub service_token: Option<ServiceToken>,
     /// Limits and deadlines.
     pub config: Config,
 }
@@ -60,6 +63,7 @@ pub(crate) struct Inner<P, C, R> {
     pub(crate) readiness: Readiness,
     pub(crate) metrics: Metrics,
     pub(crate) exposition: Arc<prometheus_client::registry::Registry>,
+    pub(crate) service_token: Option<ServiceToken>,
     pub(crate) config: Config,
     /// One for each API request in flight.
     pub(crate) places: Places,
@@ -124,6 +128,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
             readiness: parts.readiness,
             metrics: parts.metrics,
             exposition: parts.exposition,
+            service_token: parts.service_token,
             config: parts.config,
         })))
     }

@@ -63,6 +63,8 @@ pub(crate) enum Shed {
     BatchBodies,
     /// On the signatures that are remembered.
     Replays,
+    /// On the clicks on their way into the log.
+    Clicks,
 }
 
 impl Shed {
@@ -76,6 +78,7 @@ impl Shed {
             Shed::LogFull => "log_full",
             Shed::BatchBodies => "batch_bodies",
             Shed::Replays => "replays",
+            Shed::Clicks => "clicks",
         }
     }
 
@@ -89,6 +92,7 @@ impl Shed {
             Shed::Lane => "too many equal requests at once; this one was not recorded, and a retry is safe",
             Shed::Turn => "an equal request is still under way; this one was not recorded, and a retry is safe",
             Shed::LogFull => "the log takes no more at the moment; nothing was recorded, and a retry is safe",
+            Shed::Clicks => "too many clicks at once; this one was not recorded, and a retry is safe",
             Shed::Replays => {
                 "too many requests of keys with strictReplay lately; nothing was recorded, and a retry is safe"
             }

@@ -48,6 +48,13 @@ impl<'a> Reader<'a> {
         self.faults.push(format!("{name} {must}; got {got}"));
     }
 
+    /// Notes that a field is not what it must be, if it is given.
+    pub(crate) fn refuse_given(&mut self, name: &'static str, must: impl Display) {
+        if let Some(value) = self.raw(name) {
+            self.refuse(name, must, value);
+        }
+    }
+
     /// All faults, if there are any.
     pub(crate) fn finish(self) -> Result<(), Vec<String>> {
         if self.faults.is_empty() { Ok(()) } else { Err(self.faults) }

@@ -51,6 +51,7 @@ mod rates;
 mod replays;
 mod request;
 mod routes;
+mod service_token;
 mod submit;
 mod view;
 
@@ -61,3 +62,4 @@ pub use edge::{Edge, Parts};
 pub use metrics::Metrics;
 pub use readiness::Readiness;
 pub use server::{Drained, serve, serve_status};
+pub use service_token::{ServiceToken, ServiceTokenError};

@@ -28,6 +28,7 @@ mod click;
 pub(crate) mod health;
 mod reading;
 mod reports;
+mod service;
 mod webhooks;
 
 /// Which route a request took: a label of few values.
@@ -40,6 +41,7 @@ pub(crate) enum Route {
     OrderStatus,
     Webhook,
     Click,
+    ServiceClicks,
     Live,
     Ready,
     Metrics,
@@ -47,13 +49,14 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    const MATCHED: [Route; 9] = [
+    const MATCHED: [Route; 10] = [
         Route::Conversions,
         Route::Conversion,
         Route::Batch,
         Route::OrderStatus,
         Route::Webhook,
         Route::Click,
+        Route::ServiceClicks,
         Route::Live,
         Route::Ready,
         Route::Metrics,
@@ -68,6 +71,7 @@ impl Route {
             Route::OrderStatus => "/api/v1/order-status",
             Route::Webhook => "/api/v1/webhooks/{event}",
             Route::Click => "/c/{link}",
+            Route::ServiceClicks => "/internal/v1/clicks",
             Route::Live => "/health/live",
             Route::Ready => "/health/ready",
             Route::Metrics => "/metrics",
@@ -95,7 +99,11 @@ impl Route {
 
 /// All routes of an edge.
 pub(crate) fn router<P: Publisher, C: Claims, R: ReadModel>(edge: Edge<P, C, R>) -> Router {
-    Router::new()
+    let mut routes = Router::new();
+    if edge.0.service_token.is_some() {
+        routes = routes.route(Route::ServiceClicks.path(), post(service::click::<P, C, R>));
+    }
+    routes
         .route(Route::Conversions.path(), post(reports::conversion::<P, C, R>).get(reading::conversions::<P, C, R>))
         .route(Route::Conversion.path(), get(reading::conversion::<P, C, R>))
         .route(Route::Batch.path(), post(batch::conversions::<P, C, R>).get(reading::conversion::<P, C, R>))

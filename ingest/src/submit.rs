@@ -243,7 +243,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         answer.map_err(|error| self.publish_error(&error))
     }
 
-    fn publish_error(&self, error: &PublishError) -> Error {
+    pub(crate) fn publish_error(&self, error: &PublishError) -> Error {
         let (reason, failure) = match error {
             PublishError::Full => ("full", self.shed(Shed::LogFull)),
             PublishError::Closed => ("closed", self.unavailable(Shed::LogFull.message(), error.to_string())),
@@ -254,7 +254,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         failure
     }
 
-    fn perhaps_recorded(&self, internal: String) -> Error {
+    pub(crate) fn perhaps_recorded(&self, internal: String) -> Error {
         self.unavailable("the log did not confirm in time; it may have been recorded, and a retry is safe", internal)
     }
 

@@ -170,7 +170,7 @@ pub const REGISTRY: TopicSpec = TopicSpec {
     partitions: 1,
     cleanup: Cleanup::Compact,
     message_bytes_max: MIB,
-    doc: "The registry, entry by entry; a tombstone removes one. The record `sealed` ends each change: only what it was made over is a registry. Holds signing secrets: nobody but the service may read it. Read by every edge and by `orders` and `clicks`. The embedded log has the registry file instead.",
+    doc: "The registry, entry by entry; a tombstone removes one. The record `sealed` ends each change: only what it was made over is a registry. Signing secrets are in it encrypted, under a master key that the topic does not have; nobody but the service may write it. Read by every edge and by `orders` and `clicks`. The embedded log has the registry file instead.",
 };
 
 /// The rows of `orders`.

@@ -54,6 +54,7 @@ impl EdgeProcess {
             readiness: Readiness::new(),
             metrics,
             exposition: Arc::new(exposition),
+            service_token: None,
             config: config.clone(),
         };
         let edge = Edge::with_ids(parts, ids_of(ids)).expect("the topology keeps to the edge's ranges");

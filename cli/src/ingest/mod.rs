@@ -33,7 +33,9 @@ use self::data::Data;
 use self::shared::Shared;
 use self::stores::Stores;
 use crate::error::CliError;
-use crate::registry::follower::{DemoKeys, RegistryFollower, RegistryView};
+use crate::registry::follower::{DemoKeys, Follows, RegistryFollower, RegistryView};
+use crate::registry::master_keys;
+use crate::service_token;
 use crate::serving::{self, End, Signals};
 use crate::settings::{ConfigArg, Settings};
 use crate::threads::Threads;
@@ -63,13 +65,15 @@ pub(crate) struct IngestArgs {
 pub(crate) fn run(args: &IngestArgs, runtime: &Runtime) -> Result<ExitCode, CliError> {
     let settings = Settings::load(&args.config)?;
     let connection = settings.connection()?;
-    let address = settings.get(LISTEN);
+    let address: SocketAddr = settings.get(LISTEN);
     let socket = {
         let _runtime = runtime.enter();
         serving::bind(address, LISTEN)?
     };
+    let demo_keys = if address.ip().is_loopback() { DemoKeys::Accept } else { DemoKeys::Refuse };
+    let follows = Follows::Edge { demo_keys, master_keys: master_keys::load(&settings)? };
     let identity = topics::reach(&connection, &settings)?;
-    let mut process = Process::new(address, &connection, runtime)?;
+    let mut process = Process::new(follows, &connection, runtime)?;
     let mut view = process.follower.view();
     let registry = match process.until(runtime, view.first()) {
         Ok(registry) => registry?,
@@ -143,10 +147,9 @@ struct Process {
 }
 
 impl Process {
-    fn new(address: SocketAddr, connection: &Connection, runtime: &Runtime) -> Result<Process, CliError> {
+    fn new(follows: Follows, connection: &Connection, runtime: &Runtime) -> Result<Process, CliError> {
         let mut exposition = MetricsRegistry::default();
-        let demo_keys = if address.ip().is_loopback() { DemoKeys::Accept } else { DemoKeys::Refuse };
-        let follower = RegistryFollower::start(connection, demo_keys)?;
+        let follower = RegistryFollower::start(connection, follows)?;
         follower.register(&mut exposition);
         Ok(Process {
             signals: Signals::listen(runtime)?,
@@ -196,6 +199,7 @@ impl Process {
             readiness: self.readiness.clone(),
             metrics,
             exposition: Arc::new(std::mem::take(&mut self.exposition)),
+            service_token: service_token::of_settings(settings)?,
             config,
         };
         Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))

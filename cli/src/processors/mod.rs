@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use self::status::Views;
 use self::workers::Workers;
 use crate::error::CliError;
-use crate::registry::follower::{DemoKeys, RegistryFollower};
+use crate::registry::follower::{Follows, RegistryFollower};
 use crate::serving::{self, End, Signals};
 use crate::settings::{ConfigArg, Settings};
 use crate::threads::Threads;
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> R
     readiness.caught_up();
     let mut exposition = MetricsRegistry::default();
     metrics::register(&mut exposition, &views);
-    let follower = RegistryFollower::start(&connection, DemoKeys::Accept)?;
+    let follower = RegistryFollower::start(&connection, Follows::Processors)?;
     follower.register(&mut exposition);
     let (stop_serving, stopped) = oneshot::channel::<()>();
     let serving = runtime.spawn(ingest::serve_status(listener, readiness.clone(), Arc::new(exposition), async {

@@ -9,6 +9,7 @@ use schemas::topics::CLICKS;
 use streams::Message;
 
 use crate::error::CliError;
+use crate::secret_file;
 
 /// Reads the file's text and has it parsed.
 ///
@@ -20,6 +21,9 @@ pub(crate) fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Faults>
     let mut text = String::new();
     // One byte past the bound is enough for the parser to refuse the file by its size.
     let file = File::open(path).map_err(cannot)?;
+    if secret_file::is_open(&file) {
+        tracing::warn!("others on this machine can read the registry {shown} and the secrets in it: chmod 600 {shown}");
+    }
     file.take(FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(cannot)?;
     parse(&text).map_err(|faults| CliError::Failed(format!("the registry {shown} has faults:\n{faults}")))
 }

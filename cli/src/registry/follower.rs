@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry as MetricsRegistry, Unit};
 use schemas::records::RegistrySealed;
-use schemas::registry::{FoldError, Registry};
+use schemas::registry::{FoldError, MasterKeys, Registry, Secrets};
 use schemas::topics::TOMBSTONES_KEPT_DAYS;
 use streams::kafka::Connection;
 use streams::{Clock, LogError, SystemClock};
@@ -34,13 +34,46 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// How long a stop waits for the thread; one that waits for brokers ends with the process.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 
+const DEMO_KEYS_REFUSED: &str = "the registry has the demo's keys, which everybody knows, and ingest.listen can be reached \
+                                 from elsewhere: listen on 127.0.0.1, or apply a registry with keys of your own";
+
 /// What becomes of a registry with the demo's keys, which everybody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DemoKeys {
-    /// It is taken: nobody signs requests to this process, or only from this machine.
+    /// It is taken: requests come from this machine only.
     Accept,
     /// It is refused.
     Refuse,
+}
+
+/// What a process needs of the registry.
+#[derive(Debug)]
+pub(crate) enum Follows {
+    /// Everything: it lets requests in.
+    Edge {
+        /// What becomes of the demo's keys.
+        demo_keys: DemoKeys,
+        /// What secrets are decrypted with.
+        master_keys: MasterKeys,
+    },
+    /// All but the keys: it lets nobody in, and has no master key.
+    Processors,
+}
+
+impl Follows {
+    fn secrets(&self) -> Secrets<'_> {
+        match self {
+            Follows::Edge { master_keys, .. } => Secrets::Decrypt(master_keys),
+            Follows::Processors => Secrets::Leave,
+        }
+    }
+
+    fn takes_demo_keys(&self) -> bool {
+        match self {
+            Follows::Edge { demo_keys, .. } => *demo_keys == DemoKeys::Accept,
+            Follows::Processors => true,
+        }
+    }
 }
 
 /// The thread that follows the topic, until it is dropped.
@@ -62,7 +95,7 @@ struct Shared {
 #[derive(Clone, Debug, Default)]
 struct State {
     registry: Option<Arc<Registry>>,
-    /// The first registry was refused for its keys.
+    /// Why the first registry was refused: for its keys, or because it cannot be decrypted.
     refused: Option<String>,
 }
 
@@ -75,11 +108,11 @@ impl RegistryFollower {
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub(crate) fn start(connection: &Connection, demo_keys: DemoKeys) -> Result<RegistryFollower, CliError> {
+    pub(crate) fn start(connection: &Connection, follows: Follows) -> Result<RegistryFollower, CliError> {
         let shared = Arc::<Shared>::default();
         let (sender, views) = watch::channel(State::default());
         let mut work =
-            Work { connection: connection.clone(), demo_keys, shared: Arc::clone(&shared), sender, seal: None };
+            Work { connection: connection.clone(), follows, shared: Arc::clone(&shared), sender, seal: None };
         let thread = thread::Builder::new()
             .name("registry".to_owned())
             .spawn(move || work.run())
@@ -119,7 +152,8 @@ impl RegistryView {
     /// Waits until the topic has been read to its end and holds a registry. May be dropped at any time.
     ///
     /// # Errors
-    /// The registry has the demo's keys and these are refused, or the follower has ended.
+    /// The registry has the demo's keys and these are refused, or a secret of it cannot be decrypted, or the follower has
+    /// ended.
     pub(crate) async fn first(&mut self) -> Result<Arc<Registry>, CliError> {
         let told = self.0.wait_for(|state| state.registry.is_some() || state.refused.is_some()).await;
         let state = told.map_err(|_| CliError::Failed("the registry is no longer followed".to_owned()))?;
@@ -151,7 +185,7 @@ impl RegistryView {
 /// What the thread works with.
 struct Work {
     connection: Connection,
-    demo_keys: DemoKeys,
+    follows: Follows,
     shared: Arc<Shared>,
     sender: watch::Sender<State>,
     /// The last seal that was looked at, so that nothing is told of it twice.
@@ -230,16 +264,22 @@ impl Work {
             return;
         }
         self.seal = reading.seal().cloned();
-        let checked = reading.registry().map_err(|error| error.to_string()).and_then(|registry| {
-            match self.demo_keys == DemoKeys::Refuse && registry.has_demo_key() {
-                true => Err(self.refuse()),
-                false => Ok(registry),
-            }
-        });
+        let checked = match reading.registry(self.follows.secrets()) {
+            Ok(registry) if self.follows.takes_demo_keys() || !registry.has_demo_key() => Ok(registry),
+            Ok(_) => Err(self.refuse(DEMO_KEYS_REFUSED.to_owned())),
+            Err(error @ FoldError::Unreadable { .. }) => Err(self.refuse(format!(
+                "{error}: give the master key that it is encrypted under, by registry.master_key_file"
+            ))),
+            Err(error) => Err(error.to_string()),
+        };
         match (checked, self.seal.as_ref()) {
             (Ok(registry), Some(seal)) => {
                 self.shared.version.store(seal.version, Ordering::Relaxed);
                 tracing::info!(version = seal.version, entries = seal.entries, "registry in force");
+                let secrets = reading.plain_secrets();
+                if secrets > 0 {
+                    tracing::warn!(secrets, "secrets in the registry's topic are not encrypted: conversions reencrypt");
+                }
                 self.sender.send_replace(State { registry: Some(registry), refused: None });
             }
             (Err(fault), _) => {
@@ -250,19 +290,16 @@ impl Work {
         }
     }
 
-    /// Says that the demo's keys are refused; whoever waits for the first registry waits no more.
-    fn refuse(&self) -> String {
-        let refused = "the registry has the demo's keys, which everybody knows, and ingest.listen can be reached from \
-                       elsewhere: listen on 127.0.0.1, or apply a registry with keys of your own"
-            .to_owned();
+    /// Refuses what stands; whoever waits for the first registry is told why and waits no more.
+    fn refuse(&self, why: String) -> String {
         self.sender.send_if_modified(|state| {
             let first = state.registry.is_none();
             if first {
-                state.refused = Some(refused.clone());
+                state.refused = Some(why.clone());
             }
             first
         });
-        refused
+        why
     }
 
     fn tell_refused(&self, progress: &Progress) {
@@ -274,7 +311,7 @@ impl Work {
 
     fn remind(&self, reading: &Reading) {
         let topic = self.connection.topic(processors::topic(&schemas::topics::REGISTRY));
-        match reading.registry() {
+        match reading.registry(self.follows.secrets()) {
             Err(FoldError::Unsealed) => {
                 tracing::warn!("no registry in topic {topic}: write one with conversions apply");
             }

@@ -3,5 +3,8 @@
 pub(crate) mod apply;
 pub(crate) mod file;
 pub(crate) mod follower;
+pub(crate) mod master_keys;
+pub(crate) mod reencrypt;
 
+mod change;
 mod reading;

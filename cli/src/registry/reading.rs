@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::records::RegistrySealed;
-use schemas::registry::{Entries, Fold, FoldError, Folded, Registry};
+use schemas::registry::{Entries, Fold, FoldError, Folded, Registry, Secrets};
 use schemas::topics::REGISTRY;
 use streams::kafka::{Connection, KafkaReader};
 use streams::log::Limits;
@@ -77,8 +77,17 @@ impl Reading {
     ///
     /// # Errors
     /// As [`Fold::registry`].
-    pub(super) fn registry(&self) -> Result<Arc<Registry>, FoldError> {
-        self.as_sealed.as_ref().unwrap_or(&self.fold).registry()
+    pub(super) fn registry(&self, secrets: Secrets<'_>) -> Result<Arc<Registry>, FoldError> {
+        self.sealed_fold().registry(secrets)
+    }
+
+    /// How many secrets of that registry are not encrypted.
+    pub(super) fn plain_secrets(&self) -> usize {
+        self.sealed_fold().entries().plain_secrets()
+    }
+
+    fn sealed_fold(&self) -> &Fold {
+        self.as_sealed.as_ref().unwrap_or(&self.fold)
     }
 
     /// The entries that stand, whether they are sealed or not: what the next change differs from.

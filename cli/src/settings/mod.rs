@@ -157,6 +157,14 @@ impl Settings {
         T::from_value(value).unwrap_or_else(|| panic!("{name} is of another type"))
     }
 
+    /// The value of a setting, if it has one.
+    ///
+    /// # Panics
+    /// If the table has no such setting.
+    pub(crate) fn find<T: FromValue>(&self, name: &str) -> Option<T> {
+        self.value(name).and_then(T::from_value)
+    }
+
     fn value(&self, name: &str) -> Option<&Value> {
         self.values.get(name).unwrap_or_else(|| panic!("there is no setting {name}")).value.as_ref()
     }

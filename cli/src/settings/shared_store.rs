@@ -6,7 +6,6 @@ use std::time::Duration;
 use store::cql::{Credentials, Identity, Options, Secret, Tls};
 
 use super::Settings;
-use super::value::FromValue;
 use crate::error::CliError;
 
 /// Part of `ingest.store_deadline` that a question to the claims may take, in percent: who asks hears what came of it.
@@ -51,10 +50,5 @@ impl Settings {
                     .to_owned(),
             )
         })
-    }
-
-    /// The value of a setting, if it has one.
-    fn find<T: FromValue>(&self, name: &str) -> Option<T> {
-        self.value(name).and_then(T::from_value)
     }
 }

@@ -172,7 +172,40 @@ pub(crate) const TABLE: &[Setting] = &[
         "128",
         "Most writes of the read model of one worker under way at once.",
     ),
+    setting(
+        "registry.master_key_file",
+        Kind::Path,
+        "",
+        "The master keys that signing secrets on Kafka are encrypted under: 64 hexadecimal digits each, as `openssl rand -hex 32` \
+         prints, a line each. The first encrypts, the others still decrypt. For `conversions ingest`, `apply` and `reencrypt`; \
+         nobody else needs it. Others must not be able to read the file.",
+    )
+    .preset(Preset::Nothing),
+    setting(
+        "registry.master_key",
+        Kind::Secret,
+        "",
+        "The same without a file, with commas; looked at if there is no `registry.master_key_file`. Best given by its \
+         variable. It is never shown.",
+    )
+    .preset(Preset::Nothing),
     setting("ingest.listen", Kind::Address, "127.0.0.1:8080", "Where the edge listens for HTTP."),
+    setting(
+        "ingest.service_token_file",
+        Kind::Path,
+        "",
+        "The token that a service of yours records clicks with, by `POST /internal/v1/clicks`: 32 to 256 visible ASCII \
+         characters, and nothing else. Others must not be able to read the file. Without a token there is no such route.",
+    )
+    .preset(Preset::Nothing),
+    setting(
+        "ingest.service_token",
+        Kind::Secret,
+        "",
+        "The same without a file; looked at if there is no `ingest.service_token_file`. Best given by its variable. It is \
+         never shown.",
+    )
+    .preset(Preset::Nothing),
     setting("ingest.data", Kind::Path, "./data/ingest", "Where the edge keeps its claims and read model; made if it is not there. Not used with `cql.contact_points`."),
     setting("ingest.body_bytes_max", Kind::Bytes("1KiB", "1MiB"), "64KiB", "Largest body of a request."),
     setting(
@@ -267,7 +300,7 @@ pub(crate) const TABLE: &[Setting] = &[
         "ingest.clicks_in_flight_max",
         Kind::Count(1, MILLION),
         "4096",
-        "Most clicks on their way into the log; of those beyond, the shopper is redirected and the click is lost.",
+        "Most clicks on their way into the log; of those beyond, the shopper is redirected and the click is lost, and a service that records one is told to come again.",
     ),
     setting(
         "ingest.queue_messages_max",

@@ -32,6 +32,10 @@ pub(crate) struct UpArgs {
     /// connection is the sender's.
     #[arg(long, value_name = "N", default_value_t = 0, env = "CONVERSIONS_TRUSTED_PROXIES")]
     pub(crate) trusted_proxies: usize,
+    /// A file that holds the token with which a service of yours records clicks, by `POST /internal/v1/clicks`, and nothing
+    /// else; preferred to the variable `CONVERSIONS_SERVICE_TOKEN`. Without a token there is no such route.
+    #[arg(long, value_name = "FILE", env = "CONVERSIONS_SERVICE_TOKEN_FILE")]
+    pub(crate) service_token_file: Option<PathBuf>,
     /// Go on without what the read model lost: for when it says that neither it nor its snapshot reaches back to where
     /// the log begins.
     #[arg(long)]

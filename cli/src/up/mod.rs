@@ -30,6 +30,7 @@ use self::data::DataFolder;
 use self::workers::Workers;
 use crate::error::CliError;
 use crate::registry::file;
+use crate::service_token;
 use crate::serving::{self, End, Signals};
 
 /// Clicks of the registry recorded with one sync.
@@ -40,6 +41,7 @@ type LocalEdge = Edge<streams::embedded::EmbeddedLog, store::EmbeddedStore, stor
 /// Runs until a signal or a failure; the code is success exactly if everything was closed in order.
 pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<ExitCode, CliError> {
     let registry = Arc::new(registry::load(args)?);
+    let service_token = service_token::of_file_or_variable(args.service_token_file.as_deref())?;
     let connections_max = files::connections_max(Config::default().connections_max)?;
     let socket = {
         let _runtime = runtime.enter();
@@ -64,6 +66,7 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
         readiness: readiness.clone(),
         metrics: edge_metrics,
         exposition: Arc::new(metrics),
+        service_token,
         config: Config { connections_max, trusted_proxies: args.trusted_proxies, ..Config::default() },
     };
     let edge: LocalEdge = Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))?;

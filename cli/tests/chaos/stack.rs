@@ -18,6 +18,8 @@ use crate::orders::{LATE_CLICKS, late_click};
 use crate::process::{run, tail};
 use crate::{say, say_failures};
 
+/// What secrets are encrypted under.
+const MASTER_KEY: &str = "8f1e0d6c5b4a39281706f5e4d3c2b1a09f8e7d6c5b4a392817f6e5d4c3b2a190";
 const PREFIX: &str = "chaos-";
 /// Partitions of every topic that is read by key.
 pub(crate) const PARTITIONS: u64 = 6;
@@ -81,6 +83,7 @@ impl Stack {
         let kafka_settings = [
             ("KAFKA_BOOTSTRAP", kafka.bootstrap()),
             ("KAFKA_PREFIX", PREFIX),
+            ("REGISTRY_MASTER_KEY", MASTER_KEY),
             ("TOPICS_PARTITIONS", &PARTITIONS.to_string()),
             ("TOPICS_REPLICATION_FACTOR", replication),
             ("TOPICS_MIN_INSYNC_REPLICAS", in_sync),

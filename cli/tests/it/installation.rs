@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemas::registry::{Fold, Folded, Registry};
+use schemas::registry::{Fold, Folded, MasterKeys, Registry, Secrets};
 use schemas::topics::{REGISTRY, TopicSpec};
 use streams::Record;
 use streams::kafka::{AtomicWriter, Connection, KafkaReader};
@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use testkit::Kafka;
 
 use crate::support::{command, run, text};
+use crate::up::client::SERVICE_TOKEN;
 use crate::up::poll;
 
 /// A process of the installation, killed when it is dropped.
@@ -51,6 +52,9 @@ impl Drop for Running {
     }
 }
 
+/// What secrets are encrypted under, unless a test says otherwise.
+pub(crate) const MASTER_KEY: &str = "8f1e0d6c5b4a39281706f5e4d3c2b1a09f8e7d6c5b4a392817f6e5d4c3b2a190";
+
 /// Partitions of the topics of which the settings decide it.
 pub(crate) const PARTITIONS: u32 = 3;
 
@@ -76,6 +80,8 @@ impl Installation {
         let settings = [
             ("KAFKA_BOOTSTRAP", Kafka::shared().bootstrap()),
             ("KAFKA_PREFIX", &self.prefix),
+            ("REGISTRY_MASTER_KEY", MASTER_KEY),
+            ("INGEST_SERVICE_TOKEN", SERVICE_TOKEN),
             ("TOPICS_PARTITIONS", &partitions),
             ("TOPICS_REPLICATION_FACTOR", "1"),
             ("TOPICS_MIN_INSYNC_REPLICAS", "1"),
@@ -131,12 +137,13 @@ impl Installation {
 
     /// The registry that the topic's last seal made, and its version; 0 if there is none.
     pub(crate) fn registry(&self) -> (i64, Option<Arc<Registry>>) {
+        let keys = MasterKeys::parse(MASTER_KEY).expect("a master key");
         let mut fold = Fold::default();
         let mut sealed = (0, None);
         for record in self.read(&REGISTRY) {
             let value = (!record.value.is_empty()).then_some(&*record.value);
             if let Ok(Folded::Seal) = fold.apply(&record.key, value) {
-                sealed = (fold.seal().expect("it was just read").version, fold.registry().ok());
+                sealed = (fold.seal().expect("it was just read").version, fold.registry(Secrets::Decrypt(&keys)).ok());
             }
         }
         sealed

@@ -4,6 +4,7 @@ mod apply;
 mod dead_letters;
 mod following;
 mod installation;
+mod master_keys;
 mod send;
 mod settings;
 mod shared_store;

@@ -21,4 +21,5 @@ mod reading;
 mod registry;
 mod replays;
 mod server;
+mod service_clicks;
 mod webhooks;

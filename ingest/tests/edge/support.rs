@@ -11,7 +11,7 @@ pub(crate) use lines::Lines;
 use std::sync::Arc;
 
 use axum::Router;
-use ingest::{Config, Edge, Metrics, Parts, Readiness};
+use ingest::{Config, Edge, Metrics, Parts, Readiness, ServiceToken};
 use schemas::registry::Registry;
 use schemas::topics::CONVERSIONS;
 use schemas::{AvroRecord, decode};
@@ -19,6 +19,8 @@ use tower::ServiceExt;
 
 /// 2026-06-14T09:30:00Z, which the bench's clock shows.
 pub(crate) const NOW_S: i64 = 1_781_429_400;
+
+pub(crate) const SERVICE_TOKEN: &str = "service_0123456789abcdef0123456789abcdef";
 
 pub(crate) const REGISTRY: &str = r#"
 [[merchants]]
@@ -123,8 +125,17 @@ impl Bench {
         Bench::on(TestClaims::default(), config)
     }
 
+    /// An edge that knows no service.
+    pub(crate) fn without_service_token() -> Bench {
+        Bench::made(TestClaims::default(), Config::default(), None)
+    }
+
     /// Another edge process beside one that made `claims`.
     pub(crate) fn on(claims: TestClaims, config: Config) -> Bench {
+        Bench::made(claims, config, Some(ServiceToken::new(SERVICE_TOKEN).unwrap()))
+    }
+
+    fn made(claims: TestClaims, config: Config, service_token: Option<ServiceToken>) -> Bench {
         let registry = Arc::new(Registry::parse(REGISTRY).unwrap());
         let (log, read_model, clock) = (TestLog::default(), TestReadModel::default(), TestClock::new(NOW_S * 1_000));
         let readiness = Readiness::new();
@@ -138,6 +149,7 @@ impl Bench {
             readiness: readiness.clone(),
             metrics: Metrics::register(&mut metrics_registry),
             exposition: Arc::new(metrics_registry),
+            service_token,
             config,
         })
         .unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
+use super::file::EncryptedSecrets;
 use super::{Definition, EntryKey, Faults, Registry, file};
 use crate::Timestamp;
 use crate::records::RegistrySealed;
@@ -21,7 +22,7 @@ impl Entries {
     /// # Errors
     /// All faults of the file, as [`Registry::parse`] tells them.
     pub fn parse(text: &str) -> Result<Entries, Faults> {
-        let (_, entries) = file::parse_and_split(text)?;
+        let (_, entries) = file::parse_and_split(text, EncryptedSecrets::Refused)?;
         Ok(Entries(entries.into_iter().collect()))
     }
 
@@ -80,7 +81,7 @@ impl Entries {
     /// # Errors
     /// What is wrong with them, each fault with its entry: they came from another version of this code, or by another
     /// hand.
-    pub(super) fn registry(&self) -> Result<Registry, Vec<String>> {
+    pub(super) fn registry(&self, encrypted: EncryptedSecrets) -> Result<Registry, Vec<String>> {
         let mut text = String::new();
         for definition in self.0.values() {
             text.push_str(definition.expose());
@@ -89,7 +90,7 @@ impl Entries {
                 text.push('\n');
             }
         }
-        let (registry, found) = file::parse_and_split(&text).map_err(|faults| self.by_entry(&faults))?;
+        let (registry, found) = file::parse_and_split(&text, encrypted).map_err(|faults| self.by_entry(&faults))?;
         // What no key names, no record would ever change or remove.
         let mut found = found.iter().map(|(key, _)| key);
         if let Some(foreign) = found.clone().find(|key| self.get(key).is_none()) {

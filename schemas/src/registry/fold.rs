@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::entry::EntryKeyError;
-use super::{Definition, Entries, EntryKey, FILE_BYTES_MAX, Registry};
+use super::file::EncryptedSecrets;
+use super::{Definition, Entries, EntryKey, FILE_BYTES_MAX, MasterKeys, Registry, Unreadable};
 use crate::codec::{self, DecodeError};
 use crate::records::{RegistryEntryChanged, RegistrySealed};
 
@@ -23,6 +24,15 @@ pub struct Fold {
     entries: Entries,
     bytes: usize,
     seal: Option<RegistrySealed>,
+}
+
+/// What becomes of the secrets of a registry that is read.
+#[derive(Clone, Copy, Debug)]
+pub enum Secrets<'a> {
+    /// They are decrypted: if one cannot be, there is no registry.
+    Decrypt(&'a MasterKeys),
+    /// Those that are encrypted are left so, and the registry has none of their keys: for who lets nobody in.
+    Leave,
 }
 
 /// What a record was.
@@ -77,6 +87,14 @@ pub enum FoldError {
         /// How many stand.
         found: usize,
     },
+    /// The entries are those that were sealed, and secrets of them cannot be decrypted.
+    #[error("version {version} of the registry cannot be read: {unreadable}")]
+    Unreadable {
+        /// The seal's version.
+        version: i64,
+        /// Which, and why.
+        unreadable: Unreadable,
+    },
     /// The entries are those that were sealed, and no registry.
     #[error("version {version} of the registry has faults: {}", faults.join("; "))]
     Faulty {
@@ -118,14 +136,22 @@ impl Fold {
     /// The registry as of the last seal, checked like a file; asked for right after it, before the next entry.
     ///
     /// # Errors
-    /// There is no seal, or what stands is not what was sealed, or it is no registry.
-    pub fn registry(&self) -> Result<Arc<Registry>, FoldError> {
+    /// There is no seal, or what stands is not what was sealed, or a secret of it cannot be decrypted, or it is no registry.
+    pub fn registry(&self, secrets: Secrets<'_>) -> Result<Arc<Registry>, FoldError> {
         let seal = self.seal.as_ref().ok_or(FoldError::Unsealed)?;
         let RegistrySealed { version, entries: expected, .. } = *seal;
         if self.entries.seal(version, seal.at) != *seal {
             return Err(FoldError::Incomplete { version, expected, found: self.entries.len() });
         }
-        self.entries.registry().map(Arc::new).map_err(|faults| FoldError::Faulty { version, faults })
+        let registry = match secrets {
+            Secrets::Decrypt(keys) => {
+                let decrypted = self.entries.decrypted(keys);
+                let decrypted = decrypted.map_err(|unreadable| FoldError::Unreadable { version, unreadable })?;
+                decrypted.registry(EncryptedSecrets::Refused)
+            }
+            Secrets::Leave => self.entries.registry(EncryptedSecrets::Left),
+        };
+        registry.map(Arc::new).map_err(|faults| FoldError::Faulty { version, faults })
     }
 
     /// The entries that stand, which the next change differs from.

@@ -9,17 +9,19 @@ use crate::{Currency, Timestamp};
 
 pub use self::coupons::{Coupon, CouponBook};
 pub use self::difference::{Difference, EntryChange};
+pub use self::encryption::{EncryptionError, Keep, MasterKeys, MasterKeysError, NONCE_BYTES, Unreadable};
 pub use self::entries::Entries;
 pub use self::entry::{Definition, EntryKey, EntryKeyError, EntryKind};
 pub use self::faults::{Collector, Fault, Faults, shown};
 pub use self::file::FILE_BYTES_MAX;
-pub use self::fold::{Fold, FoldError, Folded, SEALED_KEY};
+pub use self::fold::{Fold, FoldError, Folded, SEALED_KEY, Secrets};
 pub use self::limits::{IpRange, RateLimit};
 pub use self::rules::{Bounds, Payment, Rule, RuleBook, RuleScope};
 
 mod coupons;
 mod demo;
 mod difference;
+mod encryption;
 mod entries;
 mod entry;
 mod faults;

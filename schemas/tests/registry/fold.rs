@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use schemas::records::{RegistryEntryChanged, RegistrySealed};
-use schemas::registry::{Difference, Entries, Fold, FoldError, Folded, Registry, SEALED_KEY};
+use schemas::registry::{Difference, Entries, Fold, FoldError, Folded, Registry, SEALED_KEY, Secrets};
 use schemas::{Timestamp, decode, encode};
 
 use super::entries::{entries, whole};
 use super::faults::BASE;
 
-type Record = (Vec<u8>, Option<Vec<u8>>);
+pub(crate) type Record = (Vec<u8>, Option<Vec<u8>>);
 
 /// A topic, and how `apply` writes to it.
 #[derive(Clone, Default)]
@@ -55,7 +55,7 @@ impl Topic {
 }
 
 fn present(fold: &Fold) -> String {
-    whole(&fold.registry().unwrap_or_else(|error| panic!("{error}")))
+    whole(&fold.registry(Secrets::Leave).unwrap_or_else(|error| panic!("{error}")))
 }
 
 fn of_file(text: &str) -> String {
@@ -86,7 +86,7 @@ fn a_reader_switches_at_seals_only() {
     for (key, value) in &topic.records {
         match fold.apply(key, value.as_deref()).expect("it folds") {
             Folded::Seal => seen.push(present(&fold)),
-            Folded::Entry => assert!(fold.registry().is_err(), "between two seals there is none"),
+            Folded::Entry => assert!(fold.registry(Secrets::Leave).is_err(), "between two seals there is none"),
         }
     }
     assert_eq!(seen, [of_file(BASE), of_file(&changed), of_file(BASE)]);
@@ -97,12 +97,12 @@ fn a_reader_switches_at_seals_only() {
 
 #[test]
 fn no_registry_before_the_first_seal() {
-    assert_eq!(Fold::default().registry().expect_err("empty"), FoldError::Unsealed);
+    assert_eq!(Fold::default().registry(Secrets::Leave).expect_err("empty"), FoldError::Unsealed);
     let mut topic = Topic::of(&[BASE]);
     topic.records.pop();
-    assert_eq!(topic.fold().registry().expect_err("unsealed"), FoldError::Unsealed);
+    assert_eq!(topic.fold().registry(Secrets::Leave).expect_err("unsealed"), FoldError::Unsealed);
     topic.records.push((SEALED_KEY.to_vec(), None));
-    assert_eq!(topic.fold().registry().expect_err("unsealed"), FoldError::Unsealed);
+    assert_eq!(topic.fold().registry(Secrets::Leave).expect_err("unsealed"), FoldError::Unsealed);
 }
 
 /// Folds [`BASE`] after `change`, and expects the error of its end.
@@ -110,7 +110,7 @@ fn no_registry_before_the_first_seal() {
 fn check_damage(change: impl FnOnce(&mut Vec<Record>), expected: &str) {
     let mut topic = Topic::of(&[BASE]);
     change(&mut topic.records);
-    let error = topic.fold().registry().expect_err(expected).to_string();
+    let error = topic.fold().registry(Secrets::Leave).expect_err(expected).to_string();
     assert!(error.starts_with(expected), "{error}");
     assert!(!error.contains("0123456789"), "{error}");
     // The next change heals it, if it writes what is damaged anew.

@@ -9,6 +9,7 @@ use schemas::registry::{
 use schemas::{Currency, Rate, Timestamp};
 
 mod coupons;
+mod encryption;
 mod entries;
 mod faults;
 mod fold;

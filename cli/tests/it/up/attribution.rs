@@ -30,7 +30,7 @@ fn follow(target: &Target, link: &str) -> (String, String) {
 }
 
 /// Reports an order and waits until it is judged.
-fn judged(target: &Target, merchant: &'static Merchant, order: &Value) -> Value {
+pub(crate) fn judged(target: &Target, merchant: &'static Merchant, order: &Value) -> Value {
     let mut client = Client::new(target, merchant);
     let answer = client.settle(CONVERSIONS, &order.to_string(), None);
     assert_eq!((answer.status, &answer.json()["status"]), (202, &json!("RECEIVED")), "{order}: {answer:?}");
@@ -42,7 +42,7 @@ fn judged(target: &Target, merchant: &'static Merchant, order: &Value) -> Value 
 }
 
 #[track_caller]
-fn assert_pays(conversion: &Value, amount: &str, level: &str, rule: &str, rate: &str) {
+pub(crate) fn assert_pays(conversion: &Value, amount: &str, level: &str, rule: &str, rate: &str) {
     assert_eq!(conversion["confidence"], "HIGH", "{conversion}");
     let commission = json!({"amount": amount, "currency": "NPR", "level": level, "ruleId": rule, "rate": rate});
     assert_eq!(conversion["commission"], commission, "{conversion}");

@@ -11,6 +11,8 @@ pub(crate) use crate::up::http::{
     Answer, CONVERSIONS, Merchant, ONE, ORDER_STATUS, TWO, head, read_answer, unix_seconds,
 };
 
+/// What a service shows to record clicks.
+pub(crate) const SERVICE_TOKEN: &str = "service_5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e";
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 const RETRY_DEADLINE: Duration = Duration::from_secs(60);
 const RETRY_PAUSE: Duration = Duration::from_millis(3);
@@ -66,17 +68,20 @@ impl Client {
     }
 
     fn attempt(&mut self, line: &str, body: &str, idempotency_key: Option<&str>) -> io::Result<Answer> {
+        let mut head = head(self.merchant, line, body);
+        if let Some(key) = idempotency_key {
+            head += &format!("x-idempotency-key: {key}\r\n");
+        }
+        self.send(&head, body)
+    }
+
+    /// Sends a head without its last line, and a body, once.
+    pub(crate) fn send(&mut self, head: &str, body: &str) -> io::Result<Answer> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => BufReader::new(connect(&self.target)?),
         };
-        let mut request = head(self.merchant, line, body);
-        if let Some(key) = idempotency_key {
-            request += &format!("x-idempotency-key: {key}\r\n");
-        }
-        request += "\r\n";
-        request += body;
-        stream.get_mut().write_all(request.as_bytes())?;
+        stream.get_mut().write_all(format!("{head}\r\n{body}").as_bytes())?;
         let answer = read_answer(&mut stream)?;
         if answer.header("connection") != Some("close") {
             self.stream = Some(stream);

@@ -17,7 +17,7 @@ use crate::up::topics::Topics;
 /// Lines of each process's log that a failed test shows.
 const LOG_LINES: usize = 30;
 
-/// Everything from the edge to the ledger on one log, under the demo's registry: started, killed, started again on the
+/// Everything from the edge to the ledger on one log, under the demo's registry unless another is applied: started, killed, started again on the
 /// same data.
 ///
 /// A test is written once, for any cluster; [`on_each_cluster`] makes one of it for each.
@@ -34,6 +34,13 @@ pub(crate) trait Cluster: Sized {
 
     /// Where clients find the edge.
     fn target(&self) -> Target;
+
+    /// Where everything is that its processes write: data and logs.
+    fn folder(&self) -> &Folder;
+
+    /// Makes this the registry in the demo's place, and waits until every edge that runs is under it. Where the registry is a
+    /// file that is read at start, what runs is started again.
+    fn apply(&mut self, registry: &str);
 
     /// Starts what does not run, on the data there is, and waits until it listens and its state is restored.
     fn restart(&mut self);
@@ -165,6 +172,21 @@ impl Folder {
     /// Where something is in it.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    /// The files in it, however deep, with what they hold.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let (mut files, mut folders) = (Vec::new(), vec![self.0.path().to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => files.push((path.clone(), fs::read(&path).expect("a file"))),
+                }
+            }
+        }
+        files
     }
 
     /// The file that a process's stderr goes to.

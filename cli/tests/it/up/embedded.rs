@@ -11,7 +11,7 @@ use streams::embedded::{EmbeddedLog, Options};
 use streams::{Message, Publisher};
 
 use crate::support::{command, run};
-use crate::up::client::{Client, ONE};
+use crate::up::client::{Client, ONE, SERVICE_TOKEN};
 use crate::up::cluster::{Cluster, Folder, Target};
 use crate::up::poll;
 use crate::up::process::Process;
@@ -21,10 +21,12 @@ use crate::up::topics::Topics;
 const QUIET_DEADLINE: Duration = Duration::from_secs(60);
 const REFUSE_DEADLINE: Duration = Duration::from_secs(20);
 
-/// `conversions up --demo` and its data.
+/// `conversions up` and its data.
 #[derive(Debug)]
 pub(crate) struct Embedded {
     target: Target,
+    /// The registry file, once there is one instead of the demo's.
+    registry: Option<PathBuf>,
     process: Option<Process>,
     // Last, so that it is there until the process is gone.
     folder: Folder,
@@ -53,7 +55,15 @@ impl Embedded {
         let data = self.data();
         let mut all = vec!["up", "--data", data.to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"];
         all.extend(args);
-        Process::spawn(&mut command(&all), &self.folder.log("up"))
+        let mut command = command(&all);
+        Process::spawn(command.env("CONVERSIONS_SERVICE_TOKEN", SERVICE_TOKEN), &self.folder.log("up"))
+    }
+
+    fn registry_args(&self) -> Vec<&str> {
+        match &self.registry {
+            Some(file) => vec!["--registry", file.to_str().expect("UTF-8")],
+            None => vec!["--demo"],
+        }
     }
 }
 
@@ -62,19 +72,36 @@ impl Cluster for Embedded {
     const START_MS: u64 = 200;
 
     fn stopped() -> Embedded {
-        Embedded { target: Target::default(), process: None, folder: Folder::new() }
+        Embedded { target: Target::default(), registry: None, process: None, folder: Folder::new() }
     }
 
     fn target(&self) -> Target {
         self.target.clone()
     }
 
+    fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    fn apply(&mut self, registry: &str) {
+        let file = self.folder.join("registry.toml");
+        fs::write(&file, registry).expect("a file");
+        self.registry = Some(file);
+        if self.process.is_some() {
+            self.stop();
+            self.restart();
+        }
+    }
+
     fn restart(&mut self) {
-        self.restart_with(&["--demo"]);
+        let process = self.spawn(&self.registry_args());
+        let address = process.announced("listening on http://");
+        self.process = Some(process);
+        self.target.set(Some(address));
     }
 
     fn start_and_kill(&mut self, after: Duration) {
-        let process = self.spawn(&["--demo"]);
+        let process = self.spawn(&self.registry_args());
         thread::sleep(after);
         drop(process);
     }

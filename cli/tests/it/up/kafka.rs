@@ -27,6 +27,7 @@ const PROCESSORS: usize = 2;
 const PROCESSORS_MAX: usize = 3;
 const QUIET_DEADLINE: Duration = Duration::from_secs(60);
 const READY_DEADLINE: Duration = Duration::from_secs(60);
+const APPLY_DEADLINE: Duration = Duration::from_secs(20);
 /// How the first line of an edge begins.
 const LISTENS: &str = "listening on http://";
 /// How that of the others begins.
@@ -264,6 +265,26 @@ impl<S: Store> Cluster for Processes<S> {
 
     fn target(&self) -> Target {
         self.target.clone()
+    }
+
+    fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    fn apply(&mut self, registry: &str) {
+        let file = self.folder.join("registry.toml");
+        fs::write(&file, registry).expect("a file");
+        let applied = self.installation.run(&["apply", "--registry", file.to_str().expect("UTF-8")]);
+        assert!(applied.status.success(), "{}", text(&applied.stderr));
+        let (version, _) = self.installation.registry();
+        let line = format!("registry_version {version}");
+        for edge in self.edges.iter().filter(|edge| edge.process.is_some()) {
+            let mut client = Client::new(&edge.target, &ONE);
+            poll(APPLY_DEADLINE, || {
+                let metrics = client.get("/metrics").map_err(|error| error.to_string())?.body;
+                if metrics.lines().any(|found| found == line) { Ok(()) } else { Err(format!("no {line}")) }
+            });
+        }
     }
 
     fn restart(&mut self) {

@@ -8,6 +8,7 @@
 
 mod attribution;
 mod audit;
+mod batches;
 pub(crate) mod client;
 pub(crate) mod cluster;
 mod damage;
@@ -20,6 +21,7 @@ mod http;
 mod identical;
 mod kafka;
 mod kafka_log;
+mod keys;
 mod kill_rounds;
 mod lists;
 mod load;
@@ -29,6 +31,7 @@ mod published_script;
 mod random;
 mod reads;
 mod scaling;
+mod service_clicks;
 mod shared_claims;
 mod starting;
 mod stopping;
@@ -36,6 +39,7 @@ mod stores;
 mod tampering;
 mod topics;
 mod verifying;
+mod webhooks;
 
 use std::fmt::Display;
 use std::thread;

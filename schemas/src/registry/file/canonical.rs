@@ -1,7 +1,9 @@
 //! A registry file taken apart into its entries, each in the one form that its content has.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fields::{Section, text_of};
@@ -53,6 +55,41 @@ fn entry(kind: EntryKind, table: &DeTable<'_>) -> (EntryKey, Definition) {
     }
     let id = table.get("id").and_then(|id| text_of(id.get_ref())).unwrap_or_default();
     (EntryKey { kind, id: id.into_owned() }, Definition::new(text))
+}
+
+/// The table of one key, whose secret can be put into another form.
+pub(in crate::registry) struct KeyTable<'a>(DeTable<'a>);
+
+impl<'a> KeyTable<'a> {
+    /// The field of a secret as it is.
+    pub(in crate::registry) const PLAIN: &'static str = "secret";
+    /// The field of one that is encrypted.
+    pub(in crate::registry) const ENCRYPTED: &'static str = "encrypted_secret";
+
+    /// Reads a definition that is one table of a key and nothing else; by another hand it may be anything.
+    pub(in crate::registry) fn parse(definition: &'a Definition) -> Option<KeyTable<'a>> {
+        let mut document = DeTable::parse(definition.expose()).ok()?.into_inner();
+        let tables = document.remove(KEYS.name).filter(|_| document.is_empty())?.into_inner();
+        let DeValue::Array(tables) = tables else { return None };
+        match &*tables {
+            [table] => table.get_ref().as_table().cloned().map(KeyTable),
+            _ => None,
+        }
+    }
+
+    /// The text of a field.
+    pub(in crate::registry) fn text(&self, field: &str) -> Option<Cow<'_, str>> {
+        self.0.get(field).and_then(|value| text_of(value.get_ref()))
+    }
+
+    /// The same entry with a text in another field.
+    pub(in crate::registry) fn with(mut self, before: &str, field: &'static str, text: String) -> Definition {
+        self.0.remove(before);
+        let nowhere = 0..0;
+        let value = Spanned::new(nowhere.clone(), DeValue::String(Cow::Owned(text)));
+        self.0.insert(Spanned::new(nowhere, Cow::Borrowed(field)), value);
+        entry(EntryKind::Key, &self.0).1
+    }
 }
 
 /// A value as it is written in the one form: a text, whatever its quotes, and a bare date, which is taken as its text.

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Known;
 use super::destination::check_destination;
 use super::fields::{Fields, Text};
 use super::policies::{LOOKBACK, MIN_CLICK_TO_ORDER, in_range};
+use super::{EncryptedSecrets, KeyTable, Known};
 use crate::ids::check_name;
 use crate::records::ClickRecorded;
+use crate::registry::encryption::has_form;
 use crate::registry::limits::{ip_ranges, rate, requests};
 use crate::registry::{Affiliate, ApiKey, Campaign, KeyStatus, Link, Merchant, RateLimit, Secret};
 use crate::{Currency, Timestamp};
@@ -33,16 +34,34 @@ pub(super) fn merchant<'a>(fields: &Fields<'a>, known: &mut Known<'a>) -> Option
     Some(Merchant { id: id?, name: name?, currency: currency?, approved })
 }
 
-/// `secrets` says where each secret was first given.
-pub(super) fn key<'a>(
-    fields: &Fields<'a>,
-    known: &mut Known<'a>,
-    secrets: &mut BTreeMap<Cow<'a, str>, usize>,
-) -> Option<ApiKey> {
+/// The secrets so far.
+pub(super) struct Secrets<'a> {
+    pub(super) encrypted: EncryptedSecrets,
+    /// Where each was first given.
+    pub(super) first: BTreeMap<Cow<'a, str>, usize>,
+}
+
+/// A key, unless its secret is encrypted and left so.
+pub(super) fn key<'a>(fields: &Fields<'a>, known: &mut Known<'a>, secrets: &mut Secrets<'a>) -> Option<ApiKey> {
     let id = known.keys.declare(fields, |id| check_key_id(id).map(drop));
     let livemode = id.as_deref().and_then(|id| check_key_id(id).ok());
     let merchant_id = known.merchants.reference(fields, "merchant");
-    let secret = fields.required("secret").and_then(|text| secret(fields, text, livemode, secrets));
+    let secret = match (fields.has(KeyTable::ENCRYPTED), secrets.encrypted) {
+        (true, EncryptedSecrets::Left) => {
+            left(fields);
+            None
+        }
+        (true, EncryptedSecrets::Refused) => {
+            let remedy =
+                "must be left out: only what is applied has its secrets encrypted, and a file has them as they are";
+            fields.refuse_present(KeyTable::ENCRYPTED, remedy);
+            None
+        }
+        (false, _) => {
+            let text = fields.required(KeyTable::PLAIN);
+            text.and_then(|text| secret(fields, text, livemode, &mut secrets.first))
+        }
+    };
     let status = match fields.has("status") {
         true => fields.optional_as("status", key_status),
         false => Some(KeyStatus::Active),
@@ -63,6 +82,13 @@ pub(super) fn key<'a>(
         strict_replay,
         rate_limit,
     })
+}
+
+/// Checks what can be said of a secret that is encrypted.
+fn left(fields: &Fields<'_>) {
+    let check = |text: &str| if has_form(text) { Ok(()) } else { Err("must be an encrypted secret of a known form") };
+    fields.optional_as(KeyTable::ENCRYPTED, check);
+    fields.refuse_present(KeyTable::PLAIN, "must not be there beside encrypted_secret");
 }
 
 /// A burst that is not given is what the rate allows in its one second or minute.

@@ -10,6 +10,8 @@ use self::fields::{Document, Ids, Section};
 use super::faults::Collector;
 use super::{Definition, EntryKey, Faults, Registry};
 
+pub(super) use self::canonical::KeyTable;
+
 mod canonical;
 mod coupons;
 mod destination;
@@ -39,9 +41,10 @@ const KEYS: Section = Section {
         "strict_replay",
         "rate_limit",
         "rate_burst",
+        KeyTable::ENCRYPTED,
     ],
     // The id too, because a secret is easily pasted there.
-    hidden: &["id", "secret"],
+    hidden: &["id", KeyTable::PLAIN, KeyTable::ENCRYPTED],
 };
 const AFFILIATES: Section = Section { name: "affiliates", fields: &["id", "name"], hidden: &[] };
 const CAMPAIGNS: Section =
@@ -79,14 +82,26 @@ impl Registry {
     /// All faults of the file, each with its line: what is no TOML, or else every field that is unknown, missing,
     /// of a wrong type or out of its range, every id given twice, and every reference to an id that there is not.
     pub fn parse(text: &str) -> Result<Registry, Faults> {
-        parse(text, |_| ()).map(|(registry, ())| registry)
+        parse(text, EncryptedSecrets::Refused, |_| ()).map(|(registry, ())| registry)
     }
+}
+
+/// What becomes of the secrets that are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EncryptedSecrets {
+    /// They are faults: what people write has secrets as they are.
+    Refused,
+    /// They stay what they are, and the registry has none of their keys.
+    Left,
 }
 
 /// A registry, and the entries of its file. Their text, too, is at most [`FILE_BYTES_MAX`] bytes, so that the entries
 /// together are read as a file again.
-pub(super) fn parse_and_split(text: &str) -> Result<(Registry, Vec<(EntryKey, Definition)>), Faults> {
-    let (registry, entries) = parse(text, canonical::split)?;
+pub(super) fn parse_and_split(
+    text: &str,
+    encrypted: EncryptedSecrets,
+) -> Result<(Registry, Vec<(EntryKey, Definition)>), Faults> {
+    let (registry, entries) = parse(text, encrypted, canonical::split)?;
     let bytes: usize = entries.iter().map(|(_, definition)| definition.expose().len()).sum();
     if bytes > FILE_BYTES_MAX {
         let collector = Collector::new(text);
@@ -97,7 +112,11 @@ pub(super) fn parse_and_split(text: &str) -> Result<(Registry, Vec<(EntryKey, De
 }
 
 /// Reads a file, and of one without faults also what `also` takes from its document.
-fn parse<T>(text: &str, also: impl FnOnce(&DeTable<'_>) -> T) -> Result<(Registry, T), Faults> {
+fn parse<T>(
+    text: &str,
+    encrypted: EncryptedSecrets,
+    also: impl FnOnce(&DeTable<'_>) -> T,
+) -> Result<(Registry, T), Faults> {
     let collector = Collector::new(text);
     if text.len() > FILE_BYTES_MAX {
         collector.add(0, format!("the file has {} bytes, must have at most {FILE_BYTES_MAX}", text.len()));
@@ -105,7 +124,7 @@ fn parse<T>(text: &str, also: impl FnOnce(&DeTable<'_>) -> T) -> Result<(Registr
     }
     let (document, errors) = DeTable::parse_recoverable(text);
     let registry = if errors.is_empty() {
-        Some(read(document.get_ref(), &collector))
+        Some(read(document.get_ref(), encrypted, &collector))
     } else {
         for error in errors {
             // Only the message: the error's own Display quotes the line, which may hold a secret.
@@ -131,7 +150,7 @@ struct Known<'a> {
 }
 
 /// Reads every section, each after those it refers to. What is faulty is left out.
-fn read<'a>(table: &'a DeTable<'a>, collector: &'a Collector<'a>) -> Registry {
+fn read<'a>(table: &'a DeTable<'a>, encrypted: EncryptedSecrets, collector: &'a Collector<'a>) -> Registry {
     let sections = [&POLICIES, &MERCHANTS, &KEYS, &AFFILIATES, &CAMPAIGNS, &LINKS, &RULES, &CLICKS, &COUPONS];
     let document = Document::new(table, &sections, collector);
     let known = &mut Known {
@@ -147,7 +166,7 @@ fn read<'a>(table: &'a DeTable<'a>, collector: &'a Collector<'a>) -> Registry {
 
     let merchants = document.tables(&MERCHANTS).into_iter().filter_map(|fields| entries::merchant(&fields, known));
     let merchants = merchants.map(|merchant| (merchant.id.clone(), merchant)).collect();
-    let mut secrets = BTreeMap::new();
+    let mut secrets = entries::Secrets { encrypted, first: BTreeMap::new() };
     let keys = document.tables(&KEYS).into_iter().filter_map(|fields| entries::key(&fields, known, &mut secrets));
     let keys = keys.map(|key| (key.id.clone(), key)).collect();
     let affiliates = document.tables(&AFFILIATES).into_iter().filter_map(|fields| entries::affiliate(&fields, known));
