@@ -1,9 +1,11 @@
-//! What the product's parts cost, measured against the same part without what is asked about, in one run.
+//! What the product's parts cost, measured against the same part without what is asked about, in one run; and the
+//! rehearsal of a sale festival, of a whole installation.
 //!
-//! **Architecture Invariant:** nothing here is a test, and no other crate depends on it. A figure is a ratio of medians of
+//! **Architecture Invariant:** nothing here is timed as a test, and no other crate depends on it. A figure is a ratio of medians of
 //! interleaved runs on one machine; absolute ones are shown so that the ratio can be judged.
 
 mod edge;
+pub mod festival;
 mod lives;
 mod plain;
 mod reports;
