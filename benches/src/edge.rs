@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 const KEY: &str = "live_pk_xxxxxxxxxxxxxxxx";
 const SECRET: &str = "sk_live_xxxxxxxxxxxxxxxxxxxxxxxx";
 /// What signing secrets are encrypted under.
-const MASTER_KEY: &str = "8f1e0d6c5b4a39281706f5e4d3c2b1a09f8e7d6c5b4a392817f6e5d4c3b2a190";
+pub(crate) const MASTER_KEY: &str = "8f1e0d6c5b4a39281706f5e4d3c2b1a09f8e7d6c5b4a392817f6e5d4c3b2a190";
 /// Partitions of every topic that is read by key.
 const PARTITIONS: &str = "6";
 

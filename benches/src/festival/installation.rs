@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use testkit::{Brokers, Kafka};
 
 use super::ask::health;
+use crate::edge::MASTER_KEY;
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const ANYWHERE: &str = "127.0.0.1:0";
@@ -117,6 +118,7 @@ fn on_kafka(parts: Parts<'_>, data: TempDir) -> Result<Installation, String> {
         ("TOPICS_PARTITIONS", "6".into()),
         ("TOPICS_REPLICATION_FACTOR", "1".into()),
         ("TOPICS_MIN_INSYNC_REPLICAS", "1".into()),
+        ("REGISTRY_MASTER_KEY", MASTER_KEY.into()),
         ("INGEST_LISTEN", ANYWHERE.into()),
         ("INGEST_DATA", data.path().join("ingest").into()),
         ("PROCESSORS_METRICS_LISTEN", ANYWHERE.into()),
