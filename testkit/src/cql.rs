@@ -10,6 +10,10 @@ use std::thread;
 use crate::ports::Slot;
 use crate::script;
 
+/// Each table takes about a megabyte of the heap, and the tests of a process make hundreds: with the script's own 512 MB the
+/// server ends towards the end of them.
+const SHARED_JAVA_OPTS: &str = "-Xms256m -Xmx1536m";
+
 /// What a server keeps when it is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keeps {
@@ -148,6 +152,7 @@ impl Cql {
         command.env("CQL_LOCAL_MORE", &self.more);
         if self.keeps == Keeps::Nothing {
             command.env("CQL_LOCAL_THROWAWAY", "1").env("CQL_LOCAL_COMMITLOG", "periodic");
+            command.env("CQL_LOCAL_JAVA_OPTS", SHARED_JAVA_OPTS);
         }
         command
     }
