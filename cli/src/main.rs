@@ -3,6 +3,7 @@
 //! **Architecture Invariant:** thin. What a command does for an order is decided in the crates below; here are
 //! arguments, messages and exit codes.
 
+mod admins;
 mod args;
 mod client;
 mod dead_letters;

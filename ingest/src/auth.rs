@@ -97,6 +97,8 @@ pub(crate) enum AuthError {
     ReplayDetected,
     #[error("Authorization is missing or wrong: send Bearer and the service token")]
     InvalidServiceToken,
+    #[error("Authorization is missing or wrong: send Bearer and the token of an administrator")]
+    InvalidAdminToken,
 }
 
 fn shown_address(address: Option<&IpAddr>) -> String {
@@ -120,6 +122,7 @@ impl AuthError {
             AuthError::IpNotAllowed(_) => "IP_NOT_ALLOWED",
             AuthError::ReplayDetected => "REPLAY_DETECTED",
             AuthError::InvalidServiceToken => "INVALID_SERVICE_TOKEN",
+            AuthError::InvalidAdminToken => "INVALID_ADMIN_TOKEN",
         }
     }
 }

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::admin::{Act, Role};
 use crate::auth::AuthError;
 
 /// Why a request was not done. `Display` is for the log; [`Error::messages`] is for the caller.
@@ -16,6 +17,8 @@ use crate::auth::AuthError;
 pub(crate) enum Error {
     #[error("{0}")]
     Auth(#[from] AuthError),
+    #[error("a role of {} may not {}", .role.word(), .act.words())]
+    Forbidden { role: Role, act: Act },
     #[error("malformed JSON: {0}")]
     MalformedJson(String),
     #[error("invalid: {}", .0.join("; "))]
@@ -65,6 +68,8 @@ pub(crate) enum Shed {
     Replays,
     /// On the clicks on their way into the log.
     Clicks,
+    /// On the acts of administrators.
+    Acts,
 }
 
 impl Shed {
@@ -79,6 +84,7 @@ impl Shed {
             Shed::BatchBodies => "batch_bodies",
             Shed::Replays => "replays",
             Shed::Clicks => "clicks",
+            Shed::Acts => "acts",
         }
     }
 
@@ -93,6 +99,7 @@ impl Shed {
             Shed::Turn => "an equal request is still under way; this one was not recorded, and a retry is safe",
             Shed::LogFull => "the log takes no more at the moment; nothing was recorded, and a retry is safe",
             Shed::Clicks => "too many clicks at once; this one was not recorded, and a retry is safe",
+            Shed::Acts => "too many acts of administrators at once; nothing was recorded, and a retry is safe",
             Shed::Replays => {
                 "too many requests of keys with strictReplay lately; nothing was recorded, and a retry is safe"
             }
@@ -121,6 +128,7 @@ impl Error {
     fn status(&self) -> StatusCode {
         match self {
             Error::Auth(_) => StatusCode::UNAUTHORIZED,
+            Error::Forbidden { .. } => StatusCode::FORBIDDEN,
             Error::MalformedJson(_) | Error::Validation(_) | Error::BodyBroken(_) => StatusCode::BAD_REQUEST,
             Error::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -138,6 +146,7 @@ impl Error {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Error::Auth(error) => error.code(),
+            Error::Forbidden { .. } => "FORBIDDEN",
             Error::MalformedJson(_) | Error::BodyBroken(_) => "MALFORMED_JSON",
             Error::Validation(_) => "VALIDATION_FAILED",
             Error::UnsupportedMediaType(_) => "UNSUPPORTED_MEDIA_TYPE",
@@ -156,6 +165,7 @@ impl Error {
     pub(crate) fn messages(&self) -> Vec<String> {
         match self {
             Error::Auth(error) => vec![error.to_string()],
+            Error::Forbidden { .. } => vec![self.to_string()],
             Error::MalformedJson(message) => vec![message.clone()],
             Error::Validation(faults) => faults.clone(),
             Error::UnsupportedMediaType(must) => vec![(*must).to_owned()],

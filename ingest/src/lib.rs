@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod readiness;
 pub mod server;
 
+mod admin;
 mod admission;
 mod batch;
 mod body;
@@ -55,6 +56,7 @@ mod service_token;
 mod submit;
 mod view;
 
+pub use admin::{Admins, AdminsError};
 pub use auth::AuthTable;
 pub use clock::Ids;
 pub use config::{Config, ConfigError};

@@ -32,6 +32,7 @@ use tokio::sync::oneshot;
 use self::data::Data;
 use self::shared::Shared;
 use self::stores::Stores;
+use crate::admins;
 use crate::error::CliError;
 use crate::registry::follower::{DemoKeys, Follows, RegistryFollower, RegistryView};
 use crate::registry::master_keys;
@@ -200,6 +201,7 @@ impl Process {
             metrics,
             exposition: Arc::new(std::mem::take(&mut self.exposition)),
             service_token: service_token::of_settings(settings)?,
+            admins: admins::of_settings(settings)?,
             config,
         };
         Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))

@@ -206,6 +206,14 @@ pub(crate) const TABLE: &[Setting] = &[
          never shown.",
     )
     .preset(Preset::Nothing),
+    setting(
+        "ingest.admin_tokens_file",
+        Kind::Path,
+        "",
+        "Who may decide reviews: a line each with a name, a role (`administrator`, `reviewer` or `auditor`) and the SHA-256 of \
+         a token in hexadecimal. Others must not be able to read the file. Without it there is no admin API.",
+    )
+    .preset(Preset::Nothing),
     setting("ingest.data", Kind::Path, "./data/ingest", "Where the edge keeps its claims and read model; made if it is not there. Not used with `cql.contact_points`."),
     setting("ingest.body_bytes_max", Kind::Bytes("1KiB", "1MiB"), "64KiB", "Largest body of a request."),
     setting(

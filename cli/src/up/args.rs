@@ -36,6 +36,10 @@ pub(crate) struct UpArgs {
     /// else; preferred to the variable `CONVERSIONS_SERVICE_TOKEN`. Without a token there is no such route.
     #[arg(long, value_name = "FILE", env = "CONVERSIONS_SERVICE_TOKEN_FILE")]
     pub(crate) service_token_file: Option<PathBuf>,
+    /// A file with a line for each administrator: a name, a role (administrator, reviewer or auditor) and the SHA-256 of a
+    /// token. Without it there is no admin API.
+    #[arg(long, value_name = "FILE", env = "CONVERSIONS_ADMIN_TOKENS_FILE")]
+    pub(crate) admin_tokens_file: Option<PathBuf>,
     /// Go on without what the read model lost: for when it says that neither it nor its snapshot reaches back to where
     /// the log begins.
     #[arg(long)]

@@ -28,6 +28,7 @@ use streams::{Message, Publisher, SystemClock};
 use self::args::UpArgs;
 use self::data::DataFolder;
 use self::workers::Workers;
+use crate::admins;
 use crate::error::CliError;
 use crate::registry::file;
 use crate::service_token;
@@ -42,6 +43,7 @@ type LocalEdge = Edge<streams::embedded::EmbeddedLog, store::EmbeddedStore, stor
 pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<ExitCode, CliError> {
     let registry = Arc::new(registry::load(args)?);
     let service_token = service_token::of_file_or_variable(args.service_token_file.as_deref())?;
+    let admins = args.admin_tokens_file.as_deref().map(admins::of_file).transpose()?;
     let connections_max = files::connections_max(Config::default().connections_max)?;
     let socket = {
         let _runtime = runtime.enter();
@@ -67,6 +69,7 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
         metrics: edge_metrics,
         exposition: Arc::new(metrics),
         service_token,
+        admins,
         config: Config { connections_max, trusted_proxies: args.trusted_proxies, ..Config::default() },
     };
     let edge: LocalEdge = Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))?;

@@ -11,16 +11,31 @@ pub(crate) use lines::Lines;
 use std::sync::Arc;
 
 use axum::Router;
-use ingest::{Config, Edge, Metrics, Parts, Readiness, ServiceToken};
+use ingest::{Admins, Config, Edge, Metrics, Parts, Readiness, ServiceToken};
 use schemas::registry::Registry;
 use schemas::topics::CONVERSIONS;
 use schemas::{AvroRecord, decode};
+use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 /// 2026-06-14T09:30:00Z, which the bench's clock shows.
 pub(crate) const NOW_S: i64 = 1_781_429_400;
 
 pub(crate) const SERVICE_TOKEN: &str = "service_0123456789abcdef0123456789abcdef";
+
+/// The tokens of Asha, who is an administrator, of Bina, a reviewer, and of Chandra, an auditor.
+pub(crate) const ASHA: &str = "asha_0123456789abcdef0123456789abcdef";
+pub(crate) const BINA: &str = "bina_0123456789abcdef0123456789abcdef";
+pub(crate) const CHANDRA: &str = "chandra_0123456789abcdef0123456789abcdef";
+
+/// The list that has them.
+pub(crate) fn admins() -> String {
+    let line = |(name, role, token): (&str, &str, &str)| {
+        let digest: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{name} {role} {digest}\n")
+    };
+    [("asha", "administrator", ASHA), ("bina", "reviewer", BINA), ("chandra", "auditor", CHANDRA)].map(line).concat()
+}
 
 pub(crate) const REGISTRY: &str = r#"
 [[merchants]]
@@ -150,6 +165,7 @@ impl Bench {
             metrics: Metrics::register(&mut metrics_registry),
             exposition: Arc::new(metrics_registry),
             service_token,
+            admins: Some(Admins::parse(&admins()).unwrap()),
             config,
         })
         .unwrap();
