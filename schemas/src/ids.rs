@@ -131,6 +131,8 @@ pub enum EventKind {
     Conversion,
     /// A status update of an order.
     OrderStatus,
+    /// A reviewer's decision.
+    Review,
 }
 
 /// An event's id, from a UUIDv7 (RFC 9562, section 5.7): sorts by the time it was made.
@@ -139,6 +141,7 @@ pub fn event_id(kind: EventKind, uuid: uuid::Uuid) -> String {
     let prefix = match kind {
         EventKind::Conversion => "cnvevt",
         EventKind::OrderStatus => "osevt",
+        EventKind::Review => "revevt",
     };
     format!("{prefix}_{}", uuid.simple())
 }

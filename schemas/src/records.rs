@@ -83,6 +83,44 @@ pub struct OrderStatusReported {
     pub metadata: Option<String>,
 }
 
+/// What a reviewer decided of a conversion, and who that was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Review {
+    /// What.
+    pub decision: ReviewDecision,
+    /// The revision of the conversion that the reviewer had seen. It counts if nothing but the timeline has changed since.
+    pub revision: i64,
+    /// Whom an approval credits; absent otherwise.
+    pub affiliate_id: Option<String>,
+    /// The reviewer's name, from the token.
+    pub reviewer: String,
+    /// The reviewer's role at the time: administrator or reviewer.
+    pub role: String,
+    /// Why, 1 to 500 characters.
+    pub reason: String,
+    /// The id of the request that it came by.
+    pub request_id: String,
+}
+
+/// A reviewer decided a conversion. Of several decisions on what was shown, the first in the order of the log counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReviewDecided {
+    /// revevt_ and a UUIDv7 in hexadecimal: sorts by time of receipt.
+    pub event_id: String,
+    /// The conversion's merchant.
+    pub merchant_id: String,
+    /// False for the test namespace.
+    pub livemode: bool,
+    /// The merchant's order id.
+    pub external_order_id: String,
+    /// The decision.
+    pub review: Review,
+    /// When the edge received it.
+    pub decided_at: Timestamp,
+}
+
 /// Somebody clicked an affiliate's link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -154,16 +192,18 @@ pub struct Cause {
     /// What kind of thing.
     #[serde(rename = "type")]
     pub kind: CauseType,
-    /// The event, for reported, order_status and conflict.
+    /// The event, for reported, order_status, conflict and review.
     pub event_id: Option<String>,
     /// The status reported, for order_status.
     pub order_status: Option<ReportedStatus>,
     /// What was refunded this time, in thousandths of the currency's unit, for order_status of a partial refund.
     pub refunded_thousandths: Option<i64>,
-    /// False for a fact that changed nothing: a status overtaken by another, or a conflict.
+    /// False for a fact that changed nothing: a status overtaken by another, a conflict, or a review that came too late.
     pub applied: bool,
     /// For a conflict, the fields that differ from the report.
     pub fields: Vec<String>,
+    /// For a review, what was decided and by whom.
+    pub review: Option<Review>,
 }
 
 /// A state that a conversion entered, or a fact that left it where it was.
@@ -258,8 +298,8 @@ pub struct CommissionChanged {
     pub external_order_id: String,
     /// Who is paid.
     pub affiliate_id: String,
-    /// The campaign of the click.
-    pub campaign_id: String,
+    /// The campaign of the click; absent if a reviewer credited an affiliate without a click of theirs.
+    pub campaign_id: Option<String>,
     /// The state now.
     pub state: CommissionState,
     /// Amount, currency and rule.
@@ -393,6 +433,7 @@ impl ConversionReported {
 avro_record! {
     ConversionReported = "conversion_reported",
     OrderStatusReported = "order_status_reported",
+    ReviewDecided = "review_decided",
     ClickRecorded = "click_recorded",
     ClickLookupRequested = "click_lookup_requested",
     ClickMatched = "click_matched",

@@ -32,6 +32,8 @@ pub struct ReportFact {
     pub coupon_code: Option<String>,
     /// As sent.
     pub metadata: Option<String>,
+    /// Whether an administrator has set aside that its status reverses the conversion.
+    pub set_aside: bool,
 }
 
 /// A status update of an order, as it is kept.
@@ -48,6 +50,8 @@ pub struct StatusFact {
     pub refunded_thousandths: Option<i64>,
     /// When received, the earliest of equal updates.
     pub received_at: Timestamp,
+    /// Whether an administrator has set aside that it reverses the conversion.
+    pub set_aside: bool,
 }
 
 /// The click that an order named, as it is kept.
@@ -70,6 +74,18 @@ pub struct ClickFact {
 pub struct CouponFact {
     /// The affiliate whose it was when the order was placed; absent if no coupon of the code held then.
     pub affiliate_id: Option<String>,
+}
+
+/// What reviewers have decided, as far as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReviewFact {
+    /// Whom an approval credits; absent for a rejection.
+    pub affiliate_id: Option<String>,
+    /// The campaign of the click, if that was the affiliate's.
+    pub campaign_id: Option<String>,
+    /// Why the conversion was LOW when it was decided.
+    pub confidence_reason: ConfidenceReason,
 }
 
 /// The terms an order was first commissioned under; later changes of the registry do not touch it.
@@ -140,10 +156,18 @@ pub struct OrderState {
     pub coupon: Option<CouponFact>,
     /// The terms, once commissioned.
     pub terms: Option<PinnedTerms>,
+    /// What reviewers have decided; absent while nobody has, and once a rejection was taken back.
+    pub review: Option<ReviewFact>,
+    /// The event of the last decision that counted, so that another copy of it is known.
+    pub last_review_id: Option<String>,
+    /// Decisions that came too late.
+    pub late_reviews: i32,
     /// Re-sends that differed.
     pub conflicts: i32,
     /// The last revision published; 0 before the first.
     pub revision: i64,
+    /// The last revision in which more than the timeline changed; 0 before the first.
+    pub changed_in: i64,
     /// The last timeline entry published; 0 before the first.
     pub seq: i32,
     /// What was published last.

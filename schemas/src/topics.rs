@@ -4,6 +4,7 @@ use crate::codec::AvroRecord;
 use crate::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
     ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed,
+    ReviewDecided,
 };
 
 /// What happens to old records of a topic.
@@ -57,11 +58,11 @@ pub const CONVERSIONS: TopicSpec = TopicSpec {
     number: 1,
     name: "conversions",
     key: ORDER_KEY,
-    records: &[ConversionReported::NAME, OrderStatusReported::NAME],
+    records: &[ConversionReported::NAME, OrderStatusReported::NAME, ReviewDecided::NAME],
     partitions: PARTITIONS,
     cleanup: Cleanup::Retain { days: 90 },
     message_bytes_max: MIB,
-    doc: "Facts about orders as the edge accepted them: reports and status updates. Read by `orders`.",
+    doc: "Facts about orders as the edge accepted them: reports, status updates and reviewers' decisions, whose order among each other decides. Read by `orders`.",
 };
 
 /// Clicks.

@@ -175,4 +175,18 @@ pub enum CauseType {
     Conflict,
     /// `hold_elapsed`
     HoldElapsed,
+    /// `review`
+    Review,
+}
+
+/// What a reviewer decides. approve: an affiliate is credited; reject: nobody ever is; reinstate: a rejection or a reversal is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewDecision {
+    /// `approve`
+    Approve,
+    /// `reject`
+    Reject,
+    /// `reinstate`
+    Reinstate,
 }
