@@ -19,13 +19,49 @@ pub enum Attribution {
     Low(ConfidenceReason),
     /// The click's affiliate.
     High,
+    /// The affiliate whom a reviewer credited, of an order that was LOW for this reason.
+    Approved(ConfidenceReason),
+    /// Nobody, by a reviewer's decision, of an order that was LOW for this reason.
+    Rejected(ConfidenceReason),
 }
 
-/// Attributes by the click alone; where that leaves nobody, the coupon may be a better reason.
+/// Who is credited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credited {
+    /// The affiliate.
+    pub affiliate_id: String,
+    /// The campaign of the click; none if a reviewer credited somebody without a click of theirs.
+    pub campaign_id: Option<String>,
+}
+
+/// Attributes as a reviewer decided, and else by the click alone; where that leaves nobody, the coupon may be a better
+/// reason.
 pub(super) fn attribute(facts: Facts<'_>, report: &ReportFact, registry: &Registry, now: Timestamp) -> Attribution {
+    if let Some(review) = &facts.state.review {
+        let decided = if review.affiliate_id.is_some() { Attribution::Approved } else { Attribution::Rejected };
+        return decided(review.confidence_reason);
+    }
     match by_click(facts, report, registry, now) {
         Attribution::Low(reason) => Attribution::Low(coupon::reason(reason, report, facts.state.coupon.as_ref())),
-        other @ (Attribution::Awaited { .. } | Attribution::High) => other,
+        other @ (Attribution::Awaited { .. }
+        | Attribution::High
+        | Attribution::Approved(_)
+        | Attribution::Rejected(_)) => other,
+    }
+}
+
+/// Who is credited by an attribution.
+pub(super) fn credited(state: &OrderState, attribution: Attribution) -> Option<Credited> {
+    match attribution {
+        Attribution::Awaited { .. } | Attribution::Low(_) | Attribution::Rejected(_) => None,
+        Attribution::High => state.click.as_ref().map(|click| Credited {
+            affiliate_id: click.affiliate_id.clone(),
+            campaign_id: Some(click.campaign_id.clone()),
+        }),
+        Attribution::Approved(_) => {
+            let review = state.review.as_ref()?;
+            Some(Credited { affiliate_id: review.affiliate_id.clone()?, campaign_id: review.campaign_id.clone() })
+        }
     }
 }
 
@@ -50,7 +86,10 @@ fn by_click(facts: Facts<'_>, report: &ReportFact, registry: &Registry, now: Tim
     }
     let (lookback_ms, min_click_to_order_ms) = match &facts.state.terms {
         Some(pinned) => (pinned.lookback_ms, pinned.min_click_to_order_ms),
-        None => (lookback_ms(registry, &click.campaign_id), min_click_to_order_ms(registry, &click.campaign_id)),
+        None => {
+            let campaign_id = Some(&*click.campaign_id);
+            (lookback_ms(registry, campaign_id), min_click_to_order_ms(registry, campaign_id))
+        }
     };
     let passed_ms = ordered_at.0 - click.clicked_at.0;
     if passed_ms > lookback_ms {
@@ -67,18 +106,22 @@ pub(super) fn suggested_affiliate_id(state: &OrderState, attribution: Attributio
     match attribution {
         Attribution::Low(ConfidenceReason::CouponOnly) => state.coupon.as_ref()?.affiliate_id.as_ref(),
         Attribution::Low(ConfidenceReason::ClickTooRecent) => state.click.as_ref().map(|click| &click.affiliate_id),
-        Attribution::Awaited { .. } | Attribution::Low(_) | Attribution::High => None,
+        Attribution::Awaited { .. }
+        | Attribution::Low(_)
+        | Attribution::High
+        | Attribution::Approved(_)
+        | Attribution::Rejected(_) => None,
     }
 }
 
-/// The lookback window of a campaign, in milliseconds.
-pub(super) fn lookback_ms(registry: &Registry, campaign_id: &str) -> i64 {
-    let own = registry.campaign(campaign_id).and_then(|campaign| campaign.lookback);
+/// The lookback window of a campaign, or of an order without one, in milliseconds.
+pub(super) fn lookback_ms(registry: &Registry, campaign_id: Option<&str>) -> i64 {
+    let own = campaign_id.and_then(|id| registry.campaign(id)).and_then(|campaign| campaign.lookback);
     super::commission::milliseconds(own.unwrap_or(registry.policies().lookback))
 }
 
-/// The least time from a click of a campaign to its order, in milliseconds.
-pub(super) fn min_click_to_order_ms(registry: &Registry, campaign_id: &str) -> i64 {
-    let own = registry.campaign(campaign_id).and_then(|campaign| campaign.min_click_to_order);
+/// The least time from a click of a campaign, or of none, to its order, in milliseconds.
+pub(super) fn min_click_to_order_ms(registry: &Registry, campaign_id: Option<&str>) -> i64 {
+    let own = campaign_id.and_then(|id| registry.campaign(id)).and_then(|campaign| campaign.min_click_to_order);
     super::commission::milliseconds(own.unwrap_or(registry.policies().min_click_to_order))
 }

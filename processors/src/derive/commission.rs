@@ -6,13 +6,18 @@ use std::time::Duration;
 use schemas::rate::half_to_even;
 use schemas::records::Commission;
 use schemas::registry::{Payment, Registry, Rule, RuleScope};
-use schemas::state::{ClickFact, PinnedTerms, ReportFact};
+use schemas::state::{PinnedTerms, ReportFact};
 
 use super::{attribution, ordered_at};
 
-/// The terms for an order attributed to `click`: the windows, and the first rule that matches by
-/// product → campaign → merchant → platform.
-pub(super) fn terms(merchant_id: &str, report: &ReportFact, click: &ClickFact, registry: &Registry) -> PinnedTerms {
+/// The terms for an order that is credited to somebody for a campaign, or for none: the windows, and the first rule that
+/// matches by product → campaign → merchant → platform.
+pub(super) fn terms(
+    merchant_id: &str,
+    report: &ReportFact,
+    campaign_id: Option<&str>,
+    registry: &Registry,
+) -> PinnedTerms {
     let policies = registry.policies();
     let mut terms = PinnedTerms {
         level: None,
@@ -21,12 +26,12 @@ pub(super) fn terms(merchant_id: &str, report: &ReportFact, click: &ClickFact, r
         fixed_minor: None,
         minimum_minor: None,
         cap_minor: None,
-        lookback_ms: attribution::lookback_ms(registry, &click.campaign_id),
-        min_click_to_order_ms: attribution::min_click_to_order_ms(registry, &click.campaign_id),
+        lookback_ms: attribution::lookback_ms(registry, campaign_id),
+        min_click_to_order_ms: attribution::min_click_to_order_ms(registry, campaign_id),
         settlement_ms: milliseconds(policies.settlement_window),
         return_ms: milliseconds(policies.return_window),
     };
-    if let Some((scope, rule)) = winner(merchant_id, report, click, registry) {
+    if let Some((scope, rule)) = winner(merchant_id, report, campaign_id, registry) {
         terms.level = Some(scope.level());
         terms.rule_id = Some(rule.id.clone());
         match rule.payment {
@@ -42,16 +47,16 @@ pub(super) fn terms(merchant_id: &str, report: &ReportFact, click: &ClickFact, r
 fn winner<'a>(
     merchant_id: &str,
     report: &ReportFact,
-    click: &ClickFact,
+    campaign_id: Option<&str>,
     registry: &'a Registry,
 ) -> Option<(RuleScope, &'a Rule)> {
     let product = report.external_product_id.as_ref().map(|product| RuleScope::Product {
         merchant_id: merchant_id.to_owned(),
         external_product_id: product.clone(),
     });
-    let campaign = RuleScope::Campaign { campaign_id: click.campaign_id.clone() };
+    let campaign = campaign_id.map(|id| RuleScope::Campaign { campaign_id: id.to_owned() });
     let merchant = RuleScope::Merchant { merchant_id: merchant_id.to_owned() };
-    let scopes = [product, Some(campaign), Some(merchant), Some(RuleScope::Platform)];
+    let scopes = [product, campaign, Some(merchant), Some(RuleScope::Platform)];
     let ordered_at = ordered_at(report);
     let matches = |rule: &&Rule| rule.is_effective(ordered_at) && rule.is_in(report.currency);
     scopes

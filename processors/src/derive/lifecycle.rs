@@ -3,7 +3,7 @@
 //! Statuses count in the order of their own times, not of their arrival: the report's status first, then the updates
 //! by `statusUpdatedAt` (or receipt), of equal times the terminal one last. In that order a reversal is final, and
 //! the first confirmation or payment, and the first delivery, start their clocks. Partial refunds add up, and are a
-//! reversal once they come to the whole. So an update that comes late
+//! reversal once they come to the whole. A reversal that an administrator has set aside is none. So an update that comes late
 //! changes what it would have changed had it come in time, and nothing else: one older than what is known changes
 //! nothing, unless it is the first of its kind or a reversal, which order of arrival must not decide.
 
@@ -46,7 +46,8 @@ impl Course {
         }
     }
 
-    fn take(&mut self, status: ReportedStatus, at: Timestamp) {
+    /// A status that an administrator has set aside says where the order is, and reverses nothing.
+    fn take(&mut self, status: ReportedStatus, at: Timestamp, set_aside: bool) {
         match status {
             ReportedStatus::Pending => {}
             ReportedStatus::Confirmed | ReportedStatus::Paid => self.settled_from = self.settled_from.or(Some(at)),
@@ -55,7 +56,7 @@ impl Course {
             ReportedStatus::Cancelled
             | ReportedStatus::Returned
             | ReportedStatus::Refunded
-            | ReportedStatus::CommissionRejected => self.reversed = true,
+            | ReportedStatus::CommissionRejected => self.reversed |= !set_aside,
         }
         self.order_status = order_status(status).unwrap_or(self.order_status);
     }
@@ -67,7 +68,7 @@ impl Course {
         if refunded < whole {
             self.remaining = whole - refunded;
         } else {
-            self.take(status, at);
+            self.take(status, at, false);
         }
     }
 }
@@ -86,14 +87,14 @@ pub fn fold(report: &ReportFact, updates: &[StatusFact]) -> Course {
         refunded: None,
         remaining: whole,
     };
-    course.take(reported(report.order_status), report.received_at);
+    course.take(reported(report.order_status), report.received_at, report.set_aside);
     for update in updates {
         if course.reversed {
             break;
         }
         match update.refunded_thousandths {
             Some(thousandths) => course.refund(update.status, thousandths, time(update), whole),
-            None => course.take(update.status, time(update)),
+            None => course.take(update.status, time(update), update.set_aside),
         }
     }
     course
@@ -130,6 +131,12 @@ pub fn is_terminal(status: ReportedStatus) -> bool {
         | ReportedStatus::Delivered
         | ReportedStatus::CommissionApproved => false,
     }
+}
+
+/// Whether the status that an order was reported with ends its life.
+#[must_use]
+pub fn begins_reversed(report: &ReportFact) -> bool {
+    is_terminal(reported(report.order_status))
 }
 
 fn reported(status: OrderStatus) -> ReportedStatus {

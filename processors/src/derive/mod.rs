@@ -5,7 +5,7 @@ use schemas::records::{Commission, CommissionState, Confidence, ConfidenceReason
 use schemas::registry::Registry;
 use schemas::state::{OrderState, PinnedTerms, ReportFact};
 
-pub use attribution::Attribution;
+pub use attribution::{Attribution, Credited};
 
 mod attribution;
 mod commission;
@@ -28,6 +28,8 @@ pub struct Derivation {
     pub state: ConversionState,
     /// Who is credited, or why nobody.
     pub attribution: Attribution,
+    /// The affiliate who is credited, if one is.
+    pub credited: Option<Credited>,
     /// Whom a review could credit, if nobody is; none where nothing points to anybody.
     pub suggested_affiliate_id: Option<String>,
     /// The commission, reversed or not; there is one exactly if the order is attributed and a rule matched.
@@ -45,12 +47,15 @@ pub struct Derivation {
 }
 
 impl Derivation {
-    /// The confidence, and the reason of a LOW one; neither while a click is awaited.
+    /// The confidence, and the reason of a LOW one; neither while a click is awaited. A reviewer's decision leaves both as
+    /// they were.
     #[must_use]
     pub fn confidence(&self) -> (Option<Confidence>, Option<ConfidenceReason>) {
         match self.attribution {
             Attribution::Awaited { .. } => (None, None),
-            Attribution::Low(reason) => (Some(Confidence::Low), Some(reason)),
+            Attribution::Low(reason) | Attribution::Approved(reason) | Attribution::Rejected(reason) => {
+                (Some(Confidence::Low), Some(reason))
+            }
             Attribution::High => (Some(Confidence::High), None),
         }
     }
@@ -93,10 +98,10 @@ pub fn ordered_at(report: &ReportFact) -> Timestamp {
 pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<Derivation> {
     let report = facts.state.report.as_ref()?;
     let attribution = attribution::attribute(facts, report, registry, now);
-    let click = facts.state.click.as_ref().filter(|_| attribution == Attribution::High);
-    let terms = click.map(|click| match &facts.state.terms {
+    let credited = attribution::credited(facts.state, attribution);
+    let terms = credited.as_ref().map(|credited| match &facts.state.terms {
         Some(pinned) => pinned.clone(),
-        None => commission::terms(facts.merchant_id, report, click, registry),
+        None => commission::terms(facts.merchant_id, report, credited.campaign_id.as_deref(), registry),
     });
     let course = lifecycle::fold(report, &facts.state.updates);
     let commission = terms.as_ref().and_then(|terms| commission::commission(report, terms, course.remaining));
@@ -104,7 +109,7 @@ pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<D
     let state = state(&course, attribution, commission.is_some(), hold_until, now);
     let awaited_until = match attribution {
         Attribution::Awaited { until } => Some(until),
-        Attribution::Low(_) | Attribution::High => None,
+        Attribution::Low(_) | Attribution::High | Attribution::Approved(_) | Attribution::Rejected(_) => None,
     };
     let next_due = if state == ConversionState::Hold { hold_until } else { awaited_until };
     let (order_status, refunded) = (course.order_status, course.refunded);
@@ -112,6 +117,7 @@ pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<D
     Some(Derivation {
         state,
         attribution,
+        credited,
         suggested_affiliate_id,
         commission,
         hold_until,
@@ -134,9 +140,10 @@ fn state(
     }
     match attribution {
         Attribution::Awaited { .. } | Attribution::Low(_) => ConversionState::Received,
-        Attribution::High if !has_commission => ConversionState::Attributed,
-        Attribution::High if course.approved => ConversionState::Payable,
-        Attribution::High => match hold_until {
+        Attribution::Rejected(_) => ConversionState::Rejected,
+        Attribution::High | Attribution::Approved(_) if !has_commission => ConversionState::Attributed,
+        Attribution::High | Attribution::Approved(_) if course.approved => ConversionState::Payable,
+        Attribution::High | Attribution::Approved(_) => match hold_until {
             None => ConversionState::CommissionCreated,
             Some(until) if now < until => ConversionState::Hold,
             Some(_) => ConversionState::Payable,

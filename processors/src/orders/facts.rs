@@ -5,12 +5,14 @@ use std::cmp::Ordering;
 use schemas::Timestamp;
 use schemas::ids::{OrderKey, check_name};
 use schemas::money::THOUSANDTHS_MAX;
-use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported};
-use schemas::state::{ClickFact, CouponFact, OrderState, ReportFact, StatusFact};
+use schemas::records::{
+    ClickRecorded, Confidence, ConversionReported, ConversionState, OrderStatusReported, ReviewDecided, ReviewDecision,
+};
+use schemas::state::{ClickFact, CouponFact, OrderState, ReportFact, ReviewFact, StatusFact};
 use streams::Refusal;
 
 use crate::common::refuse;
-use crate::derive::lifecycle::counts_before;
+use crate::derive::lifecycle::{begins_reversed, counts_before, is_terminal};
 
 /// Most updates that one order keeps, partial refunds apart. Of more, those between the first and the last of their
 /// kind go: they start no clock and end no life.
@@ -20,6 +22,8 @@ pub const UPDATES_MAX: usize = 100;
 pub const REFUNDS_MAX: usize = 100;
 /// Most conflicting re-sends that one order counts.
 pub const CONFLICTS_MAX: i32 = 100;
+/// Most decisions that came too late of which the timeline of one order tells.
+pub const LATE_REVIEWS_MAX: i32 = 100;
 const EXTERNAL_ORDER_ID_CHARACTERS_MAX: usize = 160;
 
 /// An order of which nothing is known.
@@ -32,8 +36,12 @@ pub fn empty_state() -> OrderState {
         click: None,
         coupon: None,
         terms: None,
+        review: None,
+        last_review_id: None,
+        late_reviews: 0,
         conflicts: 0,
         revision: 0,
+        changed_in: 0,
         seq: 0,
         published: None,
         timer: None,
@@ -115,6 +123,7 @@ pub(super) fn add_report(
         received_at: report.received_at,
         coupon_code: report.coupon_code.clone(),
         metadata: report.metadata.clone(),
+        set_aside: false,
     };
     let Some(first) = &state.report else {
         state.awaited_until = fact.click_id.as_ref().map(|_| awaited_until);
@@ -148,21 +157,22 @@ fn differing(first: &ReportFact, other: &ReportFact) -> Vec<String> {
 /// Adds an update at its place; the same one again is known by status, `statusUpdatedAt` and `refundedAmount`, each of
 /// which may be absent.
 pub(super) fn add_status(state: &mut OrderState, update: &OrderStatusReported) -> Placed {
-    let fact = StatusFact {
+    let mut fact = StatusFact {
         event_id: update.event_id.clone(),
         status: update.status,
         status_updated_at: update.status_updated_at,
         refunded_thousandths: update.refunded_thousandths,
         received_at: update.received_at,
+        set_aside: false,
     };
     let told_apart = |it: &StatusFact| (it.status, it.status_updated_at, it.refunded_thousandths);
-    let same = |known: &StatusFact| told_apart(known) == told_apart(&fact);
-    if let Some(index) = state.updates.iter().position(same) {
+    let known = told_apart(&fact);
+    if let Some(index) = state.updates.iter().position(|it| told_apart(it) == known) {
         // The earliest receipt counts, so that it does not matter which of the two came first.
         if state.updates[index].received_at <= fact.received_at {
             return Placed::Known;
         }
-        state.updates.remove(index);
+        fact.set_aside = state.updates.remove(index).set_aside;
         insert(&mut state.updates, fact);
         return Placed::Earlier;
     }
@@ -187,10 +197,11 @@ fn insert(updates: &mut Vec<StatusFact>, fact: StatusFact) {
 }
 
 /// Removes one update that is neither the first nor the last of its kind, nor a partial refund. There are fewer kinds
-/// than half the bound.
+/// than half the bound; what is set aside is another kind, for it does something else.
 fn compact(updates: &mut Vec<StatusFact>) {
     let between = |index: &usize| {
-        let same = |other: &StatusFact| other.status == updates[*index].status && !is_partial(other);
+        let kind = |it: &StatusFact| (it.status, it.set_aside);
+        let same = |other: &StatusFact| kind(other) == kind(&updates[*index]) && !is_partial(other);
         let some_same = |others: &[StatusFact]| others.iter().any(same);
         !is_partial(&updates[*index]) && some_same(&updates[..*index]) && some_same(&updates[*index + 1..])
     };
@@ -220,4 +231,67 @@ pub(super) fn add_click(state: &mut OrderState, click: &ClickRecorded) -> Result
         clicked_at: click.clicked_at,
     });
     Ok(true)
+}
+
+/// What became of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decided {
+    /// It is another copy of the last one that counted.
+    Known,
+    /// It counts, if what follows from it is what it asks for.
+    Counts,
+    /// Another one, or something else, came first.
+    Late,
+}
+
+pub(super) fn check_review(decided: &ReviewDecided) -> Result<(), Refusal> {
+    let (decision, affiliate_id) = (decided.review.decision, &decided.review.affiliate_id);
+    match (decision, affiliate_id) {
+        (ReviewDecision::Approve, Some(affiliate_id)) => {
+            check_name(affiliate_id).map_err(|error| refuse("out_of_range", format!("affiliateId {error}")))
+        }
+        (ReviewDecision::Reject | ReviewDecision::Reinstate, None) => Ok(()),
+        (ReviewDecision::Approve, None) => Err(refuse("out_of_range", "an approval must have an affiliateId")),
+        (ReviewDecision::Reject | ReviewDecision::Reinstate, Some(_)) => {
+            Err(refuse("out_of_range", "affiliateId must be left out unless the decision is approve"))
+        }
+    }
+}
+
+/// Adds a decision, if what its reviewer had seen still stands: as it was published, for that is what was seen.
+pub(super) fn add_review(state: &mut OrderState, merchant_id: &str, decided: &ReviewDecided) -> Decided {
+    if state.last_review_id.as_ref() == Some(&decided.event_id) {
+        return Decided::Known;
+    }
+    let review = &decided.review;
+    let stands = (state.changed_in..=state.revision).contains(&review.revision);
+    let Some(seen) = state.published.as_ref().filter(|_| stands) else { return Decided::Late };
+    let undecided = match (seen.state, seen.confidence, seen.confidence_reason) {
+        (ConversionState::Received, Some(Confidence::Low), Some(reason)) => Some(reason),
+        _ => None,
+    };
+    match (review.decision, undecided, seen.state) {
+        (ReviewDecision::Approve | ReviewDecision::Reject, Some(confidence_reason), _) => {
+            let affiliate_id = review.affiliate_id.clone();
+            let own = state.click.as_ref().filter(|click| click.merchant_id == merchant_id);
+            let theirs = own.filter(|click| affiliate_id.as_ref() == Some(&click.affiliate_id));
+            let campaign_id = theirs.map(|click| click.campaign_id.clone());
+            state.review = Some(ReviewFact { affiliate_id, campaign_id, confidence_reason });
+        }
+        (ReviewDecision::Reinstate, _, ConversionState::Rejected) => state.review = None,
+        (ReviewDecision::Reinstate, _, ConversionState::Reversed) => set_reversals_aside(state),
+        (ReviewDecision::Approve | ReviewDecision::Reject | ReviewDecision::Reinstate, ..) => return Decided::Late,
+    }
+    state.last_review_id = Some(decided.event_id.clone());
+    Decided::Counts
+}
+
+/// The reversals that are known reverse no more. Those that come later do.
+fn set_reversals_aside(state: &mut OrderState) {
+    if let Some(report) = &mut state.report {
+        report.set_aside |= begins_reversed(report);
+    }
+    for update in &mut state.updates {
+        update.set_aside |= is_terminal(update.status) && update.refunded_thousandths.is_none();
+    }
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use schemas::ids::OrderKey;
-use schemas::records::{Cause, CauseType, ClickLookupRequested, ClickMatched, ConversionReported, OrderStatusReported};
+use schemas::records::{
+    Cause, CauseType, ClickLookupRequested, ClickMatched, ConversionReported, ConversionState, OrderStatusReported,
+    ReviewDecided,
+};
 use schemas::registry::Registry;
 use schemas::state::{OrderState, StatusFact};
 use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CONVERSIONS};
@@ -19,7 +22,7 @@ mod facts;
 mod publish;
 mod timeline;
 
-pub use facts::{CONFLICTS_MAX, REFUNDS_MAX, UPDATES_MAX, empty_state};
+pub use facts::{CONFLICTS_MAX, LATE_REVIEWS_MAX, REFUNDS_MAX, UPDATES_MAX, empty_state};
 
 /// The state machine of orders.
 #[derive(Clone, Debug)]
@@ -31,6 +34,7 @@ pub struct Orders {
 enum Fact {
     Reported(ConversionReported),
     Status(OrderStatusReported),
+    Reviewed(ReviewDecided),
     Click(ClickMatched),
 }
 
@@ -43,8 +47,10 @@ impl Fact {
             schemas::decode(value).map(Fact::Reported)
         } else if codec::is::<OrderStatusReported>(value) {
             schemas::decode(value).map(Fact::Status)
+        } else if codec::is::<ReviewDecided>(value) {
+            schemas::decode(value).map(Fact::Reviewed)
         } else {
-            Err(codec::header_error(value, "ConversionReported or OrderStatusReported"))
+            Err(codec::header_error(value, "ConversionReported, OrderStatusReported or ReviewDecided"))
         }
         .map_err(|error| undecodable(&error))
     }
@@ -53,6 +59,7 @@ impl Fact {
         let (merchant_id, livemode, external_order_id) = match self {
             Fact::Reported(it) => (&it.merchant_id, it.livemode, &it.external_order_id),
             Fact::Status(it) => (&it.merchant_id, it.livemode, &it.external_order_id),
+            Fact::Reviewed(it) => (&it.merchant_id, it.livemode, &it.external_order_id),
             Fact::Click(it) => (&it.merchant_id, it.livemode, &it.external_order_id),
         };
         OrderKey { merchant_id, livemode, external_order_id }
@@ -168,6 +175,42 @@ impl Orders {
         Ok(())
     }
 
+    /// Whichever decision came first on what was shown counts; the others are told, and change nothing.
+    fn reviewed(
+        &self,
+        context: &mut Context<'_>,
+        key: &OrderKey<'_>,
+        decided: &ReviewDecided,
+    ) -> Result<(), Failure> {
+        facts::check_review(decided)?;
+        let mut state = Self::load(context, &key.to_bytes())?;
+        if state.report.is_none() {
+            return Err(refuse("no_conversion", "nobody has reported the order that was decided").into());
+        }
+        let before = state.clone();
+        let mut applied = match facts::add_review(&mut state, key.merchant_id, decided) {
+            facts::Decided::Known => return Ok(()),
+            facts::Decided::Counts => true,
+            facts::Decided::Late => false,
+        };
+        let was_reversed = before.published.as_ref().is_some_and(|seen| seen.state == ConversionState::Reversed);
+        let is_reversed = |it: &Derivation| it.state == ConversionState::Reversed;
+        // An order of which nothing is left cannot be brought back.
+        if applied && was_reversed && self.derive(key, &state, now(context)).as_ref().is_some_and(is_reversed) {
+            (state, applied) = (before, false);
+        }
+        if !applied {
+            if state.late_reviews >= facts::LATE_REVIEWS_MAX {
+                return Ok(());
+            }
+            state.late_reviews += 1;
+        }
+        let cause = timeline::cause(CauseType::Review, Some(decided.event_id.clone()));
+        let cause = Cause { applied, review: Some(decided.review.clone()), ..cause };
+        self.settle(context, key, state, News::Always(cause));
+        Ok(())
+    }
+
     fn click(&self, context: &mut Context<'_>, key: &OrderKey<'_>, matched: &ClickMatched) -> Result<(), Failure> {
         let mut state = Self::load(context, &key.to_bytes())?;
         if facts::add_click(&mut state, &matched.click)? {
@@ -211,6 +254,7 @@ impl Processor for Orders {
         match &fact {
             Fact::Reported(report) => self.reported(context, &key, report),
             Fact::Status(update) => self.status(context, &key, update),
+            Fact::Reviewed(decided) => self.reviewed(context, &key, decided),
             Fact::Click(matched) => self.click(context, &key, matched),
         }
     }

@@ -11,7 +11,7 @@ use streams::Context;
 
 use super::timeline::{cause, path};
 use crate::common::message;
-use crate::derive::{Attribution, Derivation, ordered_at};
+use crate::derive::{Derivation, ordered_at};
 
 /// What the timeline is to say of a change of the facts, or of time.
 pub(super) enum News {
@@ -50,6 +50,9 @@ pub(super) fn publish(context: &mut Context<'_>, key: &OrderKey<'_>, state: &mut
     let order = Order { key, conversion_id: key.conversion_id(), report: &report, derivation, at };
     let entries = order.timeline(state, cause, &change.early, differs);
     state.revision += 1;
+    if differs {
+        state.changed_in = state.revision;
+    }
     context.emit(message(&TRANSITIONS, key.to_bytes(), &order.transition(state, entries)));
     let commission =
         |it: &Published| (it.commission_state, it.commission_minor, it.hold_until, it.refunded_thousandths);
@@ -124,7 +127,7 @@ impl Order<'_> {
     fn transition(&self, state: &OrderState, timeline: Vec<TimelineEntry>) -> ConversionTransitioned {
         let (report, derivation) = (self.report, self.derivation);
         let (confidence, confidence_reason) = derivation.confidence();
-        let click = state.click.as_ref().filter(|_| derivation.attribution == Attribution::High);
+        let credited = derivation.credited.as_ref();
         ConversionTransitioned {
             conversion_id: self.conversion_id,
             revision: state.revision,
@@ -137,8 +140,8 @@ impl Order<'_> {
             confidence,
             confidence_reason,
             click_id: report.click_id.clone(),
-            affiliate_id: click.map(|click| click.affiliate_id.clone()),
-            campaign_id: click.map(|click| click.campaign_id.clone()),
+            affiliate_id: credited.map(|credited| credited.affiliate_id.clone()),
+            campaign_id: credited.and_then(|credited| credited.campaign_id.clone()),
             suggested_affiliate_id: derivation.suggested_affiliate_id.clone(),
             external_product_id: report.external_product_id.clone(),
             amount_minor: report.amount_minor,
@@ -158,15 +161,15 @@ impl Order<'_> {
     }
 
     fn commission(&self, state: &OrderState) -> Option<CommissionChanged> {
-        let click = state.click.as_ref()?;
+        let credited = self.derivation.credited.as_ref()?;
         Some(CommissionChanged {
             conversion_id: self.conversion_id,
             revision: state.revision,
             merchant_id: self.key.merchant_id.to_owned(),
             livemode: self.key.livemode,
             external_order_id: self.key.external_order_id.to_owned(),
-            affiliate_id: click.affiliate_id.clone(),
-            campaign_id: click.campaign_id.clone(),
+            affiliate_id: credited.affiliate_id.clone(),
+            campaign_id: credited.campaign_id.clone(),
             state: self.derivation.commission_state()?,
             commission: self.derivation.commission.clone()?,
             order_amount_minor: self.report.amount_minor,
@@ -179,14 +182,14 @@ impl Order<'_> {
     /// The entries that bring what is booked to what is derived.
     fn entries(&self, state: &OrderState) -> Vec<LedgerEntry> {
         let booked = state.published.as_ref().map_or((0, 0), |before| (before.pending_minor, before.payable_minor));
-        let Some(click) = &state.click else { return Vec::new() };
+        let Some(credited) = &self.derivation.credited else { return Vec::new() };
         let moves = moves(booked, self.derivation.affiliate_balances());
         let entry = |(index, (debit, credit, amount_minor)): (usize, (Account, Account, i64))| LedgerEntry {
             entry_id: self.conversion_id.ledger_entry_id(state.revision, index),
             conversion_id: self.conversion_id,
             revision: state.revision,
             merchant_id: self.key.merchant_id.to_owned(),
-            affiliate_id: click.affiliate_id.clone(),
+            affiliate_id: credited.affiliate_id.clone(),
             livemode: self.key.livemode,
             debit,
             credit,

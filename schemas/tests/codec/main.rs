@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use schemas::codec::{HEADER_BYTES, is};
 use schemas::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
-    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed,
+    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed, ReviewDecided,
 };
 use schemas::state::{AccountState, OrderState};
 use schemas::{AvroRecord, DecodeError, decode, encode};
@@ -94,6 +94,7 @@ fn cases() -> Vec<Case> {
     vec![
         case::<ConversionReported>(),
         case::<OrderStatusReported>(),
+        case::<ReviewDecided>(),
         case::<ClickRecorded>(),
         case::<ClickLookupRequested>(),
         case::<ClickMatched>(),
