@@ -115,6 +115,7 @@ impl Life {
                 refunded_thousandths: None,
                 applied: true,
                 fields: Vec::new(),
+                review: None,
             };
             TimelineEntry { seq, state: *state, at: received_at, cause }
         };

@@ -3,7 +3,7 @@
 use schemas::Timestamp;
 use schemas::codec::{header_error, is};
 use schemas::ids::{ConversionId, OrderKey, check_name};
-use schemas::records::{ConversionReported, ConversionTransitioned, IdempotencyUse, OrderStatusReported};
+use schemas::records::{ConversionReported, ConversionTransitioned, IdempotencyUse, OrderStatusReported, ReviewDecided};
 use schemas::topics::{CONVERSIONS, TRANSITIONS};
 use streams::Record;
 
@@ -21,6 +21,8 @@ pub(crate) enum Fact {
     },
     /// A status update was reported.
     Status { digest: [u8; 16], event_id: String, received_at: Timestamp },
+    /// A reviewer decided, of which nobody makes a claim: what came of it is in a transition.
+    Reviewed,
     /// A conversion changed.
     Transitioned(Box<ConversionTransitioned>),
 }
@@ -40,8 +42,11 @@ impl Fact {
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id)?;
             let digest = status_digest(id, &update);
             Ok(Fact::Status { digest, event_id: update.event_id, received_at: update.received_at })
+        } else if is::<ReviewDecided>(&record.value) {
+            schemas::decode::<ReviewDecided>(&record.value).map(|_| Fact::Reviewed).map_err(text)
         } else {
-            Err(header_error(&record.value, "ConversionReported and OrderStatusReported").to_string())
+            let expected = "ConversionReported, OrderStatusReported and ReviewDecided";
+            Err(header_error(&record.value, expected).to_string())
         }
     }
 }

@@ -22,6 +22,7 @@ fn entry(seq: i32, kind: CauseType) -> TimelineEntry {
         refunded_thousandths: None,
         applied: true,
         fields: Vec::new(),
+        review: None,
     };
     TimelineEntry { seq, state: ConversionState::Received, at: AT, cause }
 }
@@ -110,6 +111,7 @@ async fn every_field_is_there() {
         refunded_thousandths: Some(20_500),
         applied: false,
         fields: vec!["orderAmount".to_owned()],
+        review: None,
     };
     full.timeline.push(TimelineEntry { seq: 2, state: ConversionState::Hold, at: AT, cause });
     bench.read_model.insert(full);

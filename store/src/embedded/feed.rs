@@ -128,7 +128,7 @@ impl Feeder {
             match fact {
                 // Only the feeder writes what these change.
                 Fact::Transitioned(_) => batch.fold(fact, now)?,
-                Fact::Reported { .. } | Fact::Status { .. } => wanted.fold(fact, now)?,
+                Fact::Reported { .. } | Fact::Status { .. } | Fact::Reviewed => wanted.fold(fact, now)?,
             }
         }
         // Mostly the edge was there before, and nothing is to be locked. Rows move one way only, so what need not be

@@ -67,6 +67,7 @@ impl<'a, S: StateStore> Batch<'a, S> {
                 }
                 Ok(())
             }
+            Fact::Reviewed => Ok(()),
             Fact::Transitioned(conversion) => self.transition(conversion),
         }
     }

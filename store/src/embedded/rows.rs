@@ -255,6 +255,7 @@ mod tests {
             refunded_thousandths: None,
             applied: false,
             fields: vec![],
+            review: None,
         };
         TimelineEntry { seq: 1, state: ConversionState::Received, at: Timestamp(1), cause }
     }

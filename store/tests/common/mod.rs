@@ -189,6 +189,7 @@ pub(crate) fn entry(seq: i32, state: ConversionState) -> TimelineEntry {
         refunded_thousandths: None,
         applied: true,
         fields: Vec::new(),
+        review: None,
     };
     TimelineEntry { seq, state, at: Timestamp(NOW.0 + i64::from(seq)), cause }
 }

@@ -205,8 +205,8 @@ impl Wanted {
                 self.saw(received_at);
                 self.statuses.entry(digest).or_insert(event_id);
             }
-            // No record of `conversions`.
-            Fact::Transitioned(_) => {}
+            // The second is no record of `conversions`.
+            Fact::Reviewed | Fact::Transitioned(_) => {}
         }
     }
 

@@ -9,10 +9,10 @@
 //! `SizeTiered` where each row is written once. Not `TimeWindow`, though ledger entries come in the order of time: its
 //! windows are of write timestamps, and ours are versions.
 
-use super::{Migration, adding, all};
+use super::{Migration, adding, adding_column, all};
 
 /// Those of the read model's keyspace.
-pub(super) const MIGRATIONS: &[Migration] = &[READ_MODEL, SUGGESTED_AFFILIATE];
+pub(super) const MIGRATIONS: &[Migration] = &[READ_MODEL, SUGGESTED_AFFILIATE, REVIEWS];
 
 const READ_MODEL: Migration = Migration {
     version: 1,
@@ -95,4 +95,11 @@ const SUGGESTED_AFFILIATE: Migration = Migration {
         "suggested_affiliate_id",
         "ALTER TYPE {keyspace}.conversion ADD suggested_affiliate_id text",
     )],
+};
+
+/// An entry that was written before is of no review.
+const REVIEWS: Migration = Migration {
+    version: 3,
+    name: "reviews",
+    statements: &[adding_column("conversions", "review", "ALTER TABLE {keyspace}.conversions ADD review text")],
 };

@@ -16,7 +16,7 @@ use super::columns::{
 use super::conversion::ConversionValue;
 use super::rows::Row;
 use super::slots::{Slot, conversion_shard, conversions_list, entry_shard, ledger_list};
-use super::values::{Given, Sum, Word, instant};
+use super::values::{Given, Json, Sum, Word, instant};
 use crate::facts::Fact;
 
 /// Longest id of a ledger entry: twice what ours have. It is part of a key, and no server takes a key of any length.
@@ -28,7 +28,7 @@ pub(super) fn rows(record: &Record) -> Result<Vec<Row>, String> {
     if of(&topics::TRANSITIONS) {
         match Fact::read(record)? {
             Fact::Transitioned(conversion) => transition(&conversion),
-            Fact::Reported { .. } | Fact::Status { .. } => Ok(Vec::new()),
+            Fact::Reported { .. } | Fact::Status { .. } | Fact::Reviewed => Ok(Vec::new()),
         }
     } else if of(&topics::COMMISSIONS) {
         commission(read(record)?)
@@ -97,6 +97,7 @@ fn timeline(conversion: ConversionId, entry: &TimelineEntry) -> EntryRow {
         refunded_thousandths: Given(cause.refunded_thousandths),
         applied: cause.applied,
         fields: cause.fields.clone(),
+        review: Given(cause.review.clone().map(Json)),
         written_at: EPOCH,
     }
 }
@@ -121,7 +122,7 @@ fn commission(changed: CommissionChanged) -> Result<Vec<Row>, String> {
         livemode: changed.livemode,
         external_order_id: changed.external_order_id,
         affiliate_id: changed.affiliate_id,
-        campaign_id: changed.campaign_id,
+        campaign_id: Given(changed.campaign_id),
         state: Word(changed.state),
         amount_minor: commission.amount_minor,
         currency: Word(commission.currency),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schemas::Timestamp;
 use schemas::ids::ConversionId;
-use schemas::records::{Cause, CauseType, ConversionState, ReportedStatus, TimelineEntry};
+use schemas::records::{Cause, CauseType, ConversionState, ReportedStatus, Review, TimelineEntry};
 use scylla::DeserializeRow;
 use scylla::response::query_result::QueryResult;
 use scylla::value::CqlTimestamp;
@@ -14,7 +14,7 @@ use super::super::claims::CqlClaims;
 use super::super::error::CqlError;
 use super::super::link::{Cql, Lane};
 use super::conversion::ConversionValue;
-use super::values::Word;
+use super::values::{Json, Word};
 use crate::claims::Claims;
 use crate::embedded::Reports;
 use crate::received::ReportReader;
@@ -81,6 +81,7 @@ struct PartitionRow {
     refunded_thousandths: Option<i64>,
     applied: Option<bool>,
     fields: Option<Vec<String>>,
+    review: Option<Json<Review>>,
 }
 
 impl PartitionRow {
@@ -93,6 +94,7 @@ impl PartitionRow {
             applied: self.applied?,
             // An empty list is none, to some servers.
             fields: self.fields.unwrap_or_default(),
+            review: self.review.map(|json| json.0),
         };
         Some(TimelineEntry { seq: self.seq, state: self.state?.0, at: Timestamp(self.at?.0), cause })
     }

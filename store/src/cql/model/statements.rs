@@ -50,7 +50,8 @@ impl Statements {
             put_conversion: put("conversions", "conversion_id conversion", &[("seq", "0")]).await?,
             put_entry: put(
                 "conversions",
-                "conversion_id seq state at cause event_id order_status refunded_thousandths applied fields",
+                "conversion_id seq state at cause event_id order_status refunded_thousandths applied fields \
+                 review",
                 &[],
             )
             .await?,
@@ -82,7 +83,7 @@ impl Statements {
             put_identity: put("log_identity", "place identity", &[]).await?,
             conversion: read(
                 "SELECT seq, conversion, state, at, cause, event_id, order_status, refunded_thousandths, applied, \
-                 fields \
+                 fields, review \
                  FROM {keyspace}.conversions WHERE conversion_id = ?",
             )
             .await?,

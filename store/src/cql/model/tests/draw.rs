@@ -7,7 +7,7 @@ use proptest::sample::select;
 use schemas::ids::{ConversionId, OrderKey};
 use schemas::records::{
     Account, BalanceChanged, Cause, CauseType, Commission, CommissionChanged, CommissionState, Confidence,
-    ConfidenceReason, ConversionState, ConversionTransitioned, LedgerEntry, OrderStatus, ReportedStatus, RuleLevel,
+    ConfidenceReason, ConversionState, ConversionTransitioned, LedgerEntry, OrderStatus, ReportedStatus, Review, ReviewDecision, RuleLevel,
     TimelineEntry,
 };
 use schemas::topics::{BALANCES, COMMISSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
@@ -57,17 +57,34 @@ fn state() -> impl Strategy<Value = ConversionState> {
     ])
 }
 
+fn review() -> impl Strategy<Value = Review> {
+    let decision = select(vec![ReviewDecision::Approve, ReviewDecision::Reject, ReviewDecision::Reinstate]);
+    (decision, any::<i64>(), option::of(text()), [text(), text(), text(), text()]).prop_map(
+        |(decision, revision, affiliate_id, [reviewer, role, reason, request_id])| Review {
+            decision,
+            revision,
+            affiliate_id,
+            reviewer,
+            role,
+            reason,
+            request_id,
+        },
+    )
+}
+
 fn cause() -> impl Strategy<Value = Cause> {
     let kind = select(vec![CauseType::Reported, CauseType::Click, CauseType::OrderStatus, CauseType::Conflict]);
     let status = option::of(select(vec![ReportedStatus::Paid, ReportedStatus::CommissionRejected]));
-    (kind, option::of(text()), status, option::of(any::<i64>()), any::<bool>(), vec(text(), 0..3)).prop_map(
-        |(kind, event_id, order_status, refunded_thousandths, applied, fields)| Cause {
+    let fields = vec(text(), 0..3);
+    (kind, option::of(text()), status, option::of(any::<i64>()), any::<bool>(), fields, option::of(review())).prop_map(
+        |(kind, event_id, order_status, refunded_thousandths, applied, fields, review)| Cause {
             kind,
             event_id,
             order_status,
             refunded_thousandths,
             applied,
             fields,
+            review,
         },
     )
 }
@@ -171,7 +188,7 @@ fn money(order: String) -> impl Strategy<Value = Vec<Record>> {
                     livemode: true,
                     external_order_id: order.clone(),
                     affiliate_id: "aff_one".to_owned(),
-                    campaign_id: "cmp_one".to_owned(),
+                    campaign_id: Some("cmp_one".to_owned()),
                     state: CommissionState::Held,
                     commission: commission.clone(),
                     order_amount_minor: amount_minor,
@@ -238,6 +255,7 @@ pub(super) fn transition() -> ConversionTransitioned {
         refunded_thousandths: None,
         applied: true,
         fields: Vec::new(),
+        review: None,
     };
     let entry = |seq, state, kind| TimelineEntry { seq, state, at: NOW, cause: cause(kind) };
     ConversionTransitioned {
@@ -284,7 +302,7 @@ pub(super) fn commission_changed() -> CommissionChanged {
         livemode: false,
         external_order_id: "SHOP-100245".to_owned(),
         affiliate_id: "aff_one".to_owned(),
-        campaign_id: "cmp_one".to_owned(),
+        campaign_id: Some("cmp_one".to_owned()),
         state: CommissionState::Held,
         commission: Commission {
             amount_minor: 500,
