@@ -39,6 +39,8 @@ pub(crate) enum Error {
     IdempotencyKeyReused,
     #[error("the event id was used for another event or order")]
     EventIdReused,
+    #[error("decided otherwise: {0}")]
+    ReviewConflict(String),
     #[error("unavailable: {internal}")]
     Unavailable { external: &'static str, internal: String, retry_after: Duration },
     #[error("shed: {}", .bound.label())]
@@ -136,6 +138,7 @@ impl Error {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Error::IdempotencyKeyReused | Error::EventIdReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::ReviewConflict(_) => StatusCode::CONFLICT,
             Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Unavailable { .. } | Error::Shed { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -155,6 +158,7 @@ impl Error {
             Error::NotFound(_) => "NOT_FOUND",
             Error::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Error::IdempotencyKeyReused | Error::EventIdReused => "IDEMPOTENCY_KEY_REUSED",
+            Error::ReviewConflict(_) => "REVIEW_CONFLICT",
             Error::RateLimited { .. } => "RATE_LIMITED",
             Error::Unavailable { .. } | Error::Shed { .. } => "UNAVAILABLE",
             Error::Internal(_) => "INTERNAL",
@@ -166,7 +170,7 @@ impl Error {
         match self {
             Error::Auth(error) => vec![error.to_string()],
             Error::Forbidden { .. } => vec![self.to_string()],
-            Error::MalformedJson(message) => vec![message.clone()],
+            Error::MalformedJson(message) | Error::ReviewConflict(message) => vec![message.clone()],
             Error::Validation(faults) => faults.clone(),
             Error::UnsupportedMediaType(must) => vec![(*must).to_owned()],
             Error::BodyTooLarge { bytes_max } => vec![format!("the body must have at most {bytes_max} bytes")],

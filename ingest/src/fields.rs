@@ -95,6 +95,16 @@ impl<'a> Reader<'a> {
         text
     }
 
+    /// A whole number.
+    pub(crate) fn whole(&mut self, name: &'static str, from: i64, to: i64) -> Option<i64> {
+        let value = self.raw(name)?;
+        let number = value.get().parse().ok().filter(|number| (from..=to).contains(number));
+        if number.is_none() {
+            self.refuse(name, format_args!("must be a whole number from {from} to {to}"), value);
+        }
+        number
+    }
+
     /// The text of a decimal number, which is none yet.
     pub(crate) fn decimal(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
         let value = self.raw(name)?;

@@ -51,6 +51,7 @@ mod query;
 mod rates;
 mod replays;
 mod request;
+mod review;
 mod routes;
 mod service_token;
 mod submit;

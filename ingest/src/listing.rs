@@ -1,8 +1,9 @@
 //! A page of a merchant's conversions: from the parameters of a request to a question, and from rows to an answer.
 
+use schemas::Timestamp;
 use schemas::records::{Confidence, ConversionState};
 use serde::Serialize;
-use store::{ListPage, ListQuery};
+use store::{ListCursor, ListPage, ListQuery};
 
 use crate::auth::Caller;
 use crate::cursor;
@@ -37,24 +38,41 @@ pub(crate) fn read(query: &str, caller: &Caller) -> Result<ListQuery, Vec<String
     let mut parameters = Parameters::parse(query, PARAMETERS);
     let state = parameters.word("status", STATES);
     let confidence = parameters.word("confidence", CONFIDENCES);
-    let (from, until) = (parameters.instant("from"), parameters.instant("to"));
-    if let (Some(from), Some(until), Some(text)) = (from, until, parameters.text("to"))
-        && until < from
-    {
-        parameters.refuse("to", format_args!("must not be before from, which is {from}"), &text);
-    }
-    let limit = parameters.number("limit", 1, LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
-    let after = parameters.text("cursor").and_then(|text| {
-        let place = cursor::decode(&text);
-        if place.is_none() {
-            let must = "must be the nextCursor of a page, as it came: leave it out to begin with the newest";
-            parameters.refuse("cursor", must, &text);
-        }
-        place
-    });
+    let Part { from, until, after, limit } = Part::read(&mut parameters);
     let (merchant_id, livemode) = (caller.merchant_id.clone(), caller.livemode);
     let query = ListQuery { merchant_id, livemode, state, confidence, from, until, after, limit };
     parameters.finish().map(|()| query)
+}
+
+/// Which part of a list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) from: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) after: Option<ListCursor>,
+    pub(crate) limit: usize,
+}
+
+impl Part {
+    /// Reads `from`, `to`, `limit` and `cursor`.
+    pub(crate) fn read(parameters: &mut Parameters) -> Part {
+        let (from, until) = (parameters.instant("from"), parameters.instant("to"));
+        if let (Some(from), Some(until), Some(text)) = (from, until, parameters.text("to"))
+            && until < from
+        {
+            parameters.refuse("to", format_args!("must not be before from, which is {from}"), &text);
+        }
+        let limit = parameters.number("limit", 1, LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
+        let after = parameters.text("cursor").and_then(|text| {
+            let place = cursor::decode(&text);
+            if place.is_none() {
+                let must = "must be the nextCursor of a page, as it came: leave it out to begin with the newest";
+                parameters.refuse("cursor", must, &text);
+            }
+            place
+        });
+        Part { from, until, after, limit }
+    }
 }
 
 /// The answer to `GET /api/v1/conversions`.

@@ -51,6 +51,11 @@ impl Parameters {
         self.values[index].clone()
     }
 
+    /// Notes a fault.
+    pub(crate) fn fault(&mut self, fault: String) {
+        self.faults.push(fault);
+    }
+
     /// Notes that a parameter is not what it must be.
     pub(crate) fn refuse(&mut self, name: &str, must: impl Display, text: &str) {
         self.faults.push(format!("{name} {must}; got {}", shown(&quoted(text))));

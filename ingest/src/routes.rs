@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::places::Place;
 use crate::request::{Context, surround};
 
+mod admin;
 mod batch;
 mod click;
 pub(crate) mod health;
@@ -42,6 +43,11 @@ pub(crate) enum Route {
     Webhook,
     Click,
     ServiceClicks,
+    Reviews,
+    Review,
+    Approve,
+    Reject,
+    Reinstate,
     Live,
     Ready,
     Metrics,
@@ -49,7 +55,7 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    const MATCHED: [Route; 10] = [
+    const MATCHED: [Route; 15] = [
         Route::Conversions,
         Route::Conversion,
         Route::Batch,
@@ -57,6 +63,11 @@ impl Route {
         Route::Webhook,
         Route::Click,
         Route::ServiceClicks,
+        Route::Reviews,
+        Route::Review,
+        Route::Approve,
+        Route::Reject,
+        Route::Reinstate,
         Route::Live,
         Route::Ready,
         Route::Metrics,
@@ -72,6 +83,11 @@ impl Route {
             Route::Webhook => "/api/v1/webhooks/{event}",
             Route::Click => "/c/{link}",
             Route::ServiceClicks => "/internal/v1/clicks",
+            Route::Reviews => "/admin/v1/reviews",
+            Route::Review => "/admin/v1/reviews/{id}",
+            Route::Approve => "/admin/v1/reviews/{id}/approve",
+            Route::Reject => "/admin/v1/reviews/{id}/reject",
+            Route::Reinstate => "/admin/v1/reviews/{id}/reinstate",
             Route::Live => "/health/live",
             Route::Ready => "/health/ready",
             Route::Metrics => "/metrics",
@@ -102,6 +118,14 @@ pub(crate) fn router<P: Publisher, C: Claims, R: ReadModel>(edge: Edge<P, C, R>)
     let mut routes = Router::new();
     if edge.0.service_token.is_some() {
         routes = routes.route(Route::ServiceClicks.path(), post(service::click::<P, C, R>));
+    }
+    if edge.0.admins.is_some() {
+        routes = routes
+            .route(Route::Reviews.path(), get(admin::queue::<P, C, R>))
+            .route(Route::Review.path(), get(admin::review::<P, C, R>))
+            .route(Route::Approve.path(), post(admin::approve::<P, C, R>))
+            .route(Route::Reject.path(), post(admin::reject::<P, C, R>))
+            .route(Route::Reinstate.path(), post(admin::reinstate::<P, C, R>));
     }
     routes
         .route(Route::Conversions.path(), post(reports::conversion::<P, C, R>).get(reading::conversions::<P, C, R>))

@@ -4,7 +4,7 @@ use schemas::Currency;
 use schemas::ids::ConversionId;
 use schemas::records::{
     Cause, CauseType, Commission, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned, OrderStatus,
-    ReportedStatus, RuleLevel, TimelineEntry,
+    ReportedStatus, ReviewDecision, RuleLevel, TimelineEntry,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -73,6 +73,9 @@ struct CauseBody<'a> {
     refunded_amount: Option<String>,
     applied: bool,
     fields: &'a [String],
+    /// What a reviewer decided; who that was is not the merchant's to know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<ReviewDecision>,
 }
 
 impl<'a> ConversionBody<'a> {
@@ -150,10 +153,12 @@ fn hides_click(conversion: &ConversionTransitioned) -> bool {
     conversion.confidence_reason == Some(ConfidenceReason::ClickNotYours)
 }
 
+/// One that is LOW is attributed once a reviewer has credited somebody: then it waits no more.
 fn is_attributed(conversion: &ConversionTransitioned) -> bool {
     match conversion.confidence {
         Some(Confidence::High) => true,
-        Some(Confidence::Low) | None => false,
+        Some(Confidence::Low) => conversion.state != ConversionState::Received,
+        None => false,
     }
 }
 
@@ -171,7 +176,7 @@ impl<'a> CommissionBody<'a> {
 
 impl<'a> EntryBody<'a> {
     fn of(entry: &'a TimelineEntry, hides_click: bool, currency: Currency) -> EntryBody<'a> {
-        let Cause { kind, event_id, order_status, refunded_thousandths, applied, fields } = &entry.cause;
+        let Cause { kind, event_id, order_status, refunded_thousandths, applied, fields, review } = &entry.cause;
         let kind = match kind {
             CauseType::Click if hides_click => CauseType::ClickWaitElapsed,
             kind => *kind,
@@ -183,6 +188,7 @@ impl<'a> EntryBody<'a> {
             refunded_amount: refunded(*refunded_thousandths, currency),
             applied: *applied,
             fields,
+            decision: review.as_ref().map(|review| review.decision),
         };
         EntryBody { seq: entry.seq, state: entry.state, at: entry.at.to_string(), cause }
     }

@@ -55,12 +55,12 @@ impl<P, C, R: ReadModel> Inner<P, C, R> {
         }))
     }
 
-    async fn read(&self, id: ConversionId) -> Result<Option<ConversionView>, Error> {
+    pub(super) async fn read(&self, id: ConversionId) -> Result<Option<ConversionView>, Error> {
         self.answered(self.read_model.conversion(id)).await
     }
 
     /// What the read model answers in time.
-    async fn answered<T>(&self, question: impl Future<Output = Result<T, ReadError>>) -> Result<T, Error> {
+    pub(super) async fn answered<T>(&self, question: impl Future<Output = Result<T, ReadError>>) -> Result<T, Error> {
         let deadline = self.config.store_deadline;
         let internal = match timeout(deadline, question).await {
             Ok(Ok(answer)) => return Ok(answer),
