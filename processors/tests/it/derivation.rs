@@ -45,6 +45,7 @@ fn order(amount_minor: i64, currency: &str) -> OrderState {
         received_at: Timestamp(T0),
         coupon_code: None,
         metadata: None,
+        set_aside: false,
     };
     let click = ClickFact {
         merchant_id: "m1".to_owned(),
@@ -291,6 +292,7 @@ fn with_updates(updates: &[(ReportedStatus, i64)]) -> OrderState {
         status_updated_at: Some(Timestamp(*at)),
         refunded_thousandths: None,
         received_at: Timestamp(T0),
+        set_aside: false,
     };
     state.updates = updates.iter().map(fact).collect();
     state.updates.sort_by(processors::derive::lifecycle::counts_before);
@@ -339,6 +341,7 @@ fn check_refunds(rule: &str, refunds: &[i64], expected: (ConversionState, i64, O
         status_updated_at: Some(Timestamp(T0 + DAY + number)),
         refunded_thousandths: Some(*thousandths),
         received_at: Timestamp(T0),
+        set_aside: false,
     };
     let updates = (0..).zip(refunds).map(fact).collect();
     let derivation = at(&OrderState { updates, ..order(10_000, "NPR") }, &registry(&rules), T0);

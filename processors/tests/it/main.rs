@@ -6,4 +6,5 @@ mod dead_letters;
 mod derivation;
 mod flow;
 mod registry;
+mod reviews;
 mod world;
