@@ -29,6 +29,9 @@ pub enum Invariant {
     Early,
     /// Affiliate, campaign and commission stay as they were when the order was attributed; only refunds change the amount.
     Pinned,
+    /// Of several decisions on what was shown the first in the log counts, and each is told as it was made; nobody else
+    /// credits anybody with an order that is LOW.
+    Review,
     /// Each order asks once for the click that it names.
     Lookup,
     /// Each order is told once of its click, as it is in the log.
@@ -60,7 +63,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 25] = [
+    pub const ALL: [Invariant; 26] = [
         Invariant::Offsets,
         Invariant::Home,
         Invariant::Decodes,
@@ -73,6 +76,7 @@ impl Invariant {
         Invariant::Course,
         Invariant::Early,
         Invariant::Pinned,
+        Invariant::Review,
         Invariant::Lookup,
         Invariant::Verdict,
         Invariant::Commissions,

@@ -1,7 +1,9 @@
 //! What the edge writes, and what of it nobody can process.
 
 use schemas::ids::{OrderKey, check_name};
-use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported, ReportedStatus};
+use schemas::records::{
+    ClickRecorded, ConversionReported, OrderStatusReported, ReportedStatus, ReviewDecided, ReviewDecision,
+};
 
 /// Most characters of an order's id, and most bytes of a click's.
 const ORDER_ID_CHARACTERS_MAX: usize = 160;
@@ -16,13 +18,15 @@ const REFUND_DECIMALS: usize = 3;
 pub(crate) enum Fact {
     Report(ConversionReported),
     Status(OrderStatusReported),
+    Review(ReviewDecided),
 }
 
 impl Fact {
     /// The fact in a record of `conversions`; nothing if it is none that can be processed, and has to be set aside.
     pub(crate) fn read(key: &[u8], value: &[u8]) -> Option<Fact> {
         let report = schemas::decode(value).map(Fact::Report);
-        let fact = report.or_else(|_| schemas::decode(value).map(Fact::Status)).ok()?;
+        let status = report.or_else(|_| schemas::decode(value).map(Fact::Status));
+        let fact = status.or_else(|_| schemas::decode(value).map(Fact::Review)).ok()?;
         (fact.key().is_some_and(|own| own == key) && fact.can_be()).then_some(fact)
     }
 
@@ -31,6 +35,7 @@ impl Fact {
         let (merchant_id, livemode, external_order_id) = match self {
             Fact::Report(it) => (&*it.merchant_id, it.livemode, &*it.external_order_id),
             Fact::Status(it) => (&*it.merchant_id, it.livemode, &*it.external_order_id),
+            Fact::Review(it) => (&*it.merchant_id, it.livemode, &*it.external_order_id),
         };
         check_name(merchant_id).ok()?;
         let characters = external_order_id.chars().count();
@@ -38,7 +43,7 @@ impl Fact {
         (1..=ORDER_ID_CHARACTERS_MAX).contains(&characters).then(|| key.to_bytes())
     }
 
-    /// Whether its amounts are such as there may be.
+    /// Whether its amounts, or whom it credits, are such as there may be.
     fn can_be(&self) -> bool {
         let fits = |amount: i64, decimals: usize| amount.to_string().len() <= INTEGER_DIGITS_MAX + decimals;
         match self {
@@ -47,6 +52,10 @@ impl Fact {
                 let goes_back = matches!(it.status, ReportedStatus::Refunded | ReportedStatus::Returned);
                 goes_back && refunded > 0 && fits(refunded, REFUND_DECIMALS)
             }),
+            Fact::Review(it) => match (it.review.decision, it.review.affiliate_id.as_deref()) {
+                (ReviewDecision::Approve, affiliate_id) => affiliate_id.is_some_and(|it| check_name(it).is_ok()),
+                (ReviewDecision::Reject | ReviewDecision::Reinstate, affiliate_id) => affiliate_id.is_none(),
+            },
         }
     }
 }

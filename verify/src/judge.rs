@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oracle::{End, Now, Order as Facts, order_end};
+use oracle::{End, Now, Order as Facts, Reviews, order_end};
 use schemas::Timestamp;
 use schemas::records::{
     ClickRecorded, ConversionReported, ConversionTransitioned, OrderStatusReported, ReportedStatus,
@@ -109,7 +109,12 @@ impl Judge<'_> {
         counts: &mut Counts,
         found: &mut Found,
     ) {
-        let (updates, now) = (counting(order, report), Now { at: self.at, skew_ms: self.tolerance_ms });
+        let now = Now { at: self.at, skew_ms: self.tolerance_ms };
+        let counting = counting(order);
+        let updates: Vec<OrderStatusReported> = counting.iter().map(|(_, update)| update.record(report)).collect();
+        // What is set aside are the first in the log, of which some may not count.
+        let aside = |all: usize| counting.iter().filter(|(index, _)| *index < all).count();
+        let reviews = Reviews { set_aside: order.standing.set_aside.map(aside), ..order.standing.clone() };
         let click: Option<ClickRecorded> = order.click.as_ref().and_then(|it| schemas::decode(&it.record).ok());
         if click.is_none() && report.click_id.is_some() && last.affiliate_id.is_some() && self.is_gone(report) {
             // What attributed it is no longer in the log.
@@ -117,7 +122,7 @@ impl Judge<'_> {
             counts.begun_before += 1;
             return;
         }
-        let facts = Facts { report, updates: &updates, click: click.as_ref() };
+        let facts = Facts { report, updates: &updates, click: click.as_ref(), reviews: &reviews };
         let decided = self.terms.in_force(order.attributed_at.unwrap_or(last.at), self.tolerance_ms);
         let begun = self.terms.in_force(order.begun_at, self.tolerance_ms);
         let mut nearest: Option<Vec<(&'static str, String, String)>> = None;
@@ -165,6 +170,11 @@ fn facts_are_told(order: &Order, report: &ConversionReported, found: &mut Found)
     for conflict in order.conflicts.iter().filter(|conflict| conflict.told != 1) {
         add(format!("the conflict at offset {} told once", conflict.offset), format!("{} times", conflict.told));
     }
+    if order.reviews.len() <= TOLD_MAX {
+        for review in order.reviews.iter().filter(|review| review.told == 0) {
+            add(format!("the decision at offset {} told", review.offset), "never".to_owned());
+        }
+    }
     // Of an update that is in the log under several events, one stands for all.
     let mut updates: BTreeMap<_, u32> = BTreeMap::new();
     for update in &order.updates {
@@ -187,8 +197,8 @@ fn facts_are_told(order: &Order, report: &ConversionReported, found: &mut Found)
     }
 }
 
-/// The updates that count: all, but of partial refunds the first.
-fn counting(order: &Order, report: &ConversionReported) -> Vec<OrderStatusReported> {
+/// The updates that count, each with its place among all: all, but of partial refunds the first.
+fn counting(order: &Order) -> Vec<(usize, &Update)> {
     let mut refunds: BTreeMap<_, Timestamp> = BTreeMap::new();
     for update in order.updates.iter().filter(|update| update.refunded.is_some()) {
         let at = refunds.entry(update.what()).or_insert(update.at());
@@ -198,18 +208,5 @@ fn counting(order: &Order, report: &ConversionReported) -> Vec<OrderStatusReport
     refunds.sort_unstable();
     let beyond: BTreeSet<(ReportedStatus, Option<Timestamp>, Option<i64>)> =
         refunds.into_iter().skip(TOLD_MAX).map(|(_, _, what)| what).collect();
-    let record = |update: &Update| OrderStatusReported {
-        event_id: String::new(),
-        merchant_id: report.merchant_id.clone(),
-        livemode: report.livemode,
-        external_order_id: report.external_order_id.clone(),
-        status: update.status,
-        click_id: None,
-        status_updated_at: update.sent,
-        refunded_thousandths: update.refunded,
-        received_at: update.received,
-        reason: None,
-        metadata: None,
-    };
-    order.updates.iter().filter(|update| !beyond.contains(&update.what())).map(record).collect()
+    order.updates.iter().enumerate().filter(|(_, update)| !beyond.contains(&update.what())).collect()
 }

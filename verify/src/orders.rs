@@ -1,7 +1,8 @@
 //! What is kept of an order.
 
+use oracle::Reviews;
 use schemas::records::{
-    CommissionState, ConversionReported, ConversionTransitioned, OrderStatusReported, ReportedStatus,
+    CommissionState, ConversionReported, ConversionTransitioned, OrderStatusReported, ReportedStatus, ReviewDecided,
 };
 use schemas::topics::{CLICK_VERDICTS, CONVERSIONS, TRANSITIONS};
 use schemas::{Timestamp, encode};
@@ -24,6 +25,11 @@ pub(crate) struct Order {
     pub(crate) report: Option<Report>,
     pub(crate) updates: Vec<Update>,
     pub(crate) conflicts: Vec<Conflict>,
+    pub(crate) reviews: Vec<Reviewed>,
+    /// What stands of the decisions that the revisions have told of.
+    pub(crate) standing: Reviews,
+    /// The last revision that changed more than the timeline.
+    pub(crate) changed_in: i64,
     pub(crate) asked: Option<Asked>,
     pub(crate) click: Option<Matched>,
     pub(crate) last: Option<Last>,
@@ -75,7 +81,39 @@ pub(crate) struct Update {
     pub(crate) told: u8,
 }
 
+/// A reviewer's decision.
+#[derive(Debug)]
+pub(crate) struct Reviewed {
+    pub(crate) event: u64,
+    pub(crate) offset: u64,
+    pub(crate) told: u8,
+    record: Box<[u8]>,
+}
+
+impl Reviewed {
+    pub(crate) fn decided(&self) -> ReviewDecided {
+        schemas::decode(&self.record).expect("it was encoded here")
+    }
+}
+
 impl Update {
+    /// The record that it was, as far as it counts.
+    pub(crate) fn record(&self, report: &ConversionReported) -> OrderStatusReported {
+        OrderStatusReported {
+            event_id: String::new(),
+            merchant_id: report.merchant_id.clone(),
+            livemode: report.livemode,
+            external_order_id: report.external_order_id.clone(),
+            status: self.status,
+            click_id: None,
+            status_updated_at: self.sent,
+            refunded_thousandths: self.refunded,
+            received_at: self.received,
+            reason: None,
+            metadata: None,
+        }
+    }
+
     /// What tells two updates of an order apart.
     pub(crate) fn what(&self) -> (ReportedStatus, Option<Timestamp>, Option<i64>) {
         (self.status, self.sent, self.refunded)
@@ -136,6 +174,9 @@ impl Order {
             report: None,
             updates: Vec::new(),
             conflicts: Vec::new(),
+            reviews: Vec::new(),
+            standing: Reviews::default(),
+            changed_in: 0,
             asked: None,
             click: None,
             last: None,
@@ -205,6 +246,17 @@ impl Order {
         self.updates.push(update);
     }
 
+    pub(crate) fn decided(&mut self, decided: &ReviewDecided, offset: u64, found: &mut Found) {
+        self.last_fact = offset;
+        let (event, record) = (short(&decided.event_id), packed(decided));
+        if let Some(known) = self.reviews.iter().find(|known| known.event == event) {
+            self.same_event(known.record == record, offset, found);
+            return;
+        }
+        self.reviews.reserve_exact(1);
+        self.reviews.push(Reviewed { event, offset, told: 0, record });
+    }
+
     /// The whole record of a known event of a report.
     fn known_event(&self, event: u64) -> Option<u64> {
         let report = self.report.iter().map(|it| (it.event, it.whole));
@@ -231,16 +283,7 @@ impl Order {
     }
 
     pub(crate) fn keep_last(&mut self, revision: ConversionTransitioned, offset: u64) {
-        let kept = ConversionTransitioned {
-            event_id: String::new(),
-            external_order_id: String::new(),
-            click_id: None,
-            external_product_id: None,
-            metadata: None,
-            timeline: Vec::new(),
-            ..revision
-        };
-        self.last = Some(Last { offset, record: packed(&kept) });
+        self.last = Some(Last { offset, record: packed(&kept(revision)) });
     }
 
     /// Takes note that the timeline tells of a report's event; false if there is no such report, or no such conflict.
@@ -259,6 +302,15 @@ impl Order {
         })
     }
 
+    pub(crate) fn tell_review(&mut self, event_id: &str) -> bool {
+        let event = short(event_id);
+        let review = self.reviews.iter_mut().find(|it| it.event == event);
+        review.is_some_and(|it| {
+            it.told = it.told.saturating_add(1);
+            true
+        })
+    }
+
     pub(crate) fn tell_update(&mut self, event_id: &str) -> bool {
         let event = short(event_id);
         let update = self.updates.iter_mut().find(|it| it.event == event);
@@ -266,6 +318,19 @@ impl Order {
             it.told = it.told.saturating_add(1);
             true
         })
+    }
+}
+
+/// What is kept of a revision.
+pub(crate) fn kept(revision: ConversionTransitioned) -> ConversionTransitioned {
+    ConversionTransitioned {
+        event_id: String::new(),
+        external_order_id: String::new(),
+        click_id: None,
+        external_product_id: None,
+        metadata: None,
+        timeline: Vec::new(),
+        ..revision
     }
 }
 

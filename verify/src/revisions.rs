@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use oracle::{Invariant, awaited_until, commission_terms, owed};
+use oracle::{Invariant, Seen, awaited_until, changes, commission_terms, owed};
 use schemas::records::{
-    CauseType, CommissionChanged, CommissionState, Confidence, ConfidenceReason, ConversionReported,
-    ConversionTransitioned, ReportedStatus,
+    Cause, CauseType, ClickRecorded, CommissionChanged, CommissionState, Confidence, ConfidenceReason,
+    ConversionReported, ConversionState, ConversionTransitioned, OrderStatusReported, ReportedStatus,
 };
 use schemas::topics::TRANSITIONS;
 use schemas::{Timestamp, encode};
 
 use crate::digest::short;
-use crate::orders::{Change, Order};
+use crate::orders::{Change, Order, kept};
 use crate::report::{Found, Place};
 use crate::terms::Terms;
 
@@ -41,8 +41,14 @@ pub(crate) fn take(order: &mut Order, now: ConversionTransitioned, offset: u64, 
     {
         waited(order, report, &now, place, with, found);
     }
+    if let (Some(report), Some(before)) = (&report, &before) {
+        reviewed(order, report, before, &now, place, found);
+    }
     told(order, &now, place, with.lost, found);
-    if order.attributed_at.is_none() && now.confidence == Some(Confidence::High) {
+    if before.as_ref().is_none_or(|before| changes(before, &kept(now.clone()))) {
+        order.changed_in = now.revision;
+    }
+    if order.attributed_at.is_none() && now.affiliate_id.is_some() {
         order.attributed_at = Some(now.at);
     }
     // What the first revision that is left has changed is not known.
@@ -78,7 +84,7 @@ fn follows(
         // Of an order that the log has lost a part of, what went before is not known.
         let unknown = match fault.invariant {
             Invariant::Report | Invariant::Early => true,
-            Invariant::Revisions | Invariant::Timeline | Invariant::Course => before.is_none(),
+            Invariant::Revisions | Invariant::Timeline | Invariant::Course | Invariant::Review => before.is_none(),
             _ => false,
         };
         if order.begun_before.is_none() || !unknown {
@@ -95,6 +101,7 @@ fn field(invariant: Invariant) -> &'static str {
         Invariant::Course => "state",
         Invariant::Early => "at",
         Invariant::Pinned => "terms",
+        Invariant::Review => "affiliateId",
         _ => "conversion",
     }
 }
@@ -106,6 +113,7 @@ fn expected(invariant: Invariant) -> &'static str {
         Invariant::Report => "what the first report in the log says",
         Invariant::Course => "a state that may follow, and fits what the revision says besides",
         Invariant::Early => "nothing before its time",
+        Invariant::Review => "nobody credited with a LOW order but by a reviewer",
         Invariant::Pinned => "the terms that were pinned when the order was attributed",
         _ => "what a conversion may be",
     }
@@ -125,6 +133,10 @@ fn waited(
     found: &mut Found,
 ) {
     let unclicked = report.click_id.is_some() && order.told[1] == 0 && !tells_of_click(now);
+    if now.state == ConversionState::Rejected || (now.confidence == Some(Confidence::Low) && now.affiliate_id.is_some()) {
+        // What was decided stays LOW for the reason it had then.
+        return;
+    }
     let given_up = match (now.confidence, now.confidence_reason) {
         (Some(Confidence::Low), Some(ConfidenceReason::ClickUnknown | ConfidenceReason::ClickNotYours)) => true,
         // A coupon counts where no click does, so not before the click named was waited for.
@@ -141,6 +153,42 @@ fn waited(
     let mut places = order.places();
     places.push(place);
     found.add(|| order.subject(), "confidence", format!("the click awaited until {untils:?}"), what, &places);
+}
+
+/// Takes the decisions that a revision tells of: the first on what was shown counts.
+fn reviewed(
+    order: &mut Order,
+    report: &ConversionReported,
+    before: &ConversionTransitioned,
+    now: &ConversionTransitioned,
+    place: Place,
+    found: &mut Found,
+) {
+    let mut told: Vec<&Cause> = now.timeline.iter().map(|entry| &entry.cause).collect();
+    told.retain(|cause| cause.kind == CauseType::Review);
+    told.dedup_by_key(|cause| &cause.event_id);
+    for cause in told {
+        let event = cause.event_id.as_deref().map(short);
+        // One that is in no log is missed with the other facts.
+        let Some(known) = order.reviews.iter().find(|it| Some(it.event) == event) else { continue };
+        let (decided, offset) = (known.decided(), known.offset);
+        let earlier = order.updates.iter().filter(|it| it.offset < offset);
+        let updates: Vec<OrderStatusReported> = earlier.map(|it| it.record(report)).collect();
+        let click: Option<ClickRecorded> = order.click.as_ref().and_then(|it| schemas::decode(&it.record).ok());
+        let click = click.filter(|_| order.told[1] > 0);
+        let (last, changed_in) = (before, order.changed_in);
+        let seen = Seen { report, updates: &updates, click: click.as_ref(), last, changed_in };
+        let counts = order.standing.take(&decided.review, seen);
+        let same = cause.review.as_ref() == Some(&decided.review);
+        // Of an order that the log has lost a part of, what was decided before is not known.
+        if (counts != cause.applied || !same) && order.begun_before.is_none() {
+            let expected = format!("{:?}, which counts: {counts}", decided.review);
+            let what = format!("{:?}, which counts: {}", cause.review, cause.applied);
+            let mut places = order.places();
+            places.push(place);
+            found.add(|| order.subject(), "review", expected, what, &places);
+        }
+    }
 }
 
 /// Takes note of the facts that a revision tells of, each once a revision.
@@ -162,7 +210,8 @@ fn told(order: &mut Order, now: &ConversionTransitioned, place: Place, lost: boo
                 order.told[2] = order.told[2].saturating_add(1);
                 true
             }
-            (CauseType::Reported | CauseType::Conflict, None) => false,
+            (CauseType::Review, Some(event_id)) => order.tell_review(event_id),
+            (CauseType::Reported | CauseType::Conflict | CauseType::Review, None) => false,
         };
         if !known && lost {
             // It was in the part that is gone, and so may others have been.
@@ -210,7 +259,7 @@ fn record(now: &ConversionTransitioned) -> Option<CommissionChanged> {
         livemode: now.livemode,
         external_order_id: now.external_order_id.clone(),
         affiliate_id: now.affiliate_id.clone()?,
-        campaign_id: now.campaign_id.clone()?,
+        campaign_id: now.campaign_id.clone(),
         state,
         commission: commission.clone(),
         order_amount_minor: now.amount_minor,

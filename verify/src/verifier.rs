@@ -172,12 +172,24 @@ impl Verifier {
             return;
         };
         let key = String::from_utf8_lossy(record.key).into_owned();
+        if matches!(fact, Fact::Review(_)) && !self.is_reported(&key) {
+            // Of an order whose report the log has lost, nobody knows whether it was refused.
+            if !self.is_lost(CONVERSIONS, record.place.partition) {
+                self.letters.refused(record.place);
+            }
+            return;
+        }
         let Some((order, found)) = order(&mut self.orders, &mut self.found, &key, record.place) else { return };
         let offset = record.place.offset;
         match fact {
             Fact::Report(report) => order.reported(report, offset, found),
             Fact::Status(update) => order.updated(&update, offset, found),
+            Fact::Review(decided) => order.decided(&decided, offset, found),
         }
+    }
+
+    fn is_reported(&mut self, key: &str) -> bool {
+        known(&mut self.orders, key).is_some_and(|order| order.report.is_some())
     }
 
     fn click(&mut self, record: Shown<'_>) {

@@ -1,12 +1,14 @@
 //! The revisions of a conversion, each against the one before it and the order's report.
 
 use schemas::records::{
-    CauseType, Confidence, ConversionReported, ConversionState, ConversionTransitioned, ReportedStatus,
+    Cause, CauseType, Confidence, ConversionReported, ConversionState, ConversionTransitioned, ReportedStatus,
+    ReviewDecided, ReviewDecision, TimelineEntry,
 };
 
 use super::{Committed, Visible, order_key, same_key};
 use crate::facts::conversion_id;
 use crate::fault::{Fault, Faults, Invariant};
+use crate::mission::{Seen, changes};
 
 impl Committed {
     pub(super) fn changed(&mut self, record: Visible<'_>, now: ConversionTransitioned, faults: &mut Faults) {
@@ -16,7 +18,51 @@ impl Committed {
         let approvals = self.statuses.get(&key).into_iter().flatten();
         let approved = approvals.into_iter().any(|it| it.status == ReportedStatus::CommissionApproved);
         follows(&key, self.report(&key), approved, before, &now, faults);
+        self.reviewed(&key, &now, faults);
         self.conversions.entry(key).or_default().push(now);
+    }
+}
+
+impl Committed {
+    /// A revision tells of decisions as they are in the log, and says of each rightly whether it counts.
+    fn reviewed(&mut self, key: &str, now: &ConversionTransitioned, faults: &mut Faults) {
+        let mut told: Vec<&Cause> = now.timeline.iter().map(|entry| &entry.cause).collect();
+        told.retain(|cause| cause.kind == CauseType::Review);
+        told.dedup_by_key(|cause| &cause.event_id);
+        for cause in told {
+            let logged = self.reviews.get(key).into_iter().flatten();
+            let mut logged = logged.filter(|(it, _)| Some(&it.event_id) == cause.event_id.as_ref());
+            let Some((decided, updates_before)) = logged.next().cloned() else {
+                faults.add(Invariant::Review, format!("{key}: nobody has decided {cause:?}"));
+                continue;
+            };
+            faults.check(Invariant::Review, cause.review.as_ref() == Some(&decided.review), || {
+                format!("{key}: tells {cause:?} of {decided:?}")
+            });
+            let counts = self.counts(key, &decided, updates_before);
+            faults.check(Invariant::Review, counts == cause.applied, || {
+                format!("{key}: revision {} has {cause:?}, and whether it counts is {counts}", now.revision)
+            });
+        }
+    }
+
+    /// Takes a decision that the next revision tells of.
+    fn counts(&mut self, key: &str, decided: &ReviewDecided, updates_before: usize) -> bool {
+        let revisions = self.conversions.get(key).map_or(&[][..], Vec::as_slice);
+        let (Some(report), Some(last)) = (self.report(key), revisions.last()) else { return false };
+        let changed = revisions.windows(2).rfind(|pair| changes(&pair[0], &pair[1]));
+        let tells_click = |it: &ConversionTransitioned| it.timeline.iter().any(|it| it.cause.kind == CauseType::Click);
+        let clicked = revisions.iter().any(tells_click);
+        let click = self.verdicts.get(key).map(|verdict| &verdict.click).filter(|_| clicked);
+        let updates = self.statuses.get(key).map_or(&[][..], |all| &all[..updates_before]);
+        let changed_in = changed.map_or(1, |pair| pair[1].revision);
+        let seen = Seen { report, updates, click, last, changed_in };
+        let mut standing = self.standing.get(key).cloned().unwrap_or_default();
+        let counts = standing.take(&decided.review, seen);
+        if counts {
+            self.standing.insert(key.to_owned(), standing);
+        }
+        counts
     }
 }
 
@@ -51,6 +97,7 @@ fn follows(
     course(key, before, now, faults);
     early(key, approved, now, faults);
     consistent(key, now, faults);
+    credited(key, before, now, faults);
     if let Some(before) = before {
         nothing_taken_back(key, before, now, faults);
         pinned(key, before, now, faults);
@@ -97,7 +144,8 @@ fn numbered(key: &str, before: Option<&ConversionTransitioned>, now: &Conversion
 fn course(key: &str, before: Option<&ConversionTransitioned>, now: &ConversionTransitioned, faults: &mut Faults) {
     let mut state = before.map(|before| before.state);
     for entry in &now.timeline {
-        faults.check(Invariant::Course, may_follow(state, entry.state), || {
+        let fits = may_follow(state, entry.state) || is_reinstated(state, entry);
+        faults.check(Invariant::Course, fits, || {
             format!("{key}: {:?} follows {state:?} in revision {}", entry.state, now.revision)
         });
         faults.check(
@@ -117,17 +165,25 @@ fn may_follow(before: Option<ConversionState>, state: ConversionState) -> bool {
     use ConversionState::{Attributed, CommissionCreated, Hold, Paid, Payable, Received, Rejected, Reversed};
     let Some(before) = before else { return state == Received };
     let allowed: &[ConversionState] = match before {
-        Received => &[Received, Attributed, Reversed],
+        Received => &[Received, Attributed, Rejected, Reversed],
         Attributed => &[Attributed, CommissionCreated, Reversed],
         CommissionCreated => &[CommissionCreated, Hold, Payable, Reversed],
         // A delivery begins another hold.
         Hold => &[Hold, Payable, Reversed],
         Payable => &[Payable, Hold, Reversed],
         Reversed => &[Reversed],
-        // Nothing pays out or reviews yet.
-        Paid | Rejected => &[],
+        Rejected => &[Rejected, Reversed],
+        // Nothing pays out yet.
+        Paid => &[],
     };
     allowed.contains(&state)
+}
+
+/// Whether an administrator has taken back a rejection or a reversal: then any state may follow, as the facts have it.
+fn is_reinstated(before: Option<ConversionState>, entry: &TimelineEntry) -> bool {
+    let taken_back = matches!(before, Some(ConversionState::Rejected | ConversionState::Reversed));
+    let decision = entry.cause.review.as_ref().filter(|_| entry.cause.applied).map(|review| review.decision);
+    taken_back && decision == Some(ReviewDecision::Reinstate)
 }
 
 fn early(key: &str, approved: bool, now: &ConversionTransitioned, faults: &mut Faults) {
@@ -153,20 +209,41 @@ fn early(key: &str, approved: bool, now: &ConversionTransitioned, faults: &mut F
 /// A revision's parts fit each other.
 fn consistent(key: &str, now: &ConversionTransitioned, faults: &mut Faults) {
     let high = now.confidence == Some(Confidence::High);
-    let attributed = (now.affiliate_id.is_some(), now.campaign_id.is_some());
+    let low = now.confidence == Some(Confidence::Low);
+    let credited = now.affiliate_id.is_some();
     let with_commission = now.commission.is_some();
     let fits = match now.state {
-        ConversionState::Received => !high,
-        ConversionState::Attributed => high && !with_commission,
+        ConversionState::Received => !credited,
+        ConversionState::Attributed => credited && !with_commission,
         ConversionState::CommissionCreated | ConversionState::Hold | ConversionState::Payable => with_commission,
+        ConversionState::Rejected => low && !credited,
         ConversionState::Reversed => true,
-        ConversionState::Paid | ConversionState::Rejected => false,
+        ConversionState::Paid => false,
     };
-    let reasoned = (now.confidence == Some(Confidence::Low)) == now.confidence_reason.is_some();
-    let nothing_low = high || (!with_commission && now.hold_until.is_none());
-    let suggests = now.suggested_affiliate_id.is_none() || now.confidence == Some(Confidence::Low);
-    let fits = fits && reasoned && nothing_low && suggests && attributed == (high, high);
+    let reasoned = low == now.confidence_reason.is_some();
+    let nothing_for_nobody = credited || (!with_commission && now.hold_until.is_none());
+    let suggests = now.suggested_affiliate_id.is_none() || (low && !credited);
+    // A click credits with its campaign; a reviewer may credit without one.
+    let by_whom = if high { credited && now.campaign_id.is_some() } else { low || !credited };
+    let of_somebody = credited || now.campaign_id.is_none();
+    let fits = fits && reasoned && nothing_for_nobody && suggests && by_whom && of_somebody;
     faults.check(Invariant::Course, fits, || format!("{key}: revision {} contradicts itself: {now:?}", now.revision));
+}
+
+/// Nobody is credited with an order that is LOW but whom a reviewer has approved.
+fn credited(key: &str, before: Option<&ConversionTransitioned>, now: &ConversionTransitioned, faults: &mut Faults) {
+    if now.confidence != Some(Confidence::Low) || now.affiliate_id.is_none() {
+        return;
+    }
+    let was = before.filter(|it| it.confidence == Some(Confidence::Low)).and_then(|it| it.affiliate_id.as_ref());
+    let approves = |entry: &TimelineEntry| {
+        let review = entry.cause.review.as_ref().filter(|_| entry.cause.applied);
+        review.is_some_and(|it| it.decision == ReviewDecision::Approve && it.affiliate_id == now.affiliate_id)
+    };
+    let fits = was == now.affiliate_id.as_ref() || now.timeline.iter().any(approves);
+    faults.check(Invariant::Review, fits, || {
+        format!("{key}: revision {} credits {:?}, and no reviewer has", now.revision, now.affiliate_id)
+    });
 }
 
 /// Time goes on, and what it alone has brought about stays.
@@ -183,7 +260,7 @@ fn nothing_taken_back(key: &str, before: &ConversionTransitioned, now: &Conversi
 }
 
 fn pinned(key: &str, before: &ConversionTransitioned, now: &ConversionTransitioned, faults: &mut Faults) {
-    if before.confidence != Some(Confidence::High) {
+    if before.affiliate_id.is_none() {
         return;
     }
     // The amount follows the refunds; that it does so rightly is for the end to say.

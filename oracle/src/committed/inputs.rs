@@ -1,6 +1,9 @@
 //! What the edge wrote.
 
-use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported, ReportedStatus};
+use schemas::ids::check_name;
+use schemas::records::{
+    ClickRecorded, ConversionReported, OrderStatusReported, ReportedStatus, ReviewDecided, ReviewDecision,
+};
 
 use super::{Committed, Refused, Visible, order_key};
 use crate::fault::{Faults, Invariant};
@@ -10,12 +13,14 @@ use crate::fault::{Faults, Invariant};
 pub(super) enum Event {
     Report(ConversionReported),
     Status(OrderStatusReported),
+    Review(ReviewDecided),
 }
 
 impl Event {
     fn decode(value: &[u8]) -> Option<Event> {
         let report = schemas::decode(value).map(Event::Report);
-        report.or_else(|_| schemas::decode(value).map(Event::Status)).ok()
+        let status = report.or_else(|_| schemas::decode(value).map(Event::Status));
+        status.or_else(|_| schemas::decode(value).map(Event::Review)).ok()
     }
 
     /// Whether an edge could have written it: amounts have at most 15 digits before the point, and none is negative.
@@ -28,6 +33,12 @@ impl Event {
                 let goes_back = matches!(status, ReportedStatus::Refunded | ReportedStatus::Returned);
                 goes_back && *refunded > 0 && digits(*refunded, 3)
             }
+            // An approval names somebody, and nothing else does.
+            Event::Review(it) => match (it.review.decision, &it.review.affiliate_id) {
+                (ReviewDecision::Approve, Some(affiliate_id)) => check_name(affiliate_id).is_ok(),
+                (ReviewDecision::Approve, None) => false,
+                (ReviewDecision::Reject | ReviewDecision::Reinstate, named) => named.is_none(),
+            },
         }
     }
 
@@ -35,6 +46,7 @@ impl Event {
         match self {
             Event::Report(report) => &report.event_id,
             Event::Status(status) => &status.event_id,
+            Event::Review(decided) => &decided.event_id,
         }
     }
 
@@ -42,15 +54,17 @@ impl Event {
         match self {
             Event::Report(it) => order_key(&it.merchant_id, it.livemode, &it.external_order_id),
             Event::Status(it) => order_key(&it.merchant_id, it.livemode, &it.external_order_id),
+            Event::Review(it) => order_key(&it.merchant_id, it.livemode, &it.external_order_id),
         }
     }
 }
 
 impl Committed {
-    /// A report or a status update; anything else on `conversions` must be refused by `orders`.
+    /// A report, a status update or a decision on an order that was reported; anything else on `conversions` must be refused by `orders`.
     pub(super) fn fact(&mut self, record: Visible<'_>, faults: &mut Faults) {
         let event = Event::decode(record.value).filter(|event| event.key().as_bytes() == record.key);
-        let Some(event) = event.filter(Event::can_be) else {
+        let decides_nothing = |event: &Event| matches!(event, Event::Review(_)) && self.report(&event.key()).is_none();
+        let Some(event) = event.filter(Event::can_be).filter(|event| !decides_nothing(event)) else {
             self.refuse(record);
             return;
         };
@@ -66,6 +80,10 @@ impl Committed {
         match event {
             Event::Report(report) => self.reports.entry(key).or_default().push(report),
             Event::Status(status) => self.statuses.entry(key).or_default().push(status),
+            Event::Review(decided) => {
+                let updates_before = self.statuses.get(&key).map_or(0, Vec::len);
+                self.reviews.entry(key).or_default().push((decided, updates_before));
+            }
         }
     }
 

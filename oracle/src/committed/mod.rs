@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::ids::ConversionId;
 use schemas::records::{
     ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported, ConversionTransitioned,
-    DeadLetter, LedgerEntry, OrderStatusReported,
+    DeadLetter, LedgerEntry, OrderStatusReported, ReviewDecided,
 };
 use schemas::{AvroRecord, topics};
 
 use crate::fault::{Fault, Faults, Invariant};
+use crate::mission::Reviews;
 
 mod conversions;
 mod inputs;
@@ -42,6 +43,10 @@ pub struct Committed {
     pub(crate) reports: BTreeMap<String, Vec<ConversionReported>>,
     /// Status updates by order, in the order of the log, each event once.
     pub(crate) statuses: BTreeMap<String, Vec<OrderStatusReported>>,
+    /// Reviewers' decisions by order, in the order of the log, each event once, with the number of updates before it.
+    pub(crate) reviews: BTreeMap<String, Vec<(ReviewDecided, usize)>>,
+    /// What of them stands, by order.
+    pub(crate) standing: BTreeMap<String, Reviews>,
     /// Clicks by id, in their first form.
     pub(crate) clicks: BTreeMap<String, ClickRecorded>,
     /// What `orders` and `clicks` must refuse.

@@ -6,11 +6,11 @@ use schemas::registry::{Payment, Registry, Rule, RuleScope};
 use super::fraction::Fraction;
 use super::ordered_at;
 
-/// The commission by the first rule that matches: product, campaign of the click, merchant, platform; on what is left of
+/// The commission by the first rule that matches: product, campaign of the click if one counts, merchant, platform; on what is left of
 /// the order after its refunds.
 pub(super) fn commission(
     report: &ConversionReported,
-    campaign_id: &str,
+    campaign_id: Option<&str>,
     registry: &Registry,
     left: Fraction,
 ) -> Option<Commission> {
@@ -20,7 +20,9 @@ pub(super) fn commission(
         let product = RuleScope::Product { merchant_id: merchant_id.clone(), external_product_id: product.clone() };
         scopes.push((RuleLevel::Product, product));
     }
-    scopes.push((RuleLevel::Campaign, RuleScope::Campaign { campaign_id: campaign_id.to_owned() }));
+    if let Some(campaign_id) = campaign_id {
+        scopes.push((RuleLevel::Campaign, RuleScope::Campaign { campaign_id: campaign_id.to_owned() }));
+    }
     scopes.push((RuleLevel::Merchant, RuleScope::Merchant { merchant_id }));
     scopes.push((RuleLevel::Platform, RuleScope::Platform));
     for (level, scope) in scopes {

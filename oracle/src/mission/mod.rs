@@ -14,16 +14,21 @@ mod commission;
 mod coupon;
 mod course;
 mod fraction;
+mod review;
+
+pub use review::{Decision, Reviews, Seen, changes};
 
 /// All facts of an order.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
     /// The first report in the log.
     pub report: &'a ConversionReported,
-    /// All updates in the log.
+    /// All updates in the log, in its order.
     pub updates: &'a [OrderStatusReported],
     /// The click it names, if `clicks` knew it.
     pub click: Option<&'a ClickRecorded>,
+    /// What reviewers have decided.
+    pub reviews: &'a Reviews,
 }
 
 /// The confidence, why it is LOW, and whom a review could credit.
@@ -115,12 +120,23 @@ pub fn awaited_until(report: &ConversionReported, registry: &Registry) -> Timest
 /// What an order must have become, its terms being those of `terms`, and its wait and its coupon those of `begun`.
 #[must_use]
 pub fn end(order: Order<'_>, terms: &Registry, begun: &Registry, now: Now) -> End {
-    let Order { report, updates, click } = order;
-    let course = course::course(report, updates);
-    let judged = judged(report, click, terms, begun, now);
-    let click = click.filter(|_| judged.contains(&(Some(Confidence::High), None, None)));
-    let Some(click) = click else {
-        let state = if course.reversed { ConversionState::Reversed } else { ConversionState::Received };
+    let Order { report, updates, click, reviews } = order;
+    let course = course::course(report, updates, reviews.set_aside);
+    let judged = match &reviews.decided {
+        Some(decision) => vec![(Some(Confidence::Low), Some(decision.reason), None)],
+        None => judged(report, click, terms, begun, now),
+    };
+    let by_click = click.filter(|_| judged.contains(&(Some(Confidence::High), None, None)));
+    let credited = match &reviews.decided {
+        Some(Decision { affiliate_id, campaign_id, .. }) => affiliate_id.clone().map(|it| (it, campaign_id.clone())),
+        None => by_click.map(|click| (click.affiliate_id.clone(), Some(click.campaign_id.clone()))),
+    };
+    let Some((affiliate_id, campaign_id)) = credited else {
+        let state = match &reviews.decided {
+            _ if course.reversed => ConversionState::Reversed,
+            Some(_) => ConversionState::Rejected,
+            None => ConversionState::Received,
+        };
         return End {
             states: vec![state],
             judged,
@@ -132,7 +148,7 @@ pub fn end(order: Order<'_>, terms: &Registry, begun: &Registry, now: Now) -> En
             order_statuses: course.order_statuses,
         };
     };
-    let commission = commission::commission(report, &click.campaign_id, terms, course.left);
+    let commission = commission::commission(report, campaign_id.as_deref(), terms, course.left);
     let policies = terms.policies();
     let hold_until = match (course.delivered, course.settled) {
         (Some(delivered), _) => Some(later(delivered, policies.return_window)),
@@ -142,8 +158,8 @@ pub fn end(order: Order<'_>, terms: &Registry, begun: &Registry, now: Now) -> En
     End {
         states: states(&course, commission.is_some(), hold_until, now),
         judged,
-        affiliate_id: Some(click.affiliate_id.clone()),
-        campaign_id: Some(click.campaign_id.clone()),
+        affiliate_id: Some(affiliate_id),
+        campaign_id,
         commission,
         hold_until,
         refunded: course.refunded,

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use schemas::records::{
-    ClickRecorded, Confidence, ConversionReported, ConversionState, OrderStatus, OrderStatusReported, ReportedStatus,
+    ClickRecorded, Confidence, ConfidenceReason, ConversionReported, ConversionState, OrderStatus, OrderStatusReported,
+    ReportedStatus,
 };
 use schemas::registry::Registry;
 use schemas::{Currency, Timestamp};
 
-use super::{End, Now, Order, end};
+use super::{Decision, End, Now, Order, Reviews, end};
 
 const T0: i64 = 1_781_429_400_000;
 const DAY: i64 = 86_400_000;
@@ -113,6 +114,7 @@ struct Case {
     report: ConversionReported,
     updates: Vec<OrderStatusReported>,
     click: Option<ClickRecorded>,
+    reviews: Reviews,
     now_ms: i64,
 }
 
@@ -142,7 +144,7 @@ impl Case {
             link_id: None,
             clicked_at: Timestamp(T0 - 3_600_000),
         };
-        Case { report, updates: Vec::new(), click: Some(click), now_ms: T0 + 730 * DAY }
+        Case { report, updates: Vec::new(), click: Some(click), reviews: Reviews::default(), now_ms: T0 + 730 * DAY }
     }
 
     fn report(mut self, change: impl FnOnce(&mut ConversionReported)) -> Case {
@@ -194,7 +196,8 @@ impl Case {
 
     fn end(&self) -> End {
         let registry = Registry::parse(REGISTRY).unwrap();
-        let order = Order { report: &self.report, updates: &self.updates, click: self.click.as_ref() };
+        let Case { report, updates, reviews, .. } = self;
+        let order = Order { report, updates, click: self.click.as_ref(), reviews };
         end(order, &registry, &registry, Now { at: Timestamp(self.now_ms), skew_ms: 0 })
     }
 }
@@ -419,7 +422,8 @@ fn what_the_contract_leaves_open() {
     let case = Case::new().update(ReportedStatus::Confirmed, Some(1)).update(ReportedStatus::Paid, Some(1));
     assert_eq!(case.end().order_statuses.len(), 2, "which of two updates of one instant comes last");
     let registry = Registry::parse(REGISTRY).unwrap();
-    let order = Order { report: &case.report, updates: &case.updates, click: case.click.as_ref() };
+    let Case { report, updates, reviews, .. } = &case;
+    let order = Order { report, updates, click: case.click.as_ref(), reviews };
     let hold_until = Timestamp(T0 + DAY) + Duration::from_secs(30 * 86_400);
     for (off_ms, states) in [(-11, 1), (-10, 2), (0, 2), (9, 2), (10, 1)] {
         let now = Now { at: Timestamp(hold_until.0 + off_ms), skew_ms: 10 };
@@ -427,4 +431,34 @@ fn what_the_contract_leaves_open() {
         assert_eq!(end.states.len(), states, "{off_ms} ms after the hold: {:?}", end.states);
         assert!(end.states.iter().all(|it| matches!(it, ConversionState::Hold | ConversionState::Payable)));
     }
+}
+
+#[test]
+fn reviewers_decide() {
+    let decided = |affiliate_id: Option<&str>, campaign_id: Option<&str>, set_aside| {
+        let mut case = Case::new().report(|it| it.order_status = OrderStatus::Confirmed).at(T0 + 10 * DAY);
+        case.reviews = Reviews {
+            decided: Some(Decision {
+                affiliate_id: affiliate_id.map(str::to_owned),
+                campaign_id: campaign_id.map(str::to_owned),
+                reason: ConfidenceReason::ClickUnknown,
+            }),
+            set_aside,
+        };
+        case
+    };
+    let low = vec![(Some(Confidence::Low), Some(ConfidenceReason::ClickUnknown), None)];
+    let rejected = decided(None, None, None).end();
+    assert_eq!((rejected.states, rejected.judged), (vec![ConversionState::Rejected], low.clone()));
+    assert_eq!((rejected.affiliate_id, rejected.commission), (None, None));
+    let approved = decided(Some("a2"), None, None).end();
+    assert_eq!((approved.states, approved.judged), (vec![ConversionState::Hold], low));
+    assert_eq!((approved.affiliate_id.as_deref(), approved.campaign_id), (Some("a2"), None));
+    assert!(approved.commission.is_some_and(|it| it.level != schemas::records::RuleLevel::Campaign));
+    // What came before a reinstatement reverses no more; what came after it does.
+    let cancelled = |set_aside| decided(Some("a2"), None, set_aside).update(ReportedStatus::Cancelled, Some(1));
+    assert_eq!(cancelled(None).end().states, [ConversionState::Reversed]);
+    assert_eq!(cancelled(Some(0)).end().states, [ConversionState::Reversed]);
+    assert_eq!(cancelled(Some(1)).end().states, [ConversionState::Hold]);
+    assert_eq!(cancelled(Some(1)).update(ReportedStatus::Returned, Some(0)).end().states, [ConversionState::Reversed]);
 }

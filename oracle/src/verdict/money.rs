@@ -64,7 +64,7 @@ fn says(told: &CommissionChanged, revision: &ConversionTransitioned) -> bool {
     Some((told.state, &told.commission, told.hold_until, told.refunded_thousandths)) == commission_terms(revision)
         && told.revision == revision.revision
         && Some(&told.affiliate_id) == revision.affiliate_id.as_ref()
-        && Some(&told.campaign_id) == revision.campaign_id.as_ref()
+        && told.campaign_id == revision.campaign_id
         && told.order_amount_minor == revision.amount_minor
         && told.at == revision.at
 }

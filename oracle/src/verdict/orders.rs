@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use schemas::Timestamp;
-use schemas::records::{CauseType, Confidence, ConfidenceReason, ConversionReported, ConversionTransitioned};
+use schemas::records::{
+    CauseType, Confidence, ConfidenceReason, ConversionReported, ConversionState, ConversionTransitioned,
+};
 
 use crate::committed::Committed;
 use crate::facts::Facts;
 use crate::fault::{Faults, Invariant};
-use crate::mission::{self, End, Now, Order};
+use crate::mission::{self, End, Now, Order, Reviews};
 
+/// Of an order that no reviewer has looked at.
+const NOTHING_DECIDED: Reviews = Reviews { decided: None, set_aside: None };
 /// Most re-sends that a conversion counts.
 const CONFLICTS_MAX: usize = 100;
 /// How long after it was made a click or a question may be processed, clocks that are off included.
@@ -26,7 +30,8 @@ pub(super) fn check(facts: &Facts, committed: &Committed, now: Now, faults: &mut
         joined(key, report, facts, committed, faults);
         let click = committed.verdicts.get(key).map(|verdict| &verdict.click);
         let updates = committed.statuses.get(key).map_or(&[][..], Vec::as_slice);
-        let possible = ends(Order { report, updates, click }, revisions, facts, now);
+        let reviews = committed.standing.get(key).unwrap_or(&NOTHING_DECIDED);
+        let possible = ends(Order { report, updates, click, reviews }, revisions, facts, now);
         faults.check(Invariant::End, possible.iter().any(|end| end.is(last)), || {
             format!("{key}: ended as {last:?}, and must end as one of {possible:?}")
         });
@@ -40,7 +45,7 @@ pub(super) fn check(facts: &Facts, committed: &Committed, now: Now, faults: &mut
 
 /// The ends that an order may have come to, under each registry that it may have been attributed under.
 fn ends(order: Order<'_>, revisions: &[ConversionTransitioned], facts: &Facts, now: Now) -> Vec<End> {
-    let attributed = revisions.iter().find(|it| it.confidence == Some(Confidence::High));
+    let attributed = revisions.iter().find(|it| it.affiliate_id.is_some());
     let decided_at = attributed.or(revisions.last()).map_or(now.at, |it| it.at);
     let begun_at = revisions.first().map_or(now.at, |it| it.at);
     let mut found = Vec::new();
@@ -90,6 +95,8 @@ fn waited(
         clicked |= revision.timeline.iter().any(|entry| entry.cause.kind == CauseType::Click);
         // A coupon counts where no click does, so not before the click named was waited for.
         let is_given_up = match revision.confidence_reason {
+            // What was decided stays LOW for the reason it had then.
+            _ if revision.affiliate_id.is_some() || revision.state == ConversionState::Rejected => false,
             Some(ConfidenceReason::ClickUnknown | ConfidenceReason::ClickNotYours) => true,
             Some(ConfidenceReason::CouponOnly) => report.click_id.is_some() && !clicked,
             Some(_) | None => false,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::Timestamp;
-use schemas::records::{CauseType, ConversionTransitioned, OrderStatusReported, ReportedStatus};
+use schemas::records::{CauseType, ConversionTransitioned, OrderStatusReported, ReportedStatus, ReviewDecided};
 
 use super::orders::differs;
 use crate::committed::Committed;
@@ -27,6 +27,8 @@ pub(super) fn check(committed: &Committed, faults: &mut Faults) {
         same(key, "the report", &events(CauseType::Reported), &[&report.event_id], faults);
         same(key, "conflicts", &events(CauseType::Conflict), &conflicts, faults);
         tells_updates(key, &events(CauseType::OrderStatus), updates, faults);
+        let decided = committed.reviews.get(key).map_or(&[][..], Vec::as_slice);
+        tells_reviews(key, &events(CauseType::Review), decided, faults);
         let own = committed.verdicts.get(key).is_some_and(|verdict| verdict.click.merchant_id == report.merchant_id);
         for (what, kind, times) in [
             ("its click", CauseType::Click, usize::from(own)..=usize::from(own)),
@@ -63,6 +65,15 @@ fn same(key: &str, what: &str, told: &[String], logged: &[&str], faults: &mut Fa
     logged.sort_unstable();
     faults.check(Invariant::Timeline, told == logged, || {
         format!("{key}: of {what} the timeline tells {told:?}, and the log {logged:?}")
+    });
+}
+
+/// Each decision is told, and one whose message came twice perhaps as often; of many that came too late not all.
+fn tells_reviews(key: &str, told: &[String], logged: &[(ReviewDecided, usize)], faults: &mut Faults) {
+    let told: BTreeSet<&str> = told.iter().map(|it| &**it).collect();
+    let logged: BTreeSet<&str> = logged.iter().map(|(it, _)| &*it.event_id).collect();
+    faults.check(Invariant::Timeline, told == logged || logged.len() > TOLD_MAX, || {
+        format!("{key}: of decisions the timeline tells {told:?}, and the log {logged:?}")
     });
 }
 
