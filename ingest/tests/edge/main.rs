@@ -20,6 +20,7 @@ mod rates;
 mod reading;
 mod registry;
 mod replays;
+mod reviews;
 mod server;
 mod service_clicks;
 mod webhooks;

@@ -142,15 +142,26 @@ impl Bench {
 
     /// An edge that knows no service.
     pub(crate) fn without_service_token() -> Bench {
-        Bench::made(TestClaims::default(), Config::default(), None)
+        Bench::made(TestClaims::default(), Config::default(), None, Some(Admins::parse(&admins()).unwrap()))
+    }
+
+    /// An edge that knows no administrator.
+    pub(crate) fn without_admins() -> Bench {
+        Bench::made(TestClaims::default(), Config::default(), None, None)
     }
 
     /// Another edge process beside one that made `claims`.
     pub(crate) fn on(claims: TestClaims, config: Config) -> Bench {
-        Bench::made(claims, config, Some(ServiceToken::new(SERVICE_TOKEN).unwrap()))
+        let service_token = Some(ServiceToken::new(SERVICE_TOKEN).unwrap());
+        Bench::made(claims, config, service_token, Some(Admins::parse(&admins()).unwrap()))
     }
 
-    fn made(claims: TestClaims, config: Config, service_token: Option<ServiceToken>) -> Bench {
+    fn made(
+        claims: TestClaims,
+        config: Config,
+        service_token: Option<ServiceToken>,
+        admins: Option<Admins>,
+    ) -> Bench {
         let registry = Arc::new(Registry::parse(REGISTRY).unwrap());
         let (log, read_model, clock) = (TestLog::default(), TestReadModel::default(), TestClock::new(NOW_S * 1_000));
         let readiness = Readiness::new();
@@ -165,7 +176,7 @@ impl Bench {
             metrics: Metrics::register(&mut metrics_registry),
             exposition: Arc::new(metrics_registry),
             service_token,
-            admins: Some(Admins::parse(&admins()).unwrap()),
+            admins,
             config,
         })
         .unwrap();
