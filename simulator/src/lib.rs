@@ -30,6 +30,7 @@ mod merchants;
 mod observe;
 mod plan;
 mod random;
+mod reviewers;
 mod run;
 mod schedule;
 mod sharing;

@@ -135,7 +135,14 @@ impl Observer {
             let rule = now.commission.as_ref().and_then(|commission| commission.rule_id.rsplit_once('-'));
             let pinned = rule.is_some_and(|(_, version)| version != self.version.to_string());
             sometimes.saw_if(Rare::TermsPinned, pinned);
+            let back = before.state == ConversionState::Reversed && now.state != ConversionState::Reversed;
+            sometimes.saw_if(Rare::BroughtBack, back);
         }
+        let mut reviews = now.timeline.iter().filter(|entry| entry.cause.kind == CauseType::Review);
+        let decided = reviews.next().map(|entry| entry.cause.applied);
+        let credited = decided == Some(true) && now.confidence == Some(Confidence::Low) && now.commission.is_some();
+        sometimes.saw_if(Rare::Approved, credited);
+        sometimes.saw_if(Rare::ReviewLate, decided == Some(false));
         let reason = now.confidence_reason;
         sometimes.saw_if(Rare::CouponSuggested, reason == Some(ConfidenceReason::CouponOnly));
         sometimes.saw_if(Rare::ClickTooRecent, reason == Some(ConfidenceReason::ClickTooRecent));

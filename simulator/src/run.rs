@@ -18,6 +18,7 @@ use crate::merchants::Merchants;
 use crate::observe::Observer;
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::reviewers::Reviewers;
 use crate::schedule::SKEW_MS_MAX;
 use crate::sometimes::{Rare, Sometimes};
 use crate::swarm::{Kind, Swarm};
@@ -152,6 +153,8 @@ fn world(params: &Params) -> Arc<World> {
     facts.registry(Arc::clone(&registry), cluster.now_ms());
     let importer = cluster.process("importer");
     let publisher = importer.publisher(streams::kafka::PublisherOptions::default());
+    let office = cluster.process("office");
+    let decisions = office.publisher(streams::kafka::PublisherOptions::default());
     let swarm = Swarm::draw(seed, &params.without);
     let shared = (topology.keepers > 0).then(|| share(seed, &swarm, &cluster, topology.keepers));
     let store = |edge: usize| match &shared {
@@ -167,6 +170,7 @@ fn world(params: &Params) -> Arc<World> {
         shared,
         importer: (importer, publisher),
         imports: Vec::new(),
+        reviewers: Reviewers::new(seed, (office, decisions)),
         merchants: Merchants::new(seed, plan),
         facts,
         observer: Observer::default(),
@@ -310,6 +314,7 @@ fn rest(world: &World) -> bool {
         world.edges_go_on();
         world.keepers_go_on();
         world.import_again();
+        world.review_again();
         (0..world.topology.edges).for_each(|edge| world.feed(edge));
         world.note_everywhere();
         world.look();

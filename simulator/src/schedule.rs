@@ -48,6 +48,8 @@ impl World {
         self.edges_go_on();
         self.keepers_go_on();
         self.import_again();
+        self.reviewers_act();
+        self.review_again();
         self.feed_some();
         self.spread_registry();
         self.look();
@@ -370,6 +372,9 @@ impl World {
         }
         if !inner.imports.is_empty() {
             return Some("clicks are on their way".to_owned());
+        }
+        if inner.reviewers.is_busy() {
+            return Some("decisions are on their way".to_owned());
         }
         for machine in &inner.machines {
             if machine.process.is_none() {

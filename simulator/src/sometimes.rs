@@ -89,6 +89,12 @@ rare! {
     CouponSuggested,
     /// an order came too soon after its click
     ClickTooRecent,
+    /// a reviewer credited an affiliate, who got a commission
+    Approved,
+    /// an administrator brought a reversed conversion back
+    BroughtBack,
+    /// a decision came too late
+    ReviewLate,
 }
 
 impl fmt::Display for Rare {

@@ -21,6 +21,7 @@ use crate::edge_store::EdgeStore;
 use crate::merchants::Merchants;
 use crate::observe::Observer;
 use crate::random::Random;
+use crate::reviewers::Reviewers;
 use crate::sometimes::Sometimes;
 use crate::terms::Elsewhere;
 use crate::topology::Topology;
@@ -103,6 +104,7 @@ pub(crate) struct Inner {
     pub(crate) importer: (Process, SimPublisher),
     /// Those that are on their way.
     pub(crate) imports: Vec<(Elsewhere, Pending)>,
+    pub(crate) reviewers: Reviewers,
     pub(crate) merchants: Merchants,
     pub(crate) facts: Facts,
     pub(crate) observer: Observer,
