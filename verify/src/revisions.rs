@@ -166,7 +166,7 @@ fn reviewed(
 ) {
     let mut told: Vec<&Cause> = now.timeline.iter().map(|entry| &entry.cause).collect();
     told.retain(|cause| cause.kind == CauseType::Review);
-    told.dedup_by_key(|cause| &cause.event_id);
+    told.dedup_by(|next, cause| next.event_id == cause.event_id);
     for cause in told {
         let event = cause.event_id.as_deref().map(short);
         // One that is in no log is missed with the other facts.

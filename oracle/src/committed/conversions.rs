@@ -28,7 +28,7 @@ impl Committed {
     fn reviewed(&mut self, key: &str, now: &ConversionTransitioned, faults: &mut Faults) {
         let mut told: Vec<&Cause> = now.timeline.iter().map(|entry| &entry.cause).collect();
         told.retain(|cause| cause.kind == CauseType::Review);
-        told.dedup_by_key(|cause| &cause.event_id);
+        told.dedup_by(|next, cause| next.event_id == cause.event_id);
         for cause in told {
             let logged = self.reviews.get(key).into_iter().flatten();
             let mut logged = logged.filter(|(it, _)| Some(&it.event_id) == cause.event_id.as_ref());
