@@ -4,6 +4,7 @@ Of a conversion and of a balance the latest record counts; timeline entries, com
 """
 
 import datetime
+import json
 from collections import defaultdict
 
 TOPICS = "transitions commissions ledger-entries balances".split()
@@ -21,7 +22,9 @@ TABLES = tuple(KEYS)
 SLOT_MS = 600_000
 SHARDS = 16
 
-ENTRY_COLUMNS = ("state", "at", "cause", "event_id", "order_status", "refunded_thousandths", "applied", "fields")
+ENTRY_COLUMNS = (
+    "state", "at", "cause", "event_id", "order_status", "refunded_thousandths", "applied", "fields", "review",
+)
 CONVERSION_COLUMNS = (
     "revision seq event_id merchant_id livemode external_order_id state confidence confidence_reason click_id affiliate_id"
     " campaign_id external_product_id amount_minor currency order_status ordered_at received_at coupon_code metadata"
@@ -44,6 +47,11 @@ def snake(name):
 def columns(value):
     """A record's fields under the names that columns have."""
     return {snake(name): columns(field) if isinstance(field, dict) else field for name, field in value.items()}
+
+
+def text(record):
+    """A record of many fields as the one text that it is in."""
+    return None if record is None else json.dumps(record, separators=(",", ":"), ensure_ascii=False)
 
 
 def slot(at):
@@ -81,6 +89,7 @@ class Expected:
             cause = columns(entry["cause"])
             row = {"conversion_id": order, "seq": entry["seq"], "state": entry["state"], "at": entry["at"]}
             row |= {"cause": cause["type"]} | {name: cause[name] for name in ENTRY_COLUMNS[3:]}
+            row["review"] = text(entry["cause"]["review"])
             self.put("conversions", none | row)
         shard, at = order[0] % SHARDS, value["receivedAt"]
         self.listed(f"conversions/{value['merchantId']}/{mode(value['livemode'])}", at, shard)
