@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use testkit::Kafka;
 
 use crate::support::{command, run, text};
-use crate::up::client::SERVICE_TOKEN;
+use crate::up::client::{self, SERVICE_TOKEN};
 use crate::up::poll;
 
 /// A process of the installation, killed when it is dropped.
@@ -62,12 +62,16 @@ pub(crate) const PARTITIONS: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Installation {
     pub(crate) prefix: String,
+    /// Its administrators.
+    admins: NamedTempFile,
 }
 
 impl Installation {
     /// Makes the topics.
     pub(crate) fn new() -> Installation {
-        let installation = Installation { prefix: Kafka::unique_prefix() };
+        let mut admins = NamedTempFile::new().expect("a file");
+        admins.write_all(client::admins().as_bytes()).expect("a list");
+        let installation = Installation { prefix: Kafka::unique_prefix(), admins };
         let made = installation.run(&["topics", "--create"]);
         assert!(made.status.success(), "{}", text(&made.stderr));
         installation
@@ -82,6 +86,7 @@ impl Installation {
             ("KAFKA_PREFIX", &self.prefix),
             ("REGISTRY_MASTER_KEY", MASTER_KEY),
             ("INGEST_SERVICE_TOKEN", SERVICE_TOKEN),
+            ("INGEST_ADMIN_TOKENS_FILE", self.admins.path().to_str().expect("UTF-8")),
             ("TOPICS_PARTITIONS", &partitions),
             ("TOPICS_REPLICATION_FACTOR", "1"),
             ("TOPICS_MIN_INSYNC_REPLICAS", "1"),

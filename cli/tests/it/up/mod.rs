@@ -30,6 +30,7 @@ mod process;
 mod published_script;
 mod random;
 mod reads;
+mod reviews;
 mod scaling;
 mod service_clicks;
 mod shared_claims;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schemas::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
-    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported,
+    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, ReviewDecided,
 };
 use schemas::topics as catalogue;
 use schemas::topics::TopicSpec;
@@ -32,6 +32,7 @@ pub(crate) const AUDITED: [TopicSpec; 9] = [
 pub(crate) struct Topics {
     pub(crate) reports: Vec<ConversionReported>,
     pub(crate) statuses: Vec<OrderStatusReported>,
+    pub(crate) reviews: Vec<ReviewDecided>,
     pub(crate) clicks: Vec<ClickRecorded>,
     pub(crate) lookups: Vec<ClickLookupRequested>,
     pub(crate) verdicts: Vec<ClickMatched>,
@@ -74,6 +75,7 @@ impl Topics {
         const DEAD_LETTERS: u16 = catalogue::DEAD_LETTERS.number;
         match record.topic {
             CONVERSIONS if codec::is::<ConversionReported>(&record.value) => self.reports.push(value(record)),
+            CONVERSIONS if codec::is::<ReviewDecided>(&record.value) => self.reviews.push(value(record)),
             CONVERSIONS => self.statuses.push(value(record)),
             CLICKS => self.clicks.push(value(record)),
             CLICK_LOOKUPS => self.lookups.push(value(record)),
