@@ -159,7 +159,7 @@ fn what_another_hand_wrote_is_put_right() {
 
 #[test]
 fn nothing_is_written_of_what_is_wrong() {
-    let nowhere = Installation { prefix: Kafka::unique_prefix() };
+    let nowhere = Installation::without_topics();
     let bad =
         SHOP.replace("merchant = \"everest\"", "merchant = \"everst\"").replace("percent = \"5\"", "percent = \"x\"");
     for (registry, expected) in [

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use schemas::topics::{REGISTRY, TopicSpec};
 use streams::Record;
 use streams::kafka::{AtomicWriter, Connection, KafkaReader};
 use streams::log::Limits;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 use testkit::Kafka;
 
 use crate::support::{command, run, text};
@@ -67,11 +67,16 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// Makes the topics.
-    pub(crate) fn new() -> Installation {
+    /// One whose topics nobody has made.
+    pub(crate) fn without_topics() -> Installation {
         let mut admins = NamedTempFile::new().expect("a file");
         admins.write_all(client::admins().as_bytes()).expect("a list");
-        let installation = Installation { prefix: Kafka::unique_prefix(), admins };
+        Installation { prefix: Kafka::unique_prefix(), admins }
+    }
+
+    /// Makes the topics.
+    pub(crate) fn new() -> Installation {
+        let installation = Installation::without_topics();
         let made = installation.run(&["topics", "--create"]);
         assert!(made.status.success(), "{}", text(&made.stderr));
         installation
