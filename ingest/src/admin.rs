@@ -225,7 +225,8 @@ mod tests {
             check(role, Some(&bearer), Act::Review, told(review));
             check(role, Some(&bearer), Act::Reinstate, told(reinstate));
         }
-        for header in [TOKEN.to_owned(), "Bearer ".to_owned(), format!("{bearer}0"), format!("Bearer {}", digest(TOKEN))]
+        for header in
+            [TOKEN.to_owned(), "Bearer ".to_owned(), format!("{bearer}0"), format!("Bearer {}", digest(TOKEN))]
         {
             check("administrator", Some(&header), Act::Read, Err("INVALID_ADMIN_TOKEN"));
         }

@@ -58,12 +58,8 @@ pub(crate) fn read(
         ReviewDecision::Reject | ReviewDecision::Reinstate => None,
     };
     let reason = reader.required_text("reason", REASON_CHARACTERS_MAX);
-    let asked = Asked {
-        decision,
-        revision: revision.unwrap_or_default(),
-        affiliate_id,
-        reason: reason.unwrap_or_default(),
-    };
+    let asked =
+        Asked { decision, revision: revision.unwrap_or_default(), affiliate_id, reason: reason.unwrap_or_default() };
     reader.finish().map(|()| asked)
 }
 
@@ -180,10 +176,10 @@ fn act(entry: &TimelineEntry) -> Option<Decided<'_>> {
 /// What a reviewer is told whose decision does not count.
 pub(crate) fn conflict(view: &ConversionView) -> Error {
     let conversion = &view.conversion;
-    let state = word(conversion.state);
+    let state = word(&conversion.state);
     let decided = match acts(view).filter(|act| act.applied).last() {
         Some(Decided { review, at, .. }) => {
-            format!("{} by {} at {at} stands", word(review.decision), review.reviewer)
+            format!("{} by {} at {at} stands", word(&review.decision), review.reviewer)
         }
         None => "nobody has decided it".to_owned(),
     };
@@ -194,7 +190,7 @@ pub(crate) fn conflict(view: &ConversionView) -> Error {
 }
 
 /// The contract's word for a value of an enumeration.
-fn word(value: impl Serialize) -> String {
+fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         Ok(_) | Err(_) => unreachable!("an enumeration of the schemas is a word"),
@@ -215,8 +211,10 @@ impl<'a> QueueBody<'a> {
     /// # Errors
     /// As for [`ConversionBody::of`].
     pub(crate) fn of(page: &'a ListPage) -> Result<QueueBody<'a>, Error> {
-        let row = |conversion| Ok(ReviewBody::new(conversion, ConversionBody::listed(conversion)?, None));
-        let data = page.rows.iter().map(row).collect::<Result<_, Error>>()?;
+        let row = |conversion: &'a ConversionTransitioned| -> Result<ReviewBody<'a>, Error> {
+            Ok(ReviewBody::new(conversion, ConversionBody::listed(conversion)?, None))
+        };
+        let data = page.rows.iter().map(row).collect::<Result<_, _>>()?;
         Ok(QueueBody { data, next_cursor: page.next.map(cursor::encode) })
     }
 }

@@ -23,7 +23,5 @@ mod verdict;
 pub use committed::{Booked, Committed, revision};
 pub use facts::{Answer, Body, Facts, OrderId, Report, RequestId, Status};
 pub use fault::{Fault, Invariant};
-pub use mission::{
-    Decision, End, Judged, Now, Order, Reviews, Seen, awaited_until, changes, end as order_end,
-};
+pub use mission::{Decision, End, Judged, Now, Order, Reviews, Seen, awaited_until, changes, end as order_end};
 pub use verdict::{commission_terms, end, owed};

@@ -46,9 +46,10 @@ impl Reviewers {
 
     /// A decision on what was shown, right or wrong.
     fn decide(&mut self, shown: &ConversionTransitioned, reviewer: &str, now_ms: i64) -> ReviewDecided {
-        let likely = match shown.state {
-            ConversionState::Received => self.random.pick(&[ReviewDecision::Approve, ReviewDecision::Reject]),
-            _ => ReviewDecision::Reinstate,
+        let likely = if shown.state == ConversionState::Received {
+            self.random.pick(&[ReviewDecision::Approve, ReviewDecision::Reject])
+        } else {
+            ReviewDecision::Reinstate
         };
         let any = self.random.pick(&[ReviewDecision::Approve, ReviewDecision::Reject, ReviewDecision::Reinstate]);
         let decision = if self.random.happens(8_000) { likely } else { any };
@@ -112,8 +113,7 @@ impl World {
         let index = reviewers.random.index(reviewers.shown.len());
         // Kept before somebody else, who presses later.
         let is_kept = reviewers.random.happens(3_000);
-        let shown =
-            if is_kept { reviewers.shown[index].clone() } else { reviewers.shown.swap_remove(index) };
+        let shown = if is_kept { reviewers.shown[index].clone() } else { reviewers.shown.swap_remove(index) };
         let several = reviewers.random.happens(3_000);
         for reviewer in &REVIEWERS[..if several { 2 } else { 1 }] {
             let decided = reviewers.decide(&shown, reviewer, now_ms);

@@ -3,7 +3,9 @@
 use schemas::Timestamp;
 use schemas::codec::{header_error, is};
 use schemas::ids::{ConversionId, OrderKey, check_name};
-use schemas::records::{ConversionReported, ConversionTransitioned, IdempotencyUse, OrderStatusReported, ReviewDecided};
+use schemas::records::{
+    ConversionReported, ConversionTransitioned, IdempotencyUse, OrderStatusReported, ReviewDecided,
+};
 use schemas::topics::{CONVERSIONS, TRANSITIONS};
 use streams::Record;
 

@@ -133,7 +133,8 @@ fn waited(
     found: &mut Found,
 ) {
     let unclicked = report.click_id.is_some() && order.told[1] == 0 && !tells_of_click(now);
-    if now.state == ConversionState::Rejected || (now.confidence == Some(Confidence::Low) && now.affiliate_id.is_some()) {
+    if now.state == ConversionState::Rejected || (now.confidence == Some(Confidence::Low) && now.affiliate_id.is_some())
+    {
         // What was decided stays LOW for the reason it had then.
         return;
     }

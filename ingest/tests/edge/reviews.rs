@@ -231,10 +231,14 @@ async fn every_fault_is_told() {
     let body = json!({"revision": "3", "affiliateId": "aff_none", "reason": "x".repeat(501), "affiliate": 1});
     let reply = bench.send(decide(BINA, "A", "approve", &body)).await;
     let message = reply.json()["message"].clone();
-    let starts = ["\"affiliate\" is not a field", "revision must be a whole number", "affiliateId must be the id of an"];
+    let starts =
+        ["\"affiliate\" is not a field", "revision must be a whole number", "affiliateId must be the id of an"];
     for (index, start) in starts.into_iter().enumerate() {
         let found = message[index].as_str().unwrap();
-        assert!(found.starts_with(start) || index == 2 && found.starts_with("affiliateId must be the id of a"), "{found}");
+        assert!(
+            found.starts_with(start) || index == 2 && found.starts_with("affiliateId must be the id of a"),
+            "{found}"
+        );
     }
     assert_eq!(message.as_array().unwrap().len(), 4);
     // An affiliate is credited by an approval alone.

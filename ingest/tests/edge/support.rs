@@ -156,12 +156,7 @@ impl Bench {
         Bench::made(claims, config, service_token, Some(Admins::parse(&admins()).unwrap()))
     }
 
-    fn made(
-        claims: TestClaims,
-        config: Config,
-        service_token: Option<ServiceToken>,
-        admins: Option<Admins>,
-    ) -> Bench {
+    fn made(claims: TestClaims, config: Config, service_token: Option<ServiceToken>, admins: Option<Admins>) -> Bench {
         let registry = Arc::new(Registry::parse(REGISTRY).unwrap());
         let (log, read_model, clock) = (TestLog::default(), TestReadModel::default(), TestClock::new(NOW_S * 1_000));
         let readiness = Readiness::new();

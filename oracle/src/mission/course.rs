@@ -32,11 +32,7 @@ pub(super) struct Course {
 /// `updates` may be in any order, and have the same update several times: its earliest receipt counts.
 ///
 /// Of the first `set_aside` of them the reversals are none, and of the report; of partial refunds everything stays.
-pub(super) fn course(
-    report: &ConversionReported,
-    updates: &[OrderStatusReported],
-    set_aside: Option<usize>,
-) -> Course {
+pub(super) fn course(report: &ConversionReported, updates: &[OrderStatusReported], set_aside: Option<usize>) -> Course {
     let mut course = Course {
         order_statuses: BTreeSet::from([report.order_status]),
         settled: None,
@@ -80,10 +76,7 @@ enum Group {
 
 /// The updates that differ in status, in the time or in the amount sent, each with its time, and whether it is one of the
 /// first `set_aside` in the log.
-fn distinct(
-    updates: &[OrderStatusReported],
-    set_aside: usize,
-) -> Vec<(ReportedStatus, Timestamp, Option<i64>, bool)> {
+fn distinct(updates: &[OrderStatusReported], set_aside: usize) -> Vec<(ReportedStatus, Timestamp, Option<i64>, bool)> {
     type What = (ReportedStatus, Option<Timestamp>, Option<i64>);
     let mut known: BTreeMap<What, (Timestamp, bool)> = BTreeMap::new();
     for (index, update) in updates.iter().enumerate() {
@@ -91,9 +84,9 @@ fn distinct(
         let (received, _) = known.entry(what).or_insert((update.received_at, index < set_aside));
         *received = update.received_at.min(*received);
     }
-    let timed = known.into_iter().map(|((status, sent, refunded), (received, is_aside))| {
-        (status, sent.unwrap_or(received), refunded, is_aside)
-    });
+    let timed = known
+        .into_iter()
+        .map(|((status, sent, refunded), (received, is_aside))| (status, sent.unwrap_or(received), refunded, is_aside));
     timed.collect()
 }
 

@@ -13,7 +13,7 @@ use crate::fault::{Faults, Invariant};
 use crate::mission::{self, End, Now, Order, Reviews};
 
 /// Of an order that no reviewer has looked at.
-const NOTHING_DECIDED: Reviews = Reviews { decided: None, set_aside: None };
+static NOTHING_DECIDED: Reviews = Reviews { decided: None, set_aside: None };
 /// Most re-sends that a conversion counts.
 const CONFLICTS_MAX: usize = 100;
 /// How long after it was made a click or a question may be processed, clocks that are off included.

@@ -289,7 +289,8 @@ pub(super) fn add_review(state: &mut OrderState, merchant_id: &str, decided: &Re
 /// The reversals that are known reverse no more. Those that come later do.
 fn set_reversals_aside(state: &mut OrderState) {
     if let Some(report) = &mut state.report {
-        report.set_aside |= begins_reversed(report);
+        let reverses = begins_reversed(report);
+        report.set_aside |= reverses;
     }
     for update in &mut state.updates {
         update.set_aside |= is_terminal(update.status) && update.refunded_thousandths.is_none();

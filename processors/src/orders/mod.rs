@@ -176,12 +176,7 @@ impl Orders {
     }
 
     /// Whichever decision came first on what was shown counts; the others are told, and change nothing.
-    fn reviewed(
-        &self,
-        context: &mut Context<'_>,
-        key: &OrderKey<'_>,
-        decided: &ReviewDecided,
-    ) -> Result<(), Failure> {
+    fn reviewed(&self, context: &mut Context<'_>, key: &OrderKey<'_>, decided: &ReviewDecided) -> Result<(), Failure> {
         facts::check_review(decided)?;
         let mut state = Self::load(context, &key.to_bytes())?;
         if state.report.is_none() {

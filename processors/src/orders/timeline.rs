@@ -4,7 +4,15 @@ use schemas::records::{Cause, CauseType, ConversionState};
 
 /// A cause that was applied.
 pub(super) fn cause(kind: CauseType, event_id: Option<String>) -> Cause {
-    Cause { kind, event_id, order_status: None, refunded_thousandths: None, applied: true, fields: Vec::new(), review: None }
+    Cause {
+        kind,
+        event_id,
+        order_status: None,
+        refunded_thousandths: None,
+        applied: true,
+        fields: Vec::new(),
+        review: None,
+    }
 }
 
 /// The states entered on the way from one state to another, the last being `to`; none if nothing changed.

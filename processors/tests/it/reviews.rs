@@ -10,7 +10,7 @@ use streams::Message;
 
 use crate::world::{DAY, SECOND, T0, World, click, clicked, key, message, report, reported, status, updated};
 use ConversionState::{Hold, Payable, Received, Rejected, Reversed};
-use ReviewDecision::{Approve, Reject, Reinstate};
+use ReviewDecision::{Approve, Reinstate, Reject};
 
 /// A confirmed order of 2999.00 that names no click, and so waits for a reviewer.
 fn without_click() -> ConversionReported {
@@ -128,10 +128,8 @@ fn a_decision_counts_on_what_was_seen_and_on_nothing_else() {
     }
     // A partial refund changes what was seen.
     let mut world = World::new();
-    let refund = OrderStatusReported {
-        refunded_thousandths: Some(1_000),
-        ..status(ReportedStatus::Refunded, Some(T0), T0)
-    };
+    let refund =
+        OrderStatusReported { refunded_thousandths: Some(1_000), ..status(ReportedStatus::Refunded, Some(T0), T0) };
     world.send(reported(&without_click())).send(updated(&refund)).send(sent(&decided(Approve, 1, "asha")));
     assert!(!applied(&world));
     world.send(sent(&decided(Approve, 3, "asha")));

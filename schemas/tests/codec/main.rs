@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use schemas::codec::{HEADER_BYTES, is};
 use schemas::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
-    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed, ReviewDecided,
+    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed,
+    ReviewDecided,
 };
 use schemas::state::{AccountState, OrderState};
 use schemas::{AvroRecord, DecodeError, decode, encode};

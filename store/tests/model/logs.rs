@@ -3,7 +3,8 @@
 use schemas::ids::ConversionId;
 use schemas::records::{
     Account, BalanceChanged, Cause, CauseType, Commission, CommissionChanged, CommissionState, Confidence,
-    ConfidenceReason, ConversionTransitioned, LedgerEntry, ReportedStatus, Review, ReviewDecision, RuleLevel, TimelineEntry,
+    ConfidenceReason, ConversionTransitioned, LedgerEntry, ReportedStatus, Review, ReviewDecision, RuleLevel,
+    TimelineEntry,
 };
 use schemas::topics::{BALANCES, COMMISSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
 use schemas::{AvroRecord, Balance, Timestamp};

@@ -40,9 +40,8 @@ fn waiting(target: &Target, order: &str) -> (String, i64) {
         let page = ask(target, BINA, &format!("GET {REVIEWS}?merchantId=mer_one&limit=100"), "").json();
         let rows = page["data"].as_array().cloned().unwrap_or_default();
         let row = rows.iter().find(|row| row["conversion"]["externalOrderId"] == order);
-        let found = row.and_then(|row| {
-            Some((row["conversion"]["conversionId"].as_str()?.to_owned(), row["revision"].as_i64()?))
-        });
+        let found = row
+            .and_then(|row| Some((row["conversion"]["conversionId"].as_str()?.to_owned(), row["revision"].as_i64()?)));
         found.ok_or_else(|| format!("{order} is not in the queue: {page}"))
     })
 }
@@ -65,7 +64,8 @@ fn reviewers_decide_once_and_a_refund_that_came_first_wins<C: Cluster>() {
                 let (target, id) = (&target, &*id);
                 scope.spawn(move || decide(target, token, act, (id, revision)))
             };
-            let pressed = [press(ASHA, "approve"), press(BINA, "reject"), press(BINA, "approve"), press(ASHA, "reject")];
+            let pressed =
+                [press(ASHA, "approve"), press(BINA, "reject"), press(BINA, "approve"), press(ASHA, "reject")];
             pressed.into_iter().map(|pressed| pressed.join().expect("an answer")).collect()
         });
         let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();

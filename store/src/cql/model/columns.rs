@@ -4,7 +4,9 @@
 //! all of the other; and what is written twice with one timestamp is the same.
 
 use schemas::Currency;
-use schemas::records::{Account, CauseType, CommissionState, Confidence, ConversionState, ReportedStatus, Review, RuleLevel};
+use schemas::records::{
+    Account, CauseType, CommissionState, Confidence, ConversionState, ReportedStatus, Review, RuleLevel,
+};
 use scylla::SerializeRow;
 use scylla::value::CqlTimestamp;
 

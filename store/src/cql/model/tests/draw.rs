@@ -7,8 +7,8 @@ use proptest::sample::select;
 use schemas::ids::{ConversionId, OrderKey};
 use schemas::records::{
     Account, BalanceChanged, Cause, CauseType, Commission, CommissionChanged, CommissionState, Confidence,
-    ConfidenceReason, ConversionState, ConversionTransitioned, LedgerEntry, OrderStatus, ReportedStatus, Review, ReviewDecision, RuleLevel,
-    TimelineEntry,
+    ConfidenceReason, ConversionState, ConversionTransitioned, LedgerEntry, OrderStatus, ReportedStatus, Review,
+    ReviewDecision, RuleLevel, TimelineEntry,
 };
 use schemas::topics::{BALANCES, COMMISSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
 use schemas::{AvroRecord, Balance, Currency, Timestamp};
