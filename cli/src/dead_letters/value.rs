@@ -1,7 +1,8 @@
 //! A record's value as JSON, by its Avro schema, and back.
 
-use schemas::records::OrderStatusReported;
-use schemas::records::{ClickLookupRequested, ClickMatched, ClickRecorded, ConversionReported, LedgerEntry};
+use schemas::records::{
+    ClickLookupRequested, ClickMatched, ClickRecorded, ConversionReported, LedgerEntry, OrderStatusReported, ReviewDecided,
+};
 use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, TopicSpec};
 use schemas::{AvroRecord, DecodeError};
 use serde_json::{Map, Value};
@@ -17,9 +18,10 @@ struct Kind {
     write: fn(Value) -> Result<Vec<u8>, String>,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     kind::<ConversionReported>(),
     kind::<OrderStatusReported>(),
+    kind::<ReviewDecided>(),
     kind::<ClickRecorded>(),
     kind::<ClickLookupRequested>(),
     kind::<ClickMatched>(),

@@ -5,7 +5,6 @@ use std::process::Output;
 
 use schemas::registry::{KeyStatus, SEALED_KEY};
 use schemas::topics::{CLICKS, REGISTRY};
-use testkit::Kafka;
 
 use crate::installation::Installation;
 use crate::support::{command, run, text};

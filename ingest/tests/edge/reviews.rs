@@ -174,9 +174,11 @@ async fn what_is_known_to_be_too_late_is_not_published() {
     assert_eq!(reply.status, 404, "{}", reply.text);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_decision_whose_outcome_is_not_told_is_pending() {
-    let bench = Bench::new();
+    let bench = Bench::with(|config| {
+        (config.ack_deadline, config.request_deadline) = (Duration::from_millis(100), Duration::from_millis(200));
+    });
     bench.read_model.insert(low("A"));
     let reply = bench.send(decide(BINA, "A", "reject", &rejection())).await;
     let decided: ReviewDecided = bench.published();

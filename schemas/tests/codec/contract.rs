@@ -13,17 +13,18 @@ use super::{Shapes, cases};
 const FINGERPRINTS: &str = "\
 8ec890ae27bf6d42 ConversionReported
 247585887cada3f4 OrderStatusReported
+fa6d0ba121745db4 ReviewDecided
 2c47b68f5b04a64e ClickRecorded
 3e861e854a7d112b ClickLookupRequested
 abd2480f58ec2f6e ClickMatched
-b2d530c9c5720248 ConversionTransitioned
-b207fc635f678fd1 CommissionChanged
+65b85402c36b8250 ConversionTransitioned
+839b5fb613ae6500 CommissionChanged
 fa405235a85fd406 LedgerEntry
 afb4021ef453674e BalanceChanged
 4f5ba33369e022e8 DeadLetter
 9aa70adafeb06f22 RegistryEntryChanged
 efe6d43fb2b11716 RegistrySealed
-271b76f676b202d1 OrderState
+2eb56bdb353f1932 OrderState
 fc77875bd86ca5ee AccountState
 ";
 
