@@ -162,7 +162,7 @@ impl Life {
             livemode: conversion.livemode,
             external_order_id: conversion.external_order_id.clone(),
             affiliate_id: self.affiliate(),
-            campaign_id: "cmp_one".to_owned(),
+            campaign_id: Some("cmp_one".to_owned()),
             state,
             commission: commission(),
             order_amount_minor: conversion.amount_minor,

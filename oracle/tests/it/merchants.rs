@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use oracle::{Answer, Body, Facts, OrderId, Report, Status};
 use schemas::ids::OrderKey;
-use schemas::records::{ClickRecorded, ConversionReported, OrderStatus, OrderStatusReported, ReportedStatus};
+use schemas::records::{
+    ClickRecorded, ConversionReported, ConversionState, ConversionTransitioned, OrderStatus, OrderStatusReported,
+    ReportedStatus, Review, ReviewDecided, ReviewDecision,
+};
 use schemas::registry::Registry;
-use schemas::topics::{CLICKS, CONVERSIONS};
-use schemas::{Currency, Timestamp};
+use schemas::topics::{CLICKS, CONVERSIONS, TRANSITIONS};
+use schemas::{Currency, Timestamp, decode};
 use streams::log::Limits;
 
 use crate::registry::{FIRST, SECOND};
@@ -103,12 +106,13 @@ impl Run {
     }
 
     fn something(&mut self) {
-        match self.draw(16) {
+        match self.draw(20) {
             0..=4 => self.report(),
             5 => self.again(true),
             6 => self.again(false),
             7..=13 => self.status(),
             14 => self.click(),
+            15..=18 => self.review(),
             _ => self.rubbish(),
         }
     }
@@ -252,6 +256,50 @@ impl Run {
         // The redirect does not wait: a click may be lost, or written twice.
         for _ in 0..self.one_of(&[0, 1, 1, 1, 2]) {
             self.world.write(&CLICKS, click_id.as_bytes(), &click);
+        }
+    }
+
+    /// One reviewer or two at once, on what was shown lately or long ago.
+    fn review(&mut self) {
+        let shown = self.world.records().into_iter().filter(|it| it.topic.id == TRANSITIONS.number);
+        let shown: Vec<ConversionTransitioned> = shown.map(|it| decode(&it.value).unwrap()).collect();
+        if shown.is_empty() {
+            return;
+        }
+        let latest = shown[shown.len().saturating_sub(12)..].to_vec();
+        let seen = self.one_of(&latest);
+        for _ in 0..self.one_of(&[1, 1, 2]) {
+            let likely = match seen.state {
+                ConversionState::Rejected | ConversionState::Reversed => ReviewDecision::Reinstate,
+                _ => ReviewDecision::Approve,
+            };
+            let decision = self.one_of(&[likely, likely, ReviewDecision::Approve, ReviewDecision::Reject]);
+            let affiliate_id = self.one_of(&["a1", "a2"]).to_owned();
+            let decided = ReviewDecided {
+                event_id: self.event("revevt"),
+                merchant_id: seen.merchant_id.clone(),
+                livemode: seen.livemode,
+                external_order_id: seen.external_order_id.clone(),
+                review: Review {
+                    decision,
+                    revision: seen.revision,
+                    affiliate_id: (decision == ReviewDecision::Approve).then_some(affiliate_id),
+                    reviewer: "asha".to_owned(),
+                    role: "administrator".to_owned(),
+                    reason: "as it seems".to_owned(),
+                    request_id: "req".to_owned(),
+                },
+                decided_at: Timestamp(self.now()),
+            };
+            let order = OrderId {
+                merchant_id: seen.merchant_id.clone(),
+                livemode: seen.livemode,
+                external_order_id: seen.external_order_id.clone(),
+            };
+            // A producer may have written it twice.
+            for _ in 0..self.one_of(&[1, 1, 1, 2]) {
+                self.world.write(&CONVERSIONS, &key(&order).to_bytes(), &decided);
+            }
         }
     }
 

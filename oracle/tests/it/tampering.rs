@@ -244,6 +244,31 @@ fn conversions(check: Check<'_>) {
         });
         Some(())
     });
+    check(Invariant::Review, "a decision that counts and is told as too late", |log| {
+        let decided =
+            |it: &ConversionTransitioned| it.timeline.iter().any(|it| it.cause.review.is_some() && it.cause.applied);
+        let index = log.find(&TRANSITIONS, decided)?;
+        log.edit(index, |it: &mut ConversionTransitioned| {
+            it.timeline.iter_mut().for_each(|it| it.cause.applied = false)
+        });
+        Some(())
+    });
+    check(Invariant::Review, "a decision that is told as another's", |log| {
+        let index = log
+            .find(&TRANSITIONS, |it: &ConversionTransitioned| it.timeline.iter().any(|it| it.cause.review.is_some()))?;
+        log.edit(index, |it: &mut ConversionTransitioned| {
+            it.timeline.iter_mut().filter_map(|it| it.cause.review.as_mut()).for_each(|it| it.reviewer.push('x'));
+        });
+        Some(())
+    });
+    check(Invariant::Review, "somebody else is credited", |log| {
+        let approved = |it: &ConversionTransitioned| {
+            it.affiliate_id.is_some() && it.timeline.iter().any(|it| it.cause.review.is_some())
+        };
+        let index = log.find(&TRANSITIONS, approved)?;
+        log.edit(index, |it: &mut ConversionTransitioned| it.affiliate_id = Some("a9".to_owned()));
+        Some(())
+    });
     check(Invariant::Pinned, "another rate", |log| {
         let index = log.find::<ConversionTransitioned>(&TRANSITIONS, |it| high(it) && it.revision > 1)?;
         let copy = log.repeat(index);
