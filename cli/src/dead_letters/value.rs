@@ -1,7 +1,8 @@
 //! A record's value as JSON, by its Avro schema, and back.
 
 use schemas::records::{
-    ClickLookupRequested, ClickMatched, ClickRecorded, ConversionReported, LedgerEntry, OrderStatusReported, ReviewDecided,
+    ClickLookupRequested, ClickMatched, ClickRecorded, ConversionReported, LedgerEntry, OrderStatusReported,
+    ReviewDecided,
 };
 use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, TopicSpec};
 use schemas::{AvroRecord, DecodeError};
