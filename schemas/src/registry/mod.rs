@@ -16,6 +16,7 @@ pub use self::faults::{Collector, Fault, Faults, shown};
 pub use self::file::FILE_BYTES_MAX;
 pub use self::fold::{Fold, FoldError, Folded, SEALED_KEY, Secrets};
 pub use self::limits::{IpRange, RateLimit};
+pub use self::payouts::{CutOff, CutOffError, PayoutMinimums, PayoutPolicy};
 pub use self::rules::{Bounds, Payment, Rule, RuleBook, RuleScope};
 
 mod coupons;
@@ -28,12 +29,14 @@ mod faults;
 mod file;
 mod fold;
 mod limits;
+mod payouts;
 mod rules;
 
 /// Everything registered, checked as a whole: every reference in it resolves.
 #[derive(Clone, Debug)]
 pub struct Registry {
     policies: Policies,
+    payouts: Option<PayoutPolicy>,
     merchants: BTreeMap<String, Merchant>,
     keys: BTreeMap<String, ApiKey>,
     affiliates: BTreeMap<String, Affiliate>,
@@ -154,6 +157,8 @@ pub struct Affiliate {
     pub id: String,
     /// What people call it.
     pub name: String,
+    /// Whether it is not paid for the time being. What it earns is kept for it.
+    pub on_hold: bool,
 }
 
 /// A merchant's campaign.
@@ -187,6 +192,12 @@ impl Registry {
     #[must_use]
     pub fn policies(&self) -> &Policies {
         &self.policies
+    }
+
+    /// When and from which amount on affiliates are paid; nobody is without it.
+    #[must_use]
+    pub fn payouts(&self) -> Option<&PayoutPolicy> {
+        self.payouts.as_ref()
     }
 
     /// A merchant by id.

@@ -104,7 +104,8 @@ fn rate_limit(fields: &Fields<'_>) -> Option<RateLimit> {
 pub(super) fn affiliate<'a>(fields: &Fields<'a>, known: &mut Known<'a>) -> Option<Affiliate> {
     let id = known.affiliates.declare(fields, check_name);
     let name = fields.required_as("name", display_name);
-    Some(Affiliate { id: id?, name: name? })
+    let on_hold = fields.flag("on_hold", false);
+    Some(Affiliate { id: id?, name: name?, on_hold })
 }
 
 pub(super) fn campaign<'a>(fields: &Fields<'a>, known: &mut Known<'a>, retention: Duration) -> Option<Campaign> {

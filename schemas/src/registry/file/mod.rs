@@ -25,7 +25,16 @@ pub const FILE_BYTES_MAX: usize = 64 << 20;
 
 const POLICIES: Section = Section {
     name: "policies",
-    fields: &["click_wait", "lookback", "settlement_window", "return_window", "click_retention", "min_click_to_order"],
+    fields: &[
+        "click_wait",
+        "lookback",
+        "settlement_window",
+        "return_window",
+        "click_retention",
+        "min_click_to_order",
+        "payout_cut_off",
+        "payout_minimum",
+    ],
     hidden: &[],
 };
 const MERCHANTS: Section = Section { name: "merchants", fields: &["id", "name", "currency", "approved"], hidden: &[] };
@@ -46,7 +55,7 @@ const KEYS: Section = Section {
     // The id too, because a secret is easily pasted there.
     hidden: &["id", KeyTable::PLAIN, KeyTable::ENCRYPTED],
 };
-const AFFILIATES: Section = Section { name: "affiliates", fields: &["id", "name"], hidden: &[] };
+const AFFILIATES: Section = Section { name: "affiliates", fields: &["id", "name", "on_hold"], hidden: &[] };
 const CAMPAIGNS: Section =
     Section { name: "campaigns", fields: &["id", "merchant", "lookback", "min_click_to_order"], hidden: &[] };
 const LINKS: Section = Section { name: "links", fields: &["id", "campaign", "affiliate", "destination"], hidden: &[] };
@@ -171,7 +180,9 @@ fn read<'a>(table: &'a DeTable<'a>, encrypted: EncryptedSecrets, collector: &'a 
     let keys = keys.map(|key| (key.id.clone(), key)).collect();
     let affiliates = document.tables(&AFFILIATES).into_iter().filter_map(|fields| entries::affiliate(&fields, known));
     let affiliates = affiliates.map(|affiliate| (affiliate.id.clone(), affiliate)).collect();
-    let policies = policies::policies(document.table(&POLICIES));
+    let policies = document.table(&POLICIES);
+    let payouts = policies.as_ref().and_then(policies::payouts);
+    let policies = policies::policies(policies);
     let campaigns = document.tables(&CAMPAIGNS).into_iter();
     let campaigns = campaigns.filter_map(|fields| entries::campaign(&fields, known, policies.click_retention));
     let campaigns = campaigns.map(|campaign| (campaign.id.clone(), campaign)).collect();
@@ -184,5 +195,5 @@ fn read<'a>(table: &'a DeTable<'a>, encrypted: EncryptedSecrets, collector: &'a 
     let coupons = document.tables(&COUPONS).into_iter();
     let coupons = coupons.filter_map(|fields| coupons::coupon(&fields, known, &campaigns, &mut held)).collect();
 
-    Registry { policies, merchants, keys, affiliates, campaigns, links, rules, clicks, coupons }
+    Registry { policies, payouts, merchants, keys, affiliates, campaigns, links, rules, clicks, coupons }
 }
