@@ -286,6 +286,8 @@ pub struct LedgerEntry {
     pub revision: i64,
     /// The merchant of the conversion.
     pub merchant_id: String,
+    /// The merchant's order id.
+    pub external_order_id: String,
     /// The affiliate whose ledger it is in.
     pub affiliate_id: String,
     /// False for the test namespace.
@@ -300,6 +302,78 @@ pub struct LedgerEntry {
     pub currency: Currency,
     /// When it was derived.
     pub at: Timestamp,
+}
+
+/// A payout after a change of its state, which is a double-entry booking too: amountMinor leaves the debit account and enters the credit account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PayoutChanged {
+    /// A pure function of affiliate, currency and cut-off.
+    pub payout_id: String,
+    /// 1 for the first payout of a ledger, then one more each.
+    pub number: i64,
+    /// Who is paid.
+    pub affiliate_id: String,
+    /// ISO 4217 code.
+    pub currency: Currency,
+    /// Always true: the test namespace is never paid out.
+    pub livemode: bool,
+    /// The state now.
+    pub state: PayoutState,
+    /// Minor units of the currency, more than 0: the whole of affiliate_payable at the cut-off.
+    pub amount_minor: i64,
+    /// The cut-off that made it.
+    pub cut_off: Timestamp,
+    /// It is of the bookings of affiliate_payable up to this one, after those of the payout before.
+    pub entries_to: i64,
+    /// Payouts that failed since the one before, whose conversions are in this one.
+    pub retries: Vec<String>,
+    /// The account that the amount leaves with this change.
+    pub debit: Account,
+    /// How many entries have touched it, this one included.
+    pub debit_entries: i64,
+    /// The account that the amount enters with this change.
+    pub credit: Account,
+    /// How many entries have touched it, this one included.
+    pub credit_entries: i64,
+    /// What whoever reported the outcome calls it; absent while it is on its way, or if nothing was given.
+    pub reference: Option<String>,
+    /// When the change was made.
+    pub at: Timestamp,
+}
+
+/// Somebody said what became of a payout. The first report counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PayoutReported {
+    /// payevt_ and a UUIDv7 in hexadecimal: sorts by time of receipt.
+    pub event_id: String,
+    /// Which payout.
+    pub payout_id: String,
+    /// What became of it.
+    pub outcome: PayoutOutcome,
+    /// A bank's reference or a reason, at most 200 characters.
+    pub reference: Option<String>,
+    /// When the edge received it.
+    pub received_at: Timestamp,
+}
+
+/// What an order has earned was in a payout that is paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversionSettled {
+    /// The order's merchant.
+    pub merchant_id: String,
+    /// The order's mode.
+    pub livemode: bool,
+    /// The merchant's order id.
+    pub external_order_id: String,
+    /// Who was paid.
+    pub affiliate_id: String,
+    /// In which payout.
+    pub payout_id: String,
+    /// When the payout became paid.
+    pub paid_at: Timestamp,
 }
 
 /// The balance of one account of one affiliate's ledger after an entry. The balances of an affiliate, currency and mode sum to zero.
@@ -400,6 +474,9 @@ avro_record! {
     CommissionChanged = "commission_changed",
     LedgerEntry = "ledger_entry",
     BalanceChanged = "balance_changed",
+    PayoutChanged = "payout_changed",
+    PayoutReported = "payout_reported",
+    ConversionSettled = "conversion_settled",
     DeadLetter = "dead_letter",
     RegistryEntryChanged = "registry_entry_changed",
     RegistrySealed = "registry_sealed",

@@ -72,6 +72,16 @@ pub struct CouponFact {
     pub affiliate_id: Option<String>,
 }
 
+/// The payout that paid for an order, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SettlementFact {
+    /// Which.
+    pub payout_id: String,
+    /// When it became paid.
+    pub paid_at: Timestamp,
+}
+
 /// The terms an order was first commissioned under; later changes of the registry do not touch it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -140,6 +150,8 @@ pub struct OrderState {
     pub coupon: Option<CouponFact>,
     /// The terms, once commissioned.
     pub terms: Option<PinnedTerms>,
+    /// The payout that paid for it, once there is one.
+    pub settlement: Option<SettlementFact>,
     /// Re-sends that differed.
     pub conflicts: i32,
     /// The last revision published; 0 before the first.
@@ -164,7 +176,22 @@ pub struct AccountState {
     pub entries: i64,
 }
 
+/// What a ledger knows of its payouts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PayoutsState {
+    /// When the next cut-off is, as set in the timer table; absent while nothing is payable.
+    pub timer: Option<Timestamp>,
+    /// How many payouts there have been.
+    pub payouts: i64,
+    /// How many of them are on their way.
+    pub in_transit: i32,
+    /// Those that failed since the last one was made.
+    pub failed: Vec<String>,
+}
+
 avro_record! {
     OrderState = "order_state",
     AccountState = "account_state",
+    PayoutsState = "payouts_state",
 }

@@ -3,7 +3,8 @@
 use crate::codec::AvroRecord;
 use crate::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
-    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed,
+    ConversionSettled, ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, PayoutChanged,
+    PayoutReported, RegistryEntryChanged, RegistrySealed,
 };
 
 /// What happens to old records of a topic.
@@ -170,7 +171,7 @@ pub const REGISTRY: TopicSpec = TopicSpec {
     partitions: 1,
     cleanup: Cleanup::Compact,
     message_bytes_max: MIB,
-    doc: "The registry, entry by entry; a tombstone removes one. The record `sealed` ends each change: only what it was made over is a registry. Signing secrets are in it encrypted, under a master key that the topic does not have; nobody but the service may write it. Read by every edge and by `orders` and `clicks`. The embedded log has the registry file instead.",
+    doc: "The registry, entry by entry; a tombstone removes one. The record `sealed` ends each change: only what it was made over is a registry. Signing secrets are in it encrypted, under a master key that the topic does not have; nobody but the service may write it. Read by every edge and by the processors. The embedded log has the registry file instead.",
 };
 
 /// The rows of `orders`.
@@ -193,6 +194,42 @@ pub const LEDGER_CHANGELOG: TopicSpec = changelog(
     "ledger-changelog",
     "The rows of `ledger`, as bytes; a tombstone deletes one. Written and read by `ledger`. The embedded log keeps changes in its frames instead.",
 );
+
+/// Every change of a payout.
+pub const PAYOUTS: TopicSpec = TopicSpec {
+    number: 14,
+    name: "payouts",
+    key: ACCOUNT_KEY,
+    records: &[PayoutChanged::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 365 },
+    message_bytes_max: MIB,
+    doc: "Every change of a payout, which is a booking too: made at a cut-off, then paid or failed. Written by `ledger`, for payout systems.",
+};
+
+/// What became of payouts.
+pub const PAYOUT_REPORTS: TopicSpec = TopicSpec {
+    number: 15,
+    name: "payout-reports",
+    key: ACCOUNT_KEY,
+    records: &[PayoutReported::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 365 },
+    message_bytes_max: MIB,
+    doc: "What became of payouts, as an administrator reported it. Written by the edge, read by `ledger`.",
+};
+
+/// Orders whose commission was in a payout that is paid.
+pub const SETTLEMENTS: TopicSpec = TopicSpec {
+    number: 16,
+    name: "settlements",
+    key: ORDER_KEY,
+    records: &[ConversionSettled::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 90 },
+    message_bytes_max: MIB,
+    doc: "The orders that a paid payout is of, each under its own key. Written by `ledger`, read by `orders`.",
+};
 
 /// A changelog has the partitions of what its processor reads: a row is in the partition of the key it was made of.
 const fn changelog(number: u16, name: &'static str, doc: &'static str) -> TopicSpec {
@@ -223,6 +260,9 @@ pub const CATALOGUE: &[TopicSpec] = &[
     ORDERS_CHANGELOG,
     CLICKS_CHANGELOG,
     LEDGER_CHANGELOG,
+    PAYOUTS,
+    PAYOUT_REPORTS,
+    SETTLEMENTS,
 ];
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ pub enum RuleLevel {
     Platform,
 }
 
-/// created: not yet held; held: until holdUntil; payable: owed to the affiliate; reversed: withdrawn.
+/// created: not yet held; held: until holdUntil; payable: owed to the affiliate; reversed: withdrawn; paid: in a payout that was paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommissionState {
@@ -145,9 +145,11 @@ pub enum CommissionState {
     Payable,
     /// `reversed`
     Reversed,
+    /// `paid`
+    Paid,
 }
 
-/// An account of the ledger. merchant_receivable: what a merchant owes us for its affiliates; affiliate_pending: earned, not yet payable; affiliate_payable: owed to the affiliate now.
+/// An account of the ledger. merchant_receivable: what a merchant owes us for its affiliates; affiliate_pending: earned, not yet payable; affiliate_payable: owed to the affiliate now, below 0 if more was paid than it has earned; payout_in_transit: on its way to the affiliate; affiliate_paid: what the affiliate was paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Account {
@@ -157,6 +159,32 @@ pub enum Account {
     AffiliatePending,
     /// `affiliate_payable`
     AffiliatePayable,
+    /// `payout_in_transit`
+    PayoutInTransit,
+    /// `affiliate_paid`
+    AffiliatePaid,
+}
+
+/// in_transit: on its way; paid: with the affiliate; failed: it came back, and what it was of is payable again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayoutState {
+    /// `in_transit`
+    InTransit,
+    /// `paid`
+    Paid,
+    /// `failed`
+    Failed,
+}
+
+/// What became of a payout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayoutOutcome {
+    /// `paid`
+    Paid,
+    /// `failed`
+    Failed,
 }
 
 /// What made a timeline entry.
@@ -175,4 +203,6 @@ pub enum CauseType {
     Conflict,
     /// `hold_elapsed`
     HoldElapsed,
+    /// `paid_out`
+    PaidOut,
 }

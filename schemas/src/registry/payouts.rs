@@ -173,12 +173,14 @@ mod tests {
         check(CUT_OFF, "2026-10-25T01:00:00Z", "2026-11-01T01:30:00Z");
     }
 
-    /// In Havana clocks go from 01:00 back to 00:00, in Asunción they went from 24:00 back to 23:00.
+    /// In Havana clocks go from 01:00 back to 00:00, in Asunción they went from 24:00 back to 23:00, and in St. John's from
+    /// 00:01 back to 23:01, so that there the cut-off of Sunday was over when Saturday came once more.
     #[test]
     fn clocks_that_are_put_back_at_midnight_leave_no_week_out() {
         check("saturday 23:30 America/Asuncion", "2024-03-24T02:30:00Z", "2024-03-31T03:30:00Z");
         check("saturday 23:30 America/Asuncion", "2024-03-24T03:40:00Z", "2024-03-31T03:30:00Z");
         check("sunday 00:30 America/Havana", "2026-11-01T05:10:00Z", "2026-11-08T05:30:00Z");
+        check("sunday 00:00 America/St_Johns", "2010-11-07T03:00:00Z", "2010-11-14T03:30:00Z");
     }
 
     #[test]

@@ -16,15 +16,19 @@ const FINGERPRINTS: &str = "\
 2c47b68f5b04a64e ClickRecorded
 3e861e854a7d112b ClickLookupRequested
 abd2480f58ec2f6e ClickMatched
-b2d530c9c5720248 ConversionTransitioned
-b207fc635f678fd1 CommissionChanged
-fa405235a85fd406 LedgerEntry
-afb4021ef453674e BalanceChanged
+9bec481f28c83c52 ConversionTransitioned
+03740306507b1278 CommissionChanged
+09765396cd840252 LedgerEntry
+636167b107a8d580 BalanceChanged
+bee04b123c748cc6 PayoutChanged
+8dacebd76fe44a60 PayoutReported
+12bef4a021c645cd ConversionSettled
 4f5ba33369e022e8 DeadLetter
 9aa70adafeb06f22 RegistryEntryChanged
 efe6d43fb2b11716 RegistrySealed
-271b76f676b202d1 OrderState
+658fe4b04156790f OrderState
 fc77875bd86ca5ee AccountState
+12bb2142ba2bbf02 PayoutsState
 ";
 
 #[test]

@@ -9,9 +9,10 @@ use proptest::prelude::*;
 use schemas::codec::{HEADER_BYTES, is};
 use schemas::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
-    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed,
+    ConversionSettled, ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, PayoutChanged,
+    PayoutReported, RegistryEntryChanged, RegistrySealed,
 };
-use schemas::state::{AccountState, OrderState};
+use schemas::state::{AccountState, OrderState, PayoutsState};
 use schemas::{AvroRecord, DecodeError, decode, encode};
 
 use serde_json::Value;
@@ -101,11 +102,15 @@ fn cases() -> Vec<Case> {
         case::<CommissionChanged>(),
         case::<LedgerEntry>(),
         case::<BalanceChanged>(),
+        case::<PayoutChanged>(),
+        case::<PayoutReported>(),
+        case::<ConversionSettled>(),
         case::<DeadLetter>(),
         case::<RegistryEntryChanged>(),
         case::<RegistrySealed>(),
         case::<OrderState>(),
         case::<AccountState>(),
+        case::<PayoutsState>(),
     ]
 }
 

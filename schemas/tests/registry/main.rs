@@ -70,7 +70,7 @@ fn the_example_file_parses_to_what_it_says() {
     let test = registry.key("test_pk_himal").expect("registered");
     assert_eq!((test.livemode, test.status, test.expires_at), (false, KeyStatus::Active, None));
 
-    let blog = Affiliate { id: "trek-blog".to_owned(), name: "The Trek Blog".to_owned() };
+    let blog = Affiliate { id: "trek-blog".to_owned(), name: "The Trek Blog".to_owned(), on_hold: false };
     assert_eq!(registry.affiliate("trek-blog"), Some(&blog));
     let dashain = Campaign {
         id: "himal-dashain-2026".to_owned(),
