@@ -75,7 +75,7 @@ pub(crate) fn start(processor: usize, start: Start<'_>) -> Result<Box<dyn Worker
     match processor {
         0 => boxed(start, |registry| Orders::new(Arc::clone(registry))),
         1 => boxed(start, Clicks::new),
-        _ => boxed(start, |_| Ledger),
+        _ => boxed(start, Ledger::new),
     }
 }
 

@@ -89,7 +89,7 @@ impl Workers {
         let mut starting = Starting { threads, registry, view, views };
         self.processor(&mut starting, |registry| Orders::new(Arc::clone(registry)))?;
         self.processor(&mut starting, Clicks::new)?;
-        self.processor(&mut starting, |_| Ledger)
+        self.processor(&mut starting, Ledger::new)
     }
 
     /// The workers of one processor, which share the stores of the process.

@@ -41,7 +41,7 @@ impl Workers {
         let mut keepers: Vec<Box<dyn Keeper>> = vec![Box::new(data.store.clone())];
         keepers.push(workers.processor(data, Orders::new(Arc::clone(registry)))?);
         keepers.push(workers.processor(data, Clicks::new(registry))?);
-        keepers.push(workers.processor(data, Ledger)?);
+        keepers.push(workers.processor(data, Ledger::new(registry))?);
         let mut feeder = feeder;
         workers.threads.start(STORE_NAME, move |stop| feeder.run(stop))?;
         let log = data.log.clone();

@@ -19,7 +19,8 @@ pub fn commission_terms(revision: &ConversionTransitioned) -> Option<Terms<'_>> 
             CommissionState::Created
         }
         ConversionState::Hold => CommissionState::Held,
-        ConversionState::Payable | ConversionState::Paid => CommissionState::Payable,
+        ConversionState::Payable => CommissionState::Payable,
+        ConversionState::Paid => CommissionState::Paid,
         ConversionState::Rejected | ConversionState::Reversed => CommissionState::Reversed,
     };
     Some((state, revision.commission.as_ref()?, revision.hold_until, revision.refunded_thousandths))
@@ -32,7 +33,7 @@ pub fn owed(revision: &ConversionTransitioned) -> Booked {
     let amount = i128::from(commission.amount_minor);
     match state {
         CommissionState::Created | CommissionState::Held => Booked { receivable: -amount, pending: amount, payable: 0 },
-        CommissionState::Payable => Booked { receivable: -amount, pending: 0, payable: amount },
+        CommissionState::Payable | CommissionState::Paid => Booked { receivable: -amount, pending: 0, payable: amount },
         CommissionState::Reversed => Booked::default(),
     }
 }

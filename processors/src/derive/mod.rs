@@ -60,7 +60,8 @@ impl Derivation {
     pub fn commission_state(&self) -> Option<CommissionState> {
         self.commission.as_ref().map(|_| match self.state {
             ConversionState::Hold => CommissionState::Held,
-            ConversionState::Payable | ConversionState::Paid => CommissionState::Payable,
+            ConversionState::Payable => CommissionState::Payable,
+            ConversionState::Paid => CommissionState::Paid,
             ConversionState::Rejected | ConversionState::Reversed => CommissionState::Reversed,
             ConversionState::Received | ConversionState::Attributed | ConversionState::CommissionCreated => {
                 CommissionState::Created
@@ -68,13 +69,14 @@ impl Derivation {
         })
     }
 
-    /// What the affiliate's accounts should hold for this order, in minor units: pending, and payable.
+    /// What this order should have brought the affiliate's accounts, in minor units: pending, and payable. What is paid
+    /// out leaves payable by the payout, not by the order: one that is reversed after that takes back what is gone.
     #[must_use]
     pub fn affiliate_balances(&self) -> (i64, i64) {
         let amount = self.commission.as_ref().map_or(0, |commission| commission.amount_minor);
         match self.commission_state() {
             Some(CommissionState::Created | CommissionState::Held) => (amount, 0),
-            Some(CommissionState::Payable) => (0, amount),
+            Some(CommissionState::Payable | CommissionState::Paid) => (0, amount),
             Some(CommissionState::Reversed) | None => (0, 0),
         }
     }
@@ -101,7 +103,8 @@ pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<D
     let course = lifecycle::fold(report, &facts.state.updates);
     let commission = terms.as_ref().and_then(|terms| commission::commission(report, terms, course.remaining));
     let hold_until = terms.as_ref().and_then(|terms| course.hold_until(terms));
-    let state = state(&course, attribution, commission.is_some(), hold_until, now);
+    let stage = Stage { has_commission: commission.is_some(), settled: facts.state.settlement.is_some(), hold_until };
+    let state = state(&course, attribution, stage, now);
     let awaited_until = match attribution {
         Attribution::Awaited { until } => Some(until),
         Attribution::Low(_) | Attribution::High => None,
@@ -122,21 +125,25 @@ pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<D
     })
 }
 
-fn state(
-    course: &lifecycle::Course,
-    attribution: Attribution,
+/// How far a commission has come.
+#[derive(Clone, Copy)]
+struct Stage {
     has_commission: bool,
+    /// Whether a payout has paid for it: no later fact but a reversal takes it out of that.
+    settled: bool,
     hold_until: Option<Timestamp>,
-    now: Timestamp,
-) -> ConversionState {
+}
+
+fn state(course: &lifecycle::Course, attribution: Attribution, stage: Stage, now: Timestamp) -> ConversionState {
     if course.reversed {
         return ConversionState::Reversed;
     }
     match attribution {
         Attribution::Awaited { .. } | Attribution::Low(_) => ConversionState::Received,
-        Attribution::High if !has_commission => ConversionState::Attributed,
+        Attribution::High if !stage.has_commission => ConversionState::Attributed,
+        Attribution::High if stage.settled => ConversionState::Paid,
         Attribution::High if course.approved => ConversionState::Payable,
-        Attribution::High => match hold_until {
+        Attribution::High => match stage.hold_until {
             None => ConversionState::CommissionCreated,
             Some(until) if now < until => ConversionState::Hold,
             Some(_) => ConversionState::Payable,

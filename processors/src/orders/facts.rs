@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use schemas::Timestamp;
 use schemas::ids::{OrderKey, check_name};
 use schemas::money::THOUSANDTHS_MAX;
-use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported};
-use schemas::state::{ClickFact, CouponFact, OrderState, ReportFact, StatusFact};
+use schemas::records::{ClickRecorded, ConversionReported, ConversionSettled, OrderStatusReported};
+use schemas::state::{ClickFact, CouponFact, OrderState, ReportFact, SettlementFact, StatusFact};
 use streams::Refusal;
 
 use crate::common::refuse;
@@ -32,6 +32,7 @@ pub fn empty_state() -> OrderState {
         click: None,
         coupon: None,
         terms: None,
+        settlement: None,
         conflicts: 0,
         revision: 0,
         seq: 0,
@@ -219,5 +220,20 @@ pub(super) fn add_click(state: &mut OrderState, click: &ClickRecorded) -> Result
         affiliate_id: click.affiliate_id.clone(),
         clicked_at: click.clicked_at,
     });
+    Ok(true)
+}
+
+/// Adds the payout that paid for the order; false if one has already. Of more, which are of what the order earned or
+/// gave back since, the first is when it was paid.
+pub(super) fn add_settlement(state: &mut OrderState, settled: &ConversionSettled) -> Result<bool, Refusal> {
+    let affiliate_id = state.click.as_ref().map(|click| &click.affiliate_id);
+    if state.report.is_none() || affiliate_id != Some(&settled.affiliate_id) {
+        let message = format!("nothing of the order was booked for the affiliate {:?}", settled.affiliate_id);
+        return Err(refuse("unbooked_settlement", message));
+    }
+    if state.settlement.is_some() {
+        return Ok(false);
+    }
+    state.settlement = Some(SettlementFact { payout_id: settled.payout_id.clone(), paid_at: settled.paid_at });
     Ok(true)
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use schemas::ids::OrderKey;
-use schemas::records::{Cause, CauseType, ClickLookupRequested, ClickMatched, ConversionReported, OrderStatusReported};
+use schemas::records::{Cause, CauseType, ClickLookupRequested, ClickMatched, ConversionReported, ConversionSettled, OrderStatusReported};
 use schemas::registry::Registry;
 use schemas::state::{OrderState, StatusFact};
-use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CONVERSIONS};
+use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CONVERSIONS, SETTLEMENTS};
 use schemas::{Timestamp, codec, encode};
 use streams::{Context, DeadLetter, Failure, Input, Message, Processor, Refusal, Topic};
 
@@ -32,6 +32,7 @@ enum Fact {
     Reported(ConversionReported),
     Status(OrderStatusReported),
     Click(ClickMatched),
+    Settled(ConversionSettled),
 }
 
 impl Fact {
@@ -39,6 +40,8 @@ impl Fact {
         let value = input.value;
         if input.topic == CLICK_VERDICTS.number {
             schemas::decode(value).map(Fact::Click)
+        } else if input.topic == SETTLEMENTS.number {
+            schemas::decode(value).map(Fact::Settled)
         } else if codec::is::<ConversionReported>(value) {
             schemas::decode(value).map(Fact::Reported)
         } else if codec::is::<OrderStatusReported>(value) {
@@ -54,6 +57,7 @@ impl Fact {
             Fact::Reported(it) => (&it.merchant_id, it.livemode, &it.external_order_id),
             Fact::Status(it) => (&it.merchant_id, it.livemode, &it.external_order_id),
             Fact::Click(it) => (&it.merchant_id, it.livemode, &it.external_order_id),
+            Fact::Settled(it) => (&it.merchant_id, it.livemode, &it.external_order_id),
         };
         OrderKey { merchant_id, livemode, external_order_id }
     }
@@ -178,6 +182,15 @@ impl Orders {
         }
         Ok(())
     }
+
+    fn settled(&self, context: &mut Context<'_>, key: &OrderKey<'_>, settled: &ConversionSettled) -> Result<(), Failure> {
+        let mut state = Self::load(context, &key.to_bytes())?;
+        if facts::add_settlement(&mut state, settled)? {
+            // Of an order that was reversed on the way nothing changes: its clawback is booked already.
+            self.settle(context, key, state, News::IfChanged(timeline::cause(CauseType::PaidOut, None)));
+        }
+        Ok(())
+    }
 }
 
 fn lookup(key: &OrderKey<'_>, click_id: &str, asked_at: Timestamp) -> Message {
@@ -197,7 +210,7 @@ impl Processor for Orders {
     }
 
     fn inputs(&self) -> Vec<Topic> {
-        [CONVERSIONS, CLICK_VERDICTS].iter().map(common::topic).collect()
+        [CONVERSIONS, CLICK_VERDICTS, SETTLEMENTS].iter().map(common::topic).collect()
     }
 
     fn state_version(&self) -> u32 {
@@ -212,6 +225,7 @@ impl Processor for Orders {
             Fact::Reported(report) => self.reported(context, &key, report),
             Fact::Status(update) => self.status(context, &key, update),
             Fact::Click(matched) => self.click(context, &key, matched),
+            Fact::Settled(settled) => self.settled(context, &key, settled),
         }
     }
 

@@ -186,6 +186,7 @@ impl Order<'_> {
             conversion_id: self.conversion_id,
             revision: state.revision,
             merchant_id: self.key.merchant_id.to_owned(),
+            external_order_id: self.key.external_order_id.to_owned(),
             affiliate_id: click.affiliate_id.clone(),
             livemode: self.key.livemode,
             debit,
