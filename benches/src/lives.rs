@@ -177,6 +177,7 @@ impl Life {
             conversion_id: conversion.conversion_id,
             revision: conversion.revision,
             merchant_id: conversion.merchant_id.clone(),
+            external_order_id: conversion.external_order_id.clone(),
             affiliate_id: self.affiliate(),
             livemode: conversion.livemode,
             debit,

@@ -54,6 +54,8 @@ pub(crate) fn account(ledger: &str, kind: Kind) -> String {
         Kind::MerchantReceivable => "merchant_receivable",
         Kind::AffiliatePending => "affiliate_pending",
         Kind::AffiliatePayable => "affiliate_payable",
+        Kind::PayoutInTransit => "payout_in_transit",
+        Kind::AffiliatePaid => "affiliate_paid",
     };
     format!("{ledger}/{name}")
 }
@@ -164,6 +166,7 @@ mod tests {
                 conversion_id: schemas::ids::ConversionId([0; 16]),
                 revision: 1,
                 merchant_id: "mer".to_owned(),
+                external_order_id: "A".to_owned(),
                 affiliate_id: "aff".to_owned(),
                 livemode: true,
                 debit: MerchantReceivable,

@@ -153,7 +153,7 @@ fn told(order: &mut Order, now: &ConversionTransitioned, place: Place, lost: boo
             (CauseType::Conflict, Some(event_id)) => order.tell_conflict(event_id),
             (CauseType::OrderStatus, Some(event_id)) => order.tell_update(event_id),
             // One that was received earlier than was known may move a state without being news: it has no event.
-            (CauseType::OrderStatus, None) | (CauseType::HoldElapsed, _) => true,
+            (CauseType::OrderStatus, None) | (CauseType::HoldElapsed | CauseType::PaidOut, _) => true,
             (CauseType::Click, _) => {
                 order.told[1] = order.told[1].saturating_add(1);
                 true

@@ -1,13 +1,18 @@
 //! A record's value as JSON, by its Avro schema, and back.
 
 use schemas::records::OrderStatusReported;
-use schemas::records::{ClickLookupRequested, ClickMatched, ClickRecorded, ConversionReported, LedgerEntry};
-use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, TopicSpec};
+use schemas::records::{
+    ClickLookupRequested, ClickMatched, ClickRecorded, ConversionReported, ConversionSettled, LedgerEntry, PayoutReported,
+};
+use schemas::topics::{
+    CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, PAYOUT_REPORTS, SETTLEMENTS, TopicSpec,
+};
 use schemas::{AvroRecord, DecodeError};
 use serde_json::{Map, Value};
 
 /// The topics that the processors read: where a refused record can have come from.
-const INPUTS: [&TopicSpec; 5] = [&CONVERSIONS, &CLICKS, &CLICK_LOOKUPS, &CLICK_VERDICTS, &LEDGER_ENTRIES];
+const INPUTS: [&TopicSpec; 7] =
+    [&CONVERSIONS, &CLICKS, &CLICK_LOOKUPS, &CLICK_VERDICTS, &LEDGER_ENTRIES, &PAYOUT_REPORTS, &SETTLEMENTS];
 
 /// A record of these topics.
 struct Kind {
@@ -17,13 +22,15 @@ struct Kind {
     write: fn(Value) -> Result<Vec<u8>, String>,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 8] = [
     kind::<ConversionReported>(),
     kind::<OrderStatusReported>(),
     kind::<ClickRecorded>(),
     kind::<ClickLookupRequested>(),
     kind::<ClickMatched>(),
     kind::<LedgerEntry>(),
+    kind::<PayoutReported>(),
+    kind::<ConversionSettled>(),
 ];
 
 const fn kind<R: AvroRecord>() -> Kind {

@@ -30,6 +30,10 @@ pub struct Booked {
     pub pending: i128,
     /// What the affiliate may be paid.
     pub payable: i128,
+    /// What is on its way to the affiliate: of no conversion's own entries.
+    pub in_transit: i128,
+    /// What the affiliate was paid: of no conversion's own entries.
+    pub paid: i128,
 }
 
 impl Booked {
@@ -47,6 +51,8 @@ impl Booked {
             Kind::MerchantReceivable => &mut self.receivable,
             Kind::AffiliatePending => &mut self.pending,
             Kind::AffiliatePayable => &mut self.payable,
+            Kind::PayoutInTransit => &mut self.in_transit,
+            Kind::AffiliatePaid => &mut self.paid,
         }
     }
 }
@@ -58,6 +64,8 @@ pub(crate) fn account_name(ledger: &str, kind: Kind) -> String {
         Kind::MerchantReceivable => "merchant_receivable",
         Kind::AffiliatePending => "affiliate_pending",
         Kind::AffiliatePayable => "affiliate_payable",
+        Kind::PayoutInTransit => "payout_in_transit",
+        Kind::AffiliatePaid => "affiliate_paid",
     };
     format!("{ledger}/{name}")
 }

@@ -32,8 +32,12 @@ pub fn owed(revision: &ConversionTransitioned) -> Booked {
     let Some((state, commission, ..)) = commission_terms(revision) else { return Booked::default() };
     let amount = i128::from(commission.amount_minor);
     match state {
-        CommissionState::Created | CommissionState::Held => Booked { receivable: -amount, pending: amount, payable: 0 },
-        CommissionState::Payable | CommissionState::Paid => Booked { receivable: -amount, pending: 0, payable: amount },
+        CommissionState::Created | CommissionState::Held => {
+            Booked { receivable: -amount, pending: amount, ..Booked::default() }
+        }
+        CommissionState::Payable | CommissionState::Paid => {
+            Booked { receivable: -amount, payable: amount, ..Booked::default() }
+        }
         CommissionState::Reversed => Booked::default(),
     }
 }

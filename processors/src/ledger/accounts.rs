@@ -71,21 +71,10 @@ pub(super) struct Booking<'a> {
     pub(super) at: Timestamp,
 }
 
-/// How many entries have touched the account that was debited and the one that was credited.
-pub(super) struct Booked {
-    pub(super) debit_entries: i64,
-    pub(super) credit_entries: i64,
-}
-
 /// Books, and tells both balances.
-pub(super) fn book(
-    context: &mut Context<'_>,
-    ledger: &LedgerKey<'_>,
-    booking: &Booking<'_>,
-) -> Result<Booked, StoreError> {
-    let debit_entries = change(context, ledger, booking, booking.debit, -booking.amount_minor)?;
-    let credit_entries = change(context, ledger, booking, booking.credit, booking.amount_minor)?;
-    Ok(Booked { debit_entries, credit_entries })
+pub(super) fn book(context: &mut Context<'_>, ledger: &LedgerKey<'_>, booking: &Booking<'_>) -> Result<(), StoreError> {
+    change(context, ledger, booking, booking.debit, -booking.amount_minor)?;
+    change(context, ledger, booking, booking.credit, booking.amount_minor)
 }
 
 /// An account as it stands.
@@ -106,7 +95,7 @@ fn change(
     booking: &Booking<'_>,
     of: Account,
     change: i64,
-) -> Result<i64, StoreError> {
+) -> Result<(), StoreError> {
     let key = balance_key(&ledger.to_bytes(), of);
     let mut state = account(context, ledger, of)?;
     let Balance(before) = state.balance_minor;
@@ -124,7 +113,7 @@ fn change(
         at: booking.at,
     };
     context.emit(message(&BALANCES, key, &changed));
-    Ok(state.entries)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use schemas::topics::{LEDGER_ENTRIES, PAYOUT_REPORTS};
 use streams::{Context, DeadLetter, Failure, Input, Message, Processor, Topic};
 
 use self::accounts::{Booking, LedgerKey, book};
-use crate::common::{self, now, refuse, schema_version, undecodable};
+use crate::common::{self, refuse, schema_version, undecodable};
 
 mod accounts;
 mod payouts;
@@ -120,7 +120,7 @@ impl Processor for Ledger {
         match row {
             payouts::ROW => self.cut_off(context, &ledger),
             _ => match row.strip_prefix(settlements::WORK) {
-                Some(payout_id) => settlements::go_on(context, &ledger, payout_id, now(context)),
+                Some(payout_id) => settlements::go_on(context, &ledger, payout_id),
                 None => Err(bad_timer().into()),
             },
         }

@@ -162,12 +162,13 @@ fn enter(context: &mut Context<'_>, ledger: &LedgerKey<'_>, payout: PayoutChange
         PayoutState::Failed => "failed",
     };
     let entry_id = format!("{}_{word}", payout.payout_id);
-    let booked = book(context, ledger, &Booking { debit, credit, amount_minor, entry_id: &entry_id, at })?;
-    let (debit_entries, credit_entries) = (booked.debit_entries, booked.credit_entries);
+    let debit_entries = account(context, ledger, debit)?.entries + 1;
+    let credit_entries = account(context, ledger, credit)?.entries + 1;
     let payout = PayoutChanged { debit_entries, credit_entries, ..payout };
     context.put(&row_key(ledger, &payout.payout_id), encode(&payout));
+    // Before the balances that it leaves, so that who reads the log in its order knows what they are of.
     context.emit(message(&PAYOUTS, ledger.to_bytes(), &payout));
-    Ok(())
+    book(context, ledger, &Booking { debit, credit, amount_minor, entry_id: &entry_id, at })
 }
 
 /// The ledger of the payout that a report is of, which its key must be.

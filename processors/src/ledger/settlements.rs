@@ -3,7 +3,6 @@
 //! An order whose entry touches what is payable is expected to be in the next payout, under that payout's number. The
 //! orders of one that failed stay under its number, and the payout that has it among its `retries` tells them.
 
-use schemas::Timestamp;
 use schemas::ids::OrderKey;
 use schemas::records::{ConversionSettled, LedgerEntry};
 use schemas::topics::SETTLEMENTS;
@@ -40,12 +39,7 @@ pub(super) fn begin(context: &mut Context<'_>, ledger: &LedgerKey<'_>, payout_id
 }
 
 /// Tells some more of a payout's orders, and after the last of them begins with those of the payouts that it retries.
-pub(super) fn go_on(
-    context: &mut Context<'_>,
-    ledger: &LedgerKey<'_>,
-    payout_id: &str,
-    now: Timestamp,
-) -> Result<(), Failure> {
+pub(super) fn go_on(context: &mut Context<'_>, ledger: &LedgerKey<'_>, payout_id: &str) -> Result<(), Failure> {
     let work = ledger.row(&format!("{WORK}{payout_id}"));
     let damaged = |message: String| StoreError { context: "reading a row", message };
     let Some(paid_in) = context.get(&work)? else { return Ok(()) };
@@ -70,7 +64,7 @@ pub(super) fn go_on(
         context.delete(row);
     }
     if rows.len() == SETTLED_PER_STEP_MAX {
-        context.set_timer(now.0, &work);
+        context.set_timer(context.now_ms(), &work);
         return Ok(());
     }
     context.delete(&work);

@@ -248,13 +248,13 @@ impl World {
     }
 
     pub(crate) fn with(registry: &str, limits: Limits) -> World {
-        let (orders, clicks) = processors_of(registry);
+        let (orders, clicks, ledger) = processors_of(registry);
         let records = Records::default();
         let clock = Arc::new(TestClock(AtomicI64::new(T0)));
         World {
             orders: driver(orders, &records, &clock, limits),
             clicks: driver(clicks, &records, &clock, limits),
-            ledger: driver(Ledger, &records, &clock, limits),
+            ledger: driver(ledger, &records, &clock, limits),
             records,
             clock,
             checked: 0,
@@ -263,9 +263,10 @@ impl World {
 
     /// From now on under another registry, with the state as it is.
     pub(crate) fn set_registry(&mut self, registry: &str) -> &mut World {
-        let (orders, clicks) = processors_of(registry);
+        let (orders, clicks, ledger) = processors_of(registry);
         self.orders.set_processor(orders);
         self.clicks.set_processor(clicks);
+        self.ledger.set_processor(ledger);
         self
     }
 
@@ -370,9 +371,9 @@ impl World {
     }
 }
 
-fn processors_of(registry: &str) -> (Orders, Clicks) {
+fn processors_of(registry: &str) -> (Orders, Clicks, Ledger) {
     let registry = Arc::new(Registry::parse(registry).unwrap_or_else(|faults| panic!("{faults}")));
-    (Orders::new(Arc::clone(&registry)), Clicks::new(&registry))
+    (Orders::new(Arc::clone(&registry)), Clicks::new(&registry), Ledger::new(&registry))
 }
 
 fn driver<P: Processor>(

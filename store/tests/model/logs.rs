@@ -74,12 +74,14 @@ pub(crate) fn commission_changed(order: &str, number: i64) -> CommissionChanged 
 }
 
 pub(crate) fn ledger_entry(order: &str, number: i64) -> LedgerEntry {
-    let ConversionTransitioned { conversion_id, merchant_id, livemode, currency, .. } = transition(order, number);
+    let ConversionTransitioned { conversion_id, merchant_id, external_order_id, livemode, currency, .. } =
+        transition(order, number);
     LedgerEntry {
         entry_id: conversion_id.ledger_entry_id(number, 0),
         conversion_id,
         revision: number,
         merchant_id,
+        external_order_id,
         affiliate_id: "aff_one".to_owned(),
         livemode,
         debit: Account::MerchantReceivable,
