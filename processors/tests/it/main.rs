@@ -5,5 +5,6 @@ mod coupons;
 mod dead_letters;
 mod derivation;
 mod flow;
+mod payouts;
 mod registry;
 mod world;
