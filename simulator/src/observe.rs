@@ -7,7 +7,7 @@ use oracle::{Committed, Fault};
 use schemas::records::{CauseType, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned};
 use schemas::topics::{
     CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CLICKS_CHANGELOG, CONVERSIONS, LEDGER_CHANGELOG, LEDGER_ENTRIES,
-    ORDERS_CHANGELOG, TRANSITIONS, TopicSpec,
+    ORDERS_CHANGELOG, PAYOUT_REPORTS, SETTLEMENTS, TRANSITIONS, TopicSpec,
 };
 use streams::StateStore as _;
 use streams::processor::parse_timer_key;
@@ -21,8 +21,11 @@ use crate::workers::PROCESSORS;
 pub(crate) const CHANGELOGS: [TopicSpec; 3] = [ORDERS_CHANGELOG, CLICKS_CHANGELOG, LEDGER_CHANGELOG];
 
 /// What each of [`PROCESSORS`] reads.
-const INPUTS: [&[&str]; 3] =
-    [&[CONVERSIONS.name, CLICK_VERDICTS.name], &[CLICKS.name, CLICK_LOOKUPS.name], &[LEDGER_ENTRIES.name]];
+const INPUTS: [&[&str]; 3] = [
+    &[CONVERSIONS.name, CLICK_VERDICTS.name, SETTLEMENTS.name],
+    &[CLICKS.name, CLICK_LOOKUPS.name],
+    &[LEDGER_ENTRIES.name, PAYOUT_REPORTS.name],
+];
 
 /// A changelog's partition: everything that was ever committed, and what it comes to at a position.
 #[derive(Debug, Default)]
