@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::records::{Account as Kind, BalanceChanged, LedgerEntry};
-use schemas::topics::LEDGER_ENTRIES;
+use schemas::records::{Account as Kind, BalanceChanged, LedgerEntry, PayoutChanged, PayoutState};
 
 use crate::digest::short;
 use crate::report::{Found, Place, Subject};
@@ -21,6 +20,8 @@ struct Account {
     /// Entries and balance before the first step; not known of an account that the log has lost the beginning of, until
     /// a balance names an entry that is left.
     base: Option<(i64, i128)>,
+    /// Whether a payout changed it of which nobody can say where it stands among the entries that are left.
+    is_unknown: bool,
     /// How many steps the last balance counts, and what they leave.
     told: usize,
     balance: i128,
@@ -31,6 +32,8 @@ struct Account {
 struct Step {
     change: i64,
     entry: u64,
+    /// Where the entry is, or the payout's change.
+    topic: u16,
     offset: u64,
 }
 
@@ -70,7 +73,44 @@ impl Accounts {
         for (kind, change) in [(entry.debit, entry.amount_minor.saturating_neg()), (entry.credit, entry.amount_minor)] {
             let account = self.get(&account(ledger, kind), lost);
             account.partition = place.partition;
-            account.steps.push(Step { change, entry: id, offset: place.offset });
+            account.steps.push(Step { change, entry: id, topic: place.topic, offset: place.offset });
+        }
+    }
+
+    /// Puts a payout's change where it stands among the entries of its two accounts. One that is made is of all that was
+    /// payable.
+    pub(crate) fn payout(&mut self, ledger: &str, payout: &PayoutChanged, place: Place, lost: bool, found: &mut Found) {
+        let word = match payout.state {
+            PayoutState::InTransit => "in_transit",
+            PayoutState::Paid => "paid",
+            PayoutState::Failed => "failed",
+        };
+        let id = short(&format!("{}_{word}", payout.payout_id));
+        let amount = payout.amount_minor;
+        for (kind, change, entries) in [
+            (payout.debit, amount.saturating_neg(), payout.debit_entries),
+            (payout.credit, amount, payout.credit_entries),
+        ] {
+            let name = account(ledger, kind);
+            let account = self.get(&name, lost);
+            account.partition = place.partition;
+            // Of an account whose beginning is gone nobody can say where the change stands.
+            let Some((before, balance)) = account.base else {
+                account.is_unknown = true;
+                continue;
+            };
+            let index = usize::try_from(entries.saturating_sub(before).saturating_sub(1)).unwrap_or(usize::MAX);
+            let index = index.min(account.steps.len());
+            let passed: i128 = account.steps[..index].iter().map(|step| i128::from(step.change)).sum();
+            if kind == Kind::AffiliatePayable
+                && payout.state == PayoutState::InTransit
+                && balance + passed != amount.into()
+            {
+                let expected = format!("{}, all that was payable after {index} entries", balance + passed);
+                let what = format!("{amount} in {}", payout.payout_id);
+                found.add(|| Subject::Account(name.clone()), "payout", expected, what, &[place]);
+            }
+            account.steps.insert(index, Step { change, entry: id, topic: place.topic, offset: place.offset });
         }
     }
 
@@ -82,6 +122,9 @@ impl Accounts {
     /// Takes a balance: the fold of the entries that it counts, one after the one before.
     pub(crate) fn told(&mut self, name: &str, record: &BalanceChanged, place: Place, how: Reading, found: &mut Found) {
         let account = self.get(name, how.lost);
+        if account.is_unknown {
+            return;
+        }
         let Some((entries_before, _)) = account.base else {
             account.anchor(record);
             return;
@@ -108,7 +151,7 @@ impl Accounts {
         account.told = counted;
         let step = &account.steps[counted - 1];
         if (account.balance, step.entry) != (record.balance_minor.0, short(&record.entry_id)) {
-            let entry = Place { topic: LEDGER_ENTRIES.number, partition: account.partition, offset: step.offset };
+            let entry = Place { topic: step.topic, partition: account.partition, offset: step.offset };
             add("balance", format!("{}, the fold of the entries up to this one", account.balance), &[entry, place]);
         }
     }
@@ -116,9 +159,8 @@ impl Accounts {
     /// Each entry has its balance once `ledger` has passed it. Returns how many it has not passed.
     pub(crate) fn judge(&self, processed: impl Fn(Place) -> bool, found: &mut Found) -> u64 {
         let mut pending = 0;
-        for (name, account) in self.0.iter().filter(|(_, account)| account.base.is_some()) {
-            let of =
-                |step: &Step| Place { topic: LEDGER_ENTRIES.number, partition: account.partition, offset: step.offset };
+        for (name, account) in self.0.iter().filter(|(_, account)| account.base.is_some() && !account.is_unknown) {
+            let of = |step: &Step| Place { topic: step.topic, partition: account.partition, offset: step.offset };
             let untold = account.steps[account.told..].iter().map(of);
             let missing: Vec<Place> = untold.clone().filter(|place| processed(*place)).collect();
             pending += untold.count() - missing.len();
@@ -150,6 +192,7 @@ impl Account {
 mod tests {
     use super::*;
     use schemas::records::Account::{AffiliatePending, MerchantReceivable};
+    use schemas::topics::LEDGER_ENTRIES;
     use schemas::{Balance, Currency, Timestamp};
 
     const NAME: &str = "aff/NPR/live/affiliate_pending";

@@ -7,7 +7,7 @@ use schemas::Timestamp;
 use schemas::records::{
     ClickRecorded, ConversionReported, ConversionTransitioned, OrderStatusReported, ReportedStatus,
 };
-use schemas::topics::{CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, TRANSITIONS};
+use schemas::topics::{CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, SETTLEMENTS, TRANSITIONS};
 
 use crate::clicks::Clicks;
 use crate::digest::Digest;
@@ -72,6 +72,9 @@ impl Judge<'_> {
         if !(self.processed)(of(CONVERSIONS.number, order.last_fact)) {
             return true;
         }
+        if order.settled.is_some_and(|offset| !(self.processed)(of(SETTLEMENTS.number, offset))) {
+            return true;
+        }
         if let Some(click) = &order.click {
             return !(self.processed)(of(CLICK_VERDICTS.number, click.offset));
         }
@@ -117,7 +120,7 @@ impl Judge<'_> {
             counts.begun_before += 1;
             return;
         }
-        let facts = Facts { report, updates: &updates, click: click.as_ref() };
+        let facts = Facts { report, updates: &updates, click: click.as_ref(), paid: order.settled.is_some() };
         let decided = self.terms.in_force(order.attributed_at.unwrap_or(last.at), self.tolerance_ms);
         let begun = self.terms.in_force(order.begun_at, self.tolerance_ms);
         let mut nearest: Option<Vec<(&'static str, String, String)>> = None;

@@ -26,6 +26,8 @@ pub(crate) struct Order {
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) asked: Option<Asked>,
     pub(crate) click: Option<Matched>,
+    /// The offset of the first word that a payout has paid for it.
+    pub(crate) settled: Option<u64>,
     pub(crate) last: Option<Last>,
     pub(crate) changes: Vec<Change>,
     /// The offset of the last fact that may not be processed yet.
@@ -138,6 +140,7 @@ impl Order {
             conflicts: Vec::new(),
             asked: None,
             click: None,
+            settled: None,
             last: None,
             changes: Vec::new(),
             last_fact: 0,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use schemas::ids::{ConversionId, OrderKey};
 use schemas::records::{
-    BalanceChanged, ClickLookupRequested, ClickMatched, CommissionChanged, ConversionTransitioned, DeadLetter,
-    LedgerEntry,
+    BalanceChanged, ClickLookupRequested, ClickMatched, CommissionChanged, ConversionSettled, ConversionTransitioned,
+    DeadLetter, LedgerEntry, PayoutChanged,
 };
 use schemas::registry::Registry;
 use schemas::{AvroRecord, Timestamp, topics};
@@ -30,6 +30,8 @@ const TRANSITIONS: u16 = topics::TRANSITIONS.number;
 const COMMISSIONS: u16 = topics::COMMISSIONS.number;
 const LEDGER_ENTRIES: u16 = topics::LEDGER_ENTRIES.number;
 const BALANCES: u16 = topics::BALANCES.number;
+const PAYOUTS: u16 = topics::PAYOUTS.number;
+const SETTLEMENTS: u16 = topics::SETTLEMENTS.number;
 const DEAD_LETTERS: u16 = topics::DEAD_LETTERS.number;
 
 /// What is demanded, and what is known of the log as a whole.
@@ -117,6 +119,8 @@ impl Verifier {
             COMMISSIONS => self.decoded(record, Self::commission),
             LEDGER_ENTRIES => self.decoded(record, Self::entry),
             BALANCES => self.decoded(record, Self::balance),
+            PAYOUTS => self.decoded(record, Self::payout),
+            SETTLEMENTS => self.decoded(record, Self::settled),
             DEAD_LETTERS => self.decoded(record, Self::letter),
             _ => return,
         }
@@ -270,6 +274,24 @@ impl Verifier {
         self.same_key(record, &name, || Subject::Account(name.clone()));
         let how = Reading { lost: self.any_lost(LEDGER_ENTRIES), compacted: self.options.compacted };
         self.accounts.told(&name, &balance, record.place, how, &mut self.found);
+    }
+
+    fn payout(&mut self, record: Shown<'_>, payout: PayoutChanged) {
+        let ledger = accounts::ledger(&payout.affiliate_id, payout.currency.code(), payout.livemode);
+        self.same_key(record, &ledger, || Subject::Account(ledger.clone()));
+        if !payout.livemode {
+            let subject = || Subject::Account(ledger.clone());
+            self.found.add(subject, "payout", "none of test orders", payout.payout_id.clone(), &[record.place]);
+        }
+        let lost = self.any_lost(LEDGER_ENTRIES) || self.any_lost(PAYOUTS);
+        self.accounts.payout(&ledger, &payout, record.place, lost, &mut self.found);
+    }
+
+    fn settled(&mut self, record: Shown<'_>, settled: ConversionSettled) {
+        let key = order_key(&settled.merchant_id, settled.livemode, &settled.external_order_id);
+        self.same_key(record, &key, || Subject::order(&key));
+        let Some((order, _)) = order(&mut self.orders, &mut self.found, &key, record.place) else { return };
+        order.settled = order.settled.or(Some(record.place.offset));
     }
 
     fn letter(&mut self, record: Shown<'_>, letter: DeadLetter) {

@@ -2,7 +2,8 @@
 
 use schemas::records::OrderStatusReported;
 use schemas::records::{
-    ClickLookupRequested, ClickMatched, ClickRecorded, ConversionReported, ConversionSettled, LedgerEntry, PayoutReported,
+    ClickLookupRequested, ClickMatched, ClickRecorded, ConversionReported, ConversionSettled, LedgerEntry,
+    PayoutReported,
 };
 use schemas::topics::{
     CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, PAYOUT_REPORTS, SETTLEMENTS, TopicSpec,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::ids::ConversionId;
 use schemas::records::{
-    ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported, ConversionTransitioned,
-    DeadLetter, LedgerEntry, OrderStatusReported,
+    ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported, ConversionSettled,
+    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported,
 };
 use schemas::{AvroRecord, topics};
 
@@ -28,6 +28,7 @@ const TRANSITIONS: u16 = topics::TRANSITIONS.number;
 const COMMISSIONS: u16 = topics::COMMISSIONS.number;
 const LEDGER_ENTRIES: u16 = topics::LEDGER_ENTRIES.number;
 const BALANCES: u16 = topics::BALANCES.number;
+const SETTLEMENTS: u16 = topics::SETTLEMENTS.number;
 const DEAD_LETTERS: u16 = topics::DEAD_LETTERS.number;
 
 /// What a reader of committed records has seen of every topic so far.
@@ -54,6 +55,8 @@ pub struct Committed {
     pub(crate) commissions: BTreeMap<String, Vec<CommissionChanged>>,
     /// Bookings by conversion.
     pub(crate) entries: BTreeMap<ConversionId, Vec<LedgerEntry>>,
+    /// Orders that a payout has paid for.
+    pub(crate) settled: BTreeSet<String>,
     pub(crate) dead_letters: Vec<DeadLetter>,
 }
 
@@ -102,6 +105,7 @@ impl Committed {
             COMMISSIONS => self.decoded(record, &mut faults, Self::commissioned),
             LEDGER_ENTRIES => self.decoded(record, &mut faults, Self::booked),
             BALANCES => self.decoded(record, &mut faults, Self::balanced),
+            SETTLEMENTS => self.decoded(record, &mut faults, Self::settled),
             DEAD_LETTERS => self.decoded(record, &mut faults, Self::refused),
             _ => return Vec::new(),
         }
@@ -150,6 +154,13 @@ impl Committed {
                 Invariant::Decodes,
                 format!("{}: topic {}, offset {}: {error}", record.key_text(), record.topic, record.offset),
             ),
+        }
+    }
+
+    fn settled(&mut self, record: Visible<'_>, settled: ConversionSettled, faults: &mut Faults) {
+        let key = order_key(&settled.merchant_id, settled.livemode, &settled.external_order_id);
+        if same_key(record, &key, faults) {
+            self.settled.insert(key);
         }
     }
 

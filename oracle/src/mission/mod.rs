@@ -24,6 +24,8 @@ pub struct Order<'a> {
     pub updates: &'a [OrderStatusReported],
     /// The click it names, if `clicks` knew it.
     pub click: Option<&'a ClickRecorded>,
+    /// Whether a payout has paid for it.
+    pub paid: bool,
 }
 
 /// The confidence, why it is LOW, and whom a review could credit.
@@ -115,7 +117,7 @@ pub fn awaited_until(report: &ConversionReported, registry: &Registry) -> Timest
 /// What an order must have become, its terms being those of `terms`, and its wait and its coupon those of `begun`.
 #[must_use]
 pub fn end(order: Order<'_>, terms: &Registry, begun: &Registry, now: Now) -> End {
-    let Order { report, updates, click } = order;
+    let Order { report, updates, click, paid } = order;
     let course = course::course(report, updates);
     let judged = judged(report, click, terms, begun, now);
     let click = click.filter(|_| judged.contains(&(Some(Confidence::High), None, None)));
@@ -140,7 +142,11 @@ pub fn end(order: Order<'_>, terms: &Registry, begun: &Registry, now: Now) -> En
         (None, None) => None,
     };
     End {
-        states: states(&course, commission.is_some(), hold_until, now),
+        states: match states(&course, commission.is_some(), hold_until, now) {
+            // What is paid stays so, unless it is reversed.
+            _ if paid && commission.is_some() && !course.reversed => vec![ConversionState::Paid],
+            states => states,
+        },
         judged,
         affiliate_id: Some(click.affiliate_id.clone()),
         campaign_id: Some(click.campaign_id.clone()),

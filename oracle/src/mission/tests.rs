@@ -194,7 +194,7 @@ impl Case {
 
     fn end(&self) -> End {
         let registry = Registry::parse(REGISTRY).unwrap();
-        let order = Order { report: &self.report, updates: &self.updates, click: self.click.as_ref() };
+        let order = Order { report: &self.report, updates: &self.updates, click: self.click.as_ref(), paid: false };
         end(order, &registry, &registry, Now { at: Timestamp(self.now_ms), skew_ms: 0 })
     }
 }
@@ -419,7 +419,7 @@ fn what_the_contract_leaves_open() {
     let case = Case::new().update(ReportedStatus::Confirmed, Some(1)).update(ReportedStatus::Paid, Some(1));
     assert_eq!(case.end().order_statuses.len(), 2, "which of two updates of one instant comes last");
     let registry = Registry::parse(REGISTRY).unwrap();
-    let order = Order { report: &case.report, updates: &case.updates, click: case.click.as_ref() };
+    let order = Order { report: &case.report, updates: &case.updates, click: case.click.as_ref(), paid: false };
     let hold_until = Timestamp(T0 + DAY) + Duration::from_secs(30 * 86_400);
     for (off_ms, states) in [(-11, 1), (-10, 2), (0, 2), (9, 2), (10, 1)] {
         let now = Now { at: Timestamp(hold_until.0 + off_ms), skew_ms: 10 };

@@ -26,7 +26,8 @@ pub(super) fn check(facts: &Facts, committed: &Committed, now: Now, faults: &mut
         joined(key, report, facts, committed, faults);
         let click = committed.verdicts.get(key).map(|verdict| &verdict.click);
         let updates = committed.statuses.get(key).map_or(&[][..], Vec::as_slice);
-        let possible = ends(Order { report, updates, click }, revisions, facts, now);
+        let possible =
+            ends(Order { report, updates, click, paid: committed.settled.contains(key) }, revisions, facts, now);
         faults.check(Invariant::End, possible.iter().any(|end| end.is(last)), || {
             format!("{key}: ended as {last:?}, and must end as one of {possible:?}")
         });

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use schemas::ids::OrderKey;
-use schemas::records::{Cause, CauseType, ClickLookupRequested, ClickMatched, ConversionReported, ConversionSettled, OrderStatusReported};
+use schemas::records::{
+    Cause, CauseType, ClickLookupRequested, ClickMatched, ConversionReported, ConversionSettled, OrderStatusReported,
+};
 use schemas::registry::Registry;
 use schemas::state::{OrderState, StatusFact};
 use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CONVERSIONS, SETTLEMENTS};
@@ -183,7 +185,12 @@ impl Orders {
         Ok(())
     }
 
-    fn settled(&self, context: &mut Context<'_>, key: &OrderKey<'_>, settled: &ConversionSettled) -> Result<(), Failure> {
+    fn settled(
+        &self,
+        context: &mut Context<'_>,
+        key: &OrderKey<'_>,
+        settled: &ConversionSettled,
+    ) -> Result<(), Failure> {
         let mut state = Self::load(context, &key.to_bytes())?;
         if facts::add_settlement(&mut state, settled)? {
             // Of an order that was reversed on the way nothing changes: its clawback is booked already.

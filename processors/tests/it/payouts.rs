@@ -379,10 +379,9 @@ fn no_order_moves_what_is_paid_out() {
     payable(&mut world, "A");
     let entries: Vec<LedgerEntry> = world.all(&topics::LEDGER_ENTRIES);
     let entry = entries.last().expect("an entry").clone();
-    for (debit, credit) in [
-        (Account::AffiliatePayable, Account::AffiliatePaid),
-        (Account::PayoutInTransit, Account::AffiliatePayable),
-    ] {
+    for (debit, credit) in
+        [(Account::AffiliatePayable, Account::AffiliatePaid), (Account::PayoutInTransit, Account::AffiliatePayable)]
+    {
         let forged = LedgerEntry { debit, credit, ..entry.clone() };
         world.send(message(&topics::LEDGER_ENTRIES, account_key("a1", "NPR", true), &forged));
         assert_eq!(world.dead_letters().pop().map(|letter| letter.reason).as_deref(), Some("out_of_range"));

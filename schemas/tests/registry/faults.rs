@@ -289,11 +289,15 @@ fn policies() {
     );
     check(
         "[policies]\npayout_cut_off = \"friday 18:00\"",
-        &["2: policies.payout_cut_off \"friday 18:00\" must be a weekday, a time and a zone, such as \"friday 18:00 Asia/Kathmandu\""],
+        &[
+            "2: policies.payout_cut_off \"friday 18:00\" must be a weekday, a time and a zone, such as \"friday 18:00 Asia/Kathmandu\"",
+        ],
     );
     check(
         "[policies]\npayout_cut_off = \"friday 18:00 Asia/Atlantis\"",
-        &["2: policies.payout_cut_off \"friday 18:00 Asia/Atlantis\" must end with a zone of the IANA database, such as Asia/Kathmandu"],
+        &[
+            "2: policies.payout_cut_off \"friday 18:00 Asia/Atlantis\" must end with a zone of the IANA database, such as Asia/Kathmandu",
+        ],
     );
     check(
         &format!("[policies]\n{cut_off}\npayout_minimum = \"NPR 0\""),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fields::Fields;
-use crate::registry::{CutOff, Policies, PayoutMinimums, PayoutPolicy};
+use crate::registry::{CutOff, PayoutMinimums, PayoutPolicy, Policies};
 
 /// The least and the most that a duration may be, both written as in the file.
 #[derive(Clone, Copy)]
