@@ -179,7 +179,7 @@ mod tests {
     fn clocks_that_are_put_back_at_midnight_leave_no_week_out() {
         check("saturday 23:30 America/Asuncion", "2024-03-24T02:30:00Z", "2024-03-31T03:30:00Z");
         check("saturday 23:30 America/Asuncion", "2024-03-24T03:40:00Z", "2024-03-31T03:30:00Z");
-        check("sunday 00:30 America/Havana", "2026-11-01T05:10:00Z", "2026-11-08T05:30:00Z");
+        check("sunday 00:30 America/Havana", "2020-11-01T05:10:00Z", "2020-11-08T05:30:00Z");
         check("sunday 00:00 America/St_Johns", "2010-11-07T03:00:00Z", "2010-11-14T03:30:00Z");
     }
 
