@@ -23,6 +23,8 @@
 pub mod auth;
 pub mod config;
 pub mod edge;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod metrics;
 pub mod readiness;
 pub mod server;

@@ -2,6 +2,7 @@
 //!
 //! **Architecture Invariant:** depends on std alone, so that the chores build in a second and before anything else does.
 
+mod fuzz;
 mod mutants;
 mod tidy;
 
@@ -21,6 +22,8 @@ cargo xtask <command>
   prepare      installs what the tests need and the machine lacks: packages with apt, Kafka, Cassandra, Python clients
   mutants [NAME…] [--seeds N]
                breaks the sources in a copy, by simulator/mutations/, and expects the simulator to find each of them
+  fuzz [TARGET…] [--seconds N]
+               runs the fuzz targets of fuzz/, each for ten minutes; needs cargo-fuzz and a nightly compiler
   ci           what a change must pass: tidy checks, prepare, lint, test, a few mutants, simulate
 ";
 
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         (Some("simulate"), rest) => simulate(rest),
         (Some("prepare"), []) => prepare(),
         (Some("mutants"), rest) => mutants::run(&root(), rest),
+        (Some("fuzz"), rest) => fuzz::run(&root(), rest),
         (Some("ci"), []) => ci(),
         (Some("help" | "--help" | "-h"), _) => {
             say(USAGE.trim_end());
