@@ -8,8 +8,10 @@ use crate::registry::Definition;
 use crate::{Balance, Currency, Timestamp};
 
 pub use self::enums::*;
+pub use self::explanation::*;
 
 mod enums;
+mod explanation;
 
 /// The idempotency key of a request, so that its use can be found again from the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,6 +240,8 @@ pub struct ConversionTransitioned {
     pub conflicts: i32,
     /// The new entries, in order; none for a change that is not the merchant's to know.
     pub timeline: Vec<TimelineEntry>,
+    /// Why the conversion is what it is; absent in a record of an older version.
+    pub explanation: Option<Explanation>,
     /// When the change was derived.
     pub at: Timestamp,
 }

@@ -4,9 +4,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::avro_record;
 use crate::records::{
-    CommissionState, Confidence, ConfidenceReason, ConversionState, OrderStatus, ReportedStatus, RuleLevel,
+    CommissionState, Confidence, ConfidenceReason, ConversionState, OrderStatus, ReportedStatus, RuleConsidered,
+    RuleLevel,
 };
 use crate::{Balance, Currency, Rate, Timestamp};
+
+/// Where the record that brought a fact is in its topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FactSource {
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+}
 
 /// The report of an order, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +43,8 @@ pub struct ReportFact {
     pub coupon_code: Option<String>,
     /// As sent.
     pub metadata: Option<String>,
+    /// Where it came from; absent if it came before this was kept.
+    pub source: Option<FactSource>,
 }
 
 /// A status update of an order, as it is kept.
@@ -48,6 +61,8 @@ pub struct StatusFact {
     pub refunded_thousandths: Option<i64>,
     /// When received, the earliest of equal updates.
     pub received_at: Timestamp,
+    /// Where it came from; absent if it came before this was kept.
+    pub source: Option<FactSource>,
 }
 
 /// The click that an order named, as it is kept.
@@ -62,6 +77,8 @@ pub struct ClickFact {
     pub affiliate_id: String,
     /// When.
     pub clicked_at: Timestamp,
+    /// Where it came from; absent if it came before this was kept.
+    pub source: Option<FactSource>,
 }
 
 /// The coupon that an order came with, as the registry knew it when the report came.
@@ -96,6 +113,10 @@ pub struct PinnedTerms {
     pub settlement_ms: i64,
     /// The return window in milliseconds.
     pub return_ms: i64,
+    /// The rules that were considered, in their order; of many the first 32, the one that won among them.
+    pub considered: Vec<RuleConsidered>,
+    /// How many more were considered.
+    pub left_out: i32,
 }
 
 /// What of an order has been published, so that a change is the difference to it.

@@ -10,7 +10,7 @@
 use std::cmp::Ordering;
 
 use schemas::Timestamp;
-use schemas::records::{OrderStatus, ReportedStatus};
+use schemas::records::{HoldExplained, HoldWindow, OrderStatus, ReportedStatus};
 use schemas::state::{PinnedTerms, ReportFact, StatusFact};
 
 /// Where the statuses have brought an order.
@@ -35,13 +35,14 @@ pub struct Course {
 }
 
 impl Course {
-    /// When the hold ends: by the return window once delivered, by the settlement window before that.
+    /// The hold: of the return window once delivered, of the settlement window before that.
     #[must_use]
-    pub fn hold_until(&self, terms: &PinnedTerms) -> Option<Timestamp> {
-        let after = |from: Timestamp, window_ms: i64| Timestamp(from.0.saturating_add(window_ms));
+    pub fn hold(&self, terms: &PinnedTerms) -> Option<HoldExplained> {
         match (self.delivered_at, self.settled_from) {
-            (Some(delivered_at), _) => Some(after(delivered_at, terms.return_ms)),
-            (None, Some(settled_from)) => Some(after(settled_from, terms.settlement_ms)),
+            (Some(since), _) => Some(HoldExplained { window: HoldWindow::Return, since, window_ms: terms.return_ms }),
+            (None, Some(since)) => {
+                Some(HoldExplained { window: HoldWindow::Settlement, since, window_ms: terms.settlement_ms })
+            }
             (None, None) => None,
         }
     }

@@ -1,16 +1,21 @@
 //! What follows from the facts of an order: one pure function, [`derive()`].
 
 use schemas::Timestamp;
-use schemas::records::{Commission, CommissionState, Confidence, ConfidenceReason, ConversionState, OrderStatus};
+use schemas::records::{
+    Commission, CommissionState, Confidence, ConfidenceReason, ConversionState, HoldExplained, OrderStatus, StateReason,
+};
 use schemas::registry::Registry;
 use schemas::state::{OrderState, PinnedTerms, ReportFact};
 
 pub use attribution::Attribution;
+pub use explain::Working;
 
 mod attribution;
 mod commission;
 pub(crate) mod coupon;
+mod explain;
 pub mod lifecycle;
+mod rules;
 
 /// What is known of one order, and who it belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -91,8 +96,15 @@ pub fn ordered_at(report: &ReportFact) -> Timestamp {
 /// The same facts give the same derivation in whatever order they came, and pinned terms outrank the registry.
 #[must_use]
 pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<Derivation> {
+    work_out(facts, registry, now).map(|(derivation, _)| derivation)
+}
+
+/// Derives an order as [`derive`] does, which is this, and keeps what it takes to explain the derivation.
+#[must_use]
+pub fn work_out(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<(Derivation, Working)> {
     let report = facts.state.report.as_ref()?;
-    let attribution = attribution::attribute(facts, report, registry, now);
+    let judged = attribution::attribute(facts, report, registry, now);
+    let attribution = judged.attribution;
     let click = facts.state.click.as_ref().filter(|_| attribution == Attribution::High);
     let terms = click.map(|click| match &facts.state.terms {
         Some(pinned) => pinned.clone(),
@@ -100,8 +112,10 @@ pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<D
     });
     let course = lifecycle::fold(report, &facts.state.updates);
     let commission = terms.as_ref().and_then(|terms| commission::commission(report, terms, course.remaining));
-    let hold_until = terms.as_ref().and_then(|terms| course.hold_until(terms));
-    let state = state(&course, attribution, commission.is_some(), hold_until, now);
+    let (commission, sum) = commission.unzip();
+    let hold = terms.as_ref().and_then(|terms| course.hold(terms));
+    let hold_until = hold.map(|hold| hold.until());
+    let (state, reason) = state(&course, attribution, commission.is_some(), hold, now);
     let awaited_until = match attribution {
         Attribution::Awaited { until } => Some(until),
         Attribution::Low(_) | Attribution::High => None,
@@ -109,7 +123,7 @@ pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<D
     let next_due = if state == ConversionState::Hold { hold_until } else { awaited_until };
     let (order_status, refunded) = (course.order_status, course.refunded);
     let suggested_affiliate_id = attribution::suggested_affiliate_id(facts.state, attribution).cloned();
-    Some(Derivation {
+    let derivation = Derivation {
         state,
         attribution,
         suggested_affiliate_id,
@@ -119,27 +133,29 @@ pub fn derive(facts: Facts<'_>, registry: &Registry, now: Timestamp) -> Option<D
         refunded,
         terms,
         next_due,
-    })
+    };
+    Some((derivation, Working { judged, sum, hold, reason }))
 }
 
 fn state(
     course: &lifecycle::Course,
     attribution: Attribution,
     has_commission: bool,
-    hold_until: Option<Timestamp>,
+    hold: Option<HoldExplained>,
     now: Timestamp,
-) -> ConversionState {
+) -> (ConversionState, StateReason) {
     if course.reversed {
-        return ConversionState::Reversed;
+        return (ConversionState::Reversed, StateReason::Reversed);
     }
     match attribution {
-        Attribution::Awaited { .. } | Attribution::Low(_) => ConversionState::Received,
-        Attribution::High if !has_commission => ConversionState::Attributed,
-        Attribution::High if course.approved => ConversionState::Payable,
-        Attribution::High => match hold_until {
-            None => ConversionState::CommissionCreated,
-            Some(until) if now < until => ConversionState::Hold,
-            Some(_) => ConversionState::Payable,
+        Attribution::Awaited { .. } => (ConversionState::Received, StateReason::ClickAwaited),
+        Attribution::Low(_) => (ConversionState::Received, StateReason::NotAttributed),
+        Attribution::High if !has_commission => (ConversionState::Attributed, StateReason::NoRule),
+        Attribution::High if course.approved => (ConversionState::Payable, StateReason::Approved),
+        Attribution::High => match hold {
+            None => (ConversionState::CommissionCreated, StateReason::HoldNotBegun),
+            Some(hold) if now < hold.until() => (ConversionState::Hold, StateReason::OnHold),
+            Some(_) => (ConversionState::Payable, StateReason::HoldEnded),
         },
     }
 }

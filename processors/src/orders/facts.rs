@@ -6,7 +6,7 @@ use schemas::Timestamp;
 use schemas::ids::{OrderKey, check_name};
 use schemas::money::THOUSANDTHS_MAX;
 use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported};
-use schemas::state::{ClickFact, CouponFact, OrderState, ReportFact, StatusFact};
+use schemas::state::{ClickFact, CouponFact, FactSource, OrderState, ReportFact, StatusFact};
 use streams::Refusal;
 
 use crate::common::refuse;
@@ -101,6 +101,7 @@ pub(super) fn check_update(update: &OrderStatusReported) -> Result<(), Refusal> 
 pub(super) fn add_report(
     state: &mut OrderState,
     report: &ConversionReported,
+    source: FactSource,
     awaited_until: Timestamp,
     coupon: Option<CouponFact>,
 ) -> Added {
@@ -115,6 +116,7 @@ pub(super) fn add_report(
         received_at: report.received_at,
         coupon_code: report.coupon_code.clone(),
         metadata: report.metadata.clone(),
+        source: Some(source),
     };
     let Some(first) = &state.report else {
         state.awaited_until = fact.click_id.as_ref().map(|_| awaited_until);
@@ -147,13 +149,14 @@ fn differing(first: &ReportFact, other: &ReportFact) -> Vec<String> {
 
 /// Adds an update at its place; the same one again is known by status, `statusUpdatedAt` and `refundedAmount`, each of
 /// which may be absent.
-pub(super) fn add_status(state: &mut OrderState, update: &OrderStatusReported) -> Placed {
+pub(super) fn add_status(state: &mut OrderState, update: &OrderStatusReported, source: FactSource) -> Placed {
     let fact = StatusFact {
         event_id: update.event_id.clone(),
         status: update.status,
         status_updated_at: update.status_updated_at,
         refunded_thousandths: update.refunded_thousandths,
         received_at: update.received_at,
+        source: Some(source),
     };
     let told_apart = |it: &StatusFact| (it.status, it.status_updated_at, it.refunded_thousandths);
     let same = |known: &StatusFact| told_apart(known) == told_apart(&fact);
@@ -205,7 +208,11 @@ fn drop_last_refund(updates: &mut Vec<StatusFact>) {
 }
 
 /// Adds the click that the order named; false if it is known already.
-pub(super) fn add_click(state: &mut OrderState, click: &ClickRecorded) -> Result<bool, Refusal> {
+pub(super) fn add_click(
+    state: &mut OrderState,
+    click: &ClickRecorded,
+    source: FactSource,
+) -> Result<bool, Refusal> {
     let asked = state.report.as_ref().and_then(|report| report.click_id.as_deref());
     if asked != Some(&click.click_id) {
         return Err(refuse("unasked_click", format!("the order did not name the click {:?}", click.click_id)));
@@ -218,6 +225,7 @@ pub(super) fn add_click(state: &mut OrderState, click: &ClickRecorded) -> Result
         campaign_id: click.campaign_id.clone(),
         affiliate_id: click.affiliate_id.clone(),
         clicked_at: click.clicked_at,
+        source: Some(source),
     });
     Ok(true)
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use schemas::ids::OrderKey;
 use schemas::records::{Cause, CauseType, ClickLookupRequested, ClickMatched, ConversionReported, OrderStatusReported};
 use schemas::registry::Registry;
-use schemas::state::{OrderState, StatusFact};
+use schemas::state::{FactSource, OrderState, StatusFact};
 use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CONVERSIONS};
 use schemas::{Timestamp, codec, encode};
 use streams::{Context, DeadLetter, Failure, Input, Message, Processor, Refusal, Topic};
 
 use crate::common::{self, message, now, refuse, undecodable};
-use crate::derive::{Derivation, Facts, coupon, derive};
+use crate::derive::{Derivation, Facts, coupon, derive, work_out};
 
 use self::publish::{Change, News};
 
@@ -83,10 +83,12 @@ impl Orders {
     fn settle(&self, context: &mut Context<'_>, key: &OrderKey<'_>, mut state: OrderState, news: News) {
         let row_key = key.to_bytes();
         let at = now(context).max(state.derived_at.unwrap_or(Timestamp::MIN));
-        if let Some(derivation) = self.derive(key, &state, at) {
+        let worked_out = work_out(Facts { merchant_id: key.merchant_id, state: &state }, &self.registry, at);
+        if let Some((derivation, working)) = worked_out {
             state.derived_at = Some(at);
             let early = self.early_updates(key, &state, &derivation, at);
-            publish::publish(context, key, &mut state, &Change { derivation: &derivation, news, early, at });
+            let change = Change { derivation: &derivation, working: &working, news, early, at };
+            publish::publish(context, key, &mut state, &change);
             if state.timer != derivation.next_due {
                 if let Some(due) = state.timer {
                     context.clear_timer(due.0, &row_key);
@@ -123,13 +125,14 @@ impl Orders {
         context: &mut Context<'_>,
         key: &OrderKey<'_>,
         report: &ConversionReported,
+        source: FactSource,
     ) -> Result<(), Failure> {
         facts::check_report(report)?;
         let mut state = Self::load(context, &key.to_bytes())?;
         let event_id = report.event_id.clone();
         let awaited_until = report.received_at + self.registry.policies().click_wait;
         let coupon = coupon::known(report, &self.registry);
-        match facts::add_report(&mut state, report, awaited_until, coupon) {
+        match facts::add_report(&mut state, report, source, awaited_until, coupon) {
             facts::Added::Known => Ok(()),
             facts::Added::New => {
                 if let Some(click_id) = &report.click_id {
@@ -151,10 +154,11 @@ impl Orders {
         context: &mut Context<'_>,
         key: &OrderKey<'_>,
         update: &OrderStatusReported,
+        source: FactSource,
     ) -> Result<(), Failure> {
         facts::check_update(update)?;
         let mut state = Self::load(context, &key.to_bytes())?;
-        let news = match facts::add_status(&mut state, update) {
+        let news = match facts::add_status(&mut state, update, source) {
             facts::Placed::Known => return Ok(()),
             // An earlier receipt of the same update may move a clock, though it is no news to the timeline.
             facts::Placed::Earlier | facts::Placed::Compacted => News::Silent,
@@ -168,15 +172,28 @@ impl Orders {
         Ok(())
     }
 
-    fn click(&self, context: &mut Context<'_>, key: &OrderKey<'_>, matched: &ClickMatched) -> Result<(), Failure> {
+    fn click(
+        &self,
+        context: &mut Context<'_>,
+        key: &OrderKey<'_>,
+        matched: &ClickMatched,
+        source: FactSource,
+    ) -> Result<(), Failure> {
         let mut state = Self::load(context, &key.to_bytes())?;
-        if facts::add_click(&mut state, &matched.click)? {
+        if facts::add_click(&mut state, &matched.click, source)? {
             // That another merchant's click is known is not for this one to learn.
             let own = matched.click.merchant_id == key.merchant_id;
             let news = if own { News::Always(timeline::cause(CauseType::Click, None)) } else { News::Silent };
             self.settle(context, key, state, news);
         }
         Ok(())
+    }
+}
+
+fn source(input: Input<'_>) -> FactSource {
+    FactSource {
+        partition: i32::try_from(input.partition).unwrap_or(i32::MAX),
+        offset: i64::try_from(input.offset).unwrap_or(i64::MAX),
     }
 }
 
@@ -208,10 +225,11 @@ impl Processor for Orders {
         let fact = Fact::decode(input)?;
         let key = fact.order_key();
         facts::check_key(&key, input.key)?;
+        let source = source(input);
         match &fact {
-            Fact::Reported(report) => self.reported(context, &key, report),
-            Fact::Status(update) => self.status(context, &key, update),
-            Fact::Click(matched) => self.click(context, &key, matched),
+            Fact::Reported(report) => self.reported(context, &key, report, source),
+            Fact::Status(update) => self.status(context, &key, update, source),
+            Fact::Click(matched) => self.click(context, &key, matched, source),
         }
     }
 

@@ -11,7 +11,7 @@ use streams::Context;
 
 use super::timeline::{cause, path};
 use crate::common::message;
-use crate::derive::{Attribution, Derivation, ordered_at};
+use crate::derive::{Attribution, Derivation, Facts, Working, ordered_at};
 
 /// What the timeline is to say of a change of the facts, or of time.
 pub(super) enum News {
@@ -27,6 +27,8 @@ pub(super) enum News {
 pub(super) struct Change<'a> {
     /// The derivation.
     pub(super) derivation: &'a Derivation,
+    /// What it came by.
+    pub(super) working: &'a Working,
     /// What made it.
     pub(super) news: News,
     /// Updates that came before the report, for the first timeline.
@@ -37,7 +39,7 @@ pub(super) struct Change<'a> {
 
 /// Publishes the change, if there is one or if it is news though nothing changed.
 pub(super) fn publish(context: &mut Context<'_>, key: &OrderKey<'_>, state: &mut OrderState, change: &Change<'_>) {
-    let Change { derivation, at, .. } = *change;
+    let Change { derivation, working, at, .. } = *change;
     let derived = published(derivation);
     let differs = state.published.as_ref() != Some(&derived);
     let cause = match &change.news {
@@ -47,7 +49,7 @@ pub(super) fn publish(context: &mut Context<'_>, key: &OrderKey<'_>, state: &mut
         News::IfChanged(_) | News::Silent => return,
     };
     let report = state.report.clone().expect("only a reported order is derived");
-    let order = Order { key, conversion_id: key.conversion_id(), report: &report, derivation, at };
+    let order = Order { key, conversion_id: key.conversion_id(), report: &report, derivation, working, at };
     let entries = order.timeline(state, cause, &change.early, differs);
     state.revision += 1;
     context.emit(message(&TRANSITIONS, key.to_bytes(), &order.transition(state, entries)));
@@ -90,6 +92,7 @@ struct Order<'a> {
     conversion_id: ConversionId,
     report: &'a ReportFact,
     derivation: &'a Derivation,
+    working: &'a Working,
     at: Timestamp,
 }
 
@@ -125,6 +128,7 @@ impl Order<'_> {
         let (report, derivation) = (self.report, self.derivation);
         let (confidence, confidence_reason) = derivation.confidence();
         let click = state.click.as_ref().filter(|_| derivation.attribution == Attribution::High);
+        let facts = Facts { merchant_id: self.key.merchant_id, state };
         ConversionTransitioned {
             conversion_id: self.conversion_id,
             revision: state.revision,
@@ -153,6 +157,7 @@ impl Order<'_> {
             refunded_thousandths: derivation.refunded,
             conflicts: state.conflicts,
             timeline,
+            explanation: Some(self.working.explain(facts, derivation)),
             at: self.at,
         }
     }

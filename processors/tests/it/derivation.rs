@@ -45,12 +45,14 @@ fn order(amount_minor: i64, currency: &str) -> OrderState {
         received_at: Timestamp(T0),
         coupon_code: None,
         metadata: None,
+        source: None,
     };
     let click = ClickFact {
         merchant_id: "m1".to_owned(),
         campaign_id: "c1".to_owned(),
         affiliate_id: "a1".to_owned(),
         clicked_at: Timestamp(T0 - DAY),
+        source: None,
     };
     let awaited_until = Some(Timestamp(T0 + 60 * SECOND));
     OrderState { report: Some(report), click: Some(click), awaited_until, ..empty_state() }
@@ -291,6 +293,7 @@ fn with_updates(updates: &[(ReportedStatus, i64)]) -> OrderState {
         status_updated_at: Some(Timestamp(*at)),
         refunded_thousandths: None,
         received_at: Timestamp(T0),
+        source: None,
     };
     state.updates = updates.iter().map(fact).collect();
     state.updates.sort_by(processors::derive::lifecycle::counts_before);
@@ -339,6 +342,7 @@ fn check_refunds(rule: &str, refunds: &[i64], expected: (ConversionState, i64, O
         status_updated_at: Some(Timestamp(T0 + DAY + number)),
         refunded_thousandths: Some(*thousandths),
         received_at: Timestamp(T0),
+        source: None,
     };
     let updates = (0..).zip(refunds).map(fact).collect();
     let derivation = at(&OrderState { updates, ..order(10_000, "NPR") }, &registry(&rules), T0);

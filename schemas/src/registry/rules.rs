@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use crate::records::RuleLevel;
 use crate::{Currency, Rate, Timestamp};
 
@@ -51,6 +53,23 @@ impl Rule {
     pub fn is_effective(&self, ordered_at: Timestamp) -> bool {
         self.effective_from.is_none_or(|from| from <= ordered_at)
             && self.effective_until.is_none_or(|until| ordered_at < until)
+    }
+
+    /// Which content the rule has: 16 hexadecimal digits, others whenever it says something else.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let payment = match self.payment {
+            Payment::Percentage(rate) => format!("percent {rate}"),
+            Payment::Fixed { minor, currency } => format!("fixed {minor} {currency}"),
+        };
+        let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        let bounds = self.bounds.map_or_else(String::new, |bounds| {
+            format!("{} {} {}", number(bounds.minimum_minor), number(bounds.cap_minor), bounds.currency)
+        });
+        let instant = |at: Option<Timestamp>| number(at.map(|at| at.0));
+        // No part has a line break: an id is a name.
+        let parts = [&*self.id, &payment, &bounds, &instant(self.effective_from), &instant(self.effective_until)];
+        Sha256::digest(parts.join("\n")).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether the rule can be computed for an order in `currency`.
