@@ -146,6 +146,7 @@ impl Life {
             refunded_thousandths: None,
             conflicts: 0,
             timeline,
+            explanation: None,
             at: received_at,
             merchant_id,
             livemode: true,

@@ -39,6 +39,7 @@ mod clock;
 mod conversion;
 mod cursor;
 mod error;
+mod explanation;
 mod fields;
 mod flight;
 mod idempotency;

@@ -37,6 +37,7 @@ pub(crate) enum Route {
     Conversions,
     List,
     Conversion,
+    Explanation,
     Batch,
     OrderStatus,
     Webhook,
@@ -49,9 +50,10 @@ pub(crate) enum Route {
 }
 
 impl Route {
-    const MATCHED: [Route; 10] = [
+    const MATCHED: [Route; 11] = [
         Route::Conversions,
         Route::Conversion,
+        Route::Explanation,
         Route::Batch,
         Route::OrderStatus,
         Route::Webhook,
@@ -67,6 +69,7 @@ impl Route {
         match self {
             Route::Conversions | Route::List => "/api/v1/conversions",
             Route::Conversion => "/api/v1/conversions/{id}",
+            Route::Explanation => "/api/v1/conversions/{id}/explain",
             Route::Batch => "/api/v1/conversions/batch",
             Route::OrderStatus => "/api/v1/order-status",
             Route::Webhook => "/api/v1/webhooks/{event}",
@@ -106,6 +109,7 @@ pub(crate) fn router<P: Publisher, C: Claims, R: ReadModel>(edge: Edge<P, C, R>)
     routes
         .route(Route::Conversions.path(), post(reports::conversion::<P, C, R>).get(reading::conversions::<P, C, R>))
         .route(Route::Conversion.path(), get(reading::conversion::<P, C, R>))
+        .route(Route::Explanation.path(), get(reading::explanation::<P, C, R>))
         .route(Route::Batch.path(), post(batch::conversions::<P, C, R>).get(reading::conversion::<P, C, R>))
         .route(Route::OrderStatus.path(), post(reports::order_status::<P, C, R>))
         .route(Route::Webhook.path(), post(webhooks::event::<P, C, R>))

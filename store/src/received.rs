@@ -118,6 +118,7 @@ fn received(id: ConversionId, report: ConversionReported) -> ConversionView {
         refunded_thousandths: None,
         conflicts: 0,
         timeline: Vec::new(),
+        explanation: None,
         at: report.received_at,
     };
     ConversionView { conversion, timeline: vec![entry] }

@@ -238,6 +238,7 @@ impl Order {
             external_product_id: None,
             metadata: None,
             timeline: Vec::new(),
+            explanation: None,
             ..revision
         };
         self.last = Some(Last { offset, record: packed(&kept) });

@@ -4,6 +4,7 @@ Of a conversion and of a balance the latest record counts; timeline entries, com
 """
 
 import datetime
+import json
 from collections import defaultdict
 
 TOPICS = "transitions commissions ledger-entries balances".split()
@@ -76,6 +77,8 @@ class Expected:
         conversion, order = columns(value), conversion_id(value["conversionId"])
         none = {"conversion": None} | dict.fromkeys(ENTRY_COLUMNS)
         now = {name: conversion[name] for name in CONVERSION_COLUMNS}
+        why = value["explanation"]
+        now["explanation"] = why and json.dumps(why, separators=(",", ":"), ensure_ascii=False)
         self.put("conversions", none | {"conversion_id": order, "seq": 0, "conversion": now})
         for entry in value["timeline"]:
             cause = columns(entry["cause"])

@@ -1,4 +1,4 @@
-//! `GET /api/v1/conversions/{id}` and `GET /api/v1/conversions`.
+//! `GET /api/v1/conversions/{id}`, `GET /api/v1/conversions/{id}/explain` and `GET /api/v1/conversions`.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -9,10 +9,11 @@ use store::{Claims, ConversionView, ReadError, ReadModel};
 use streams::Publisher;
 use tokio::time::timeout;
 
-use super::json_response;
+use super::{Signed, json_response};
 use crate::auth::Caller;
 use crate::edge::{Edge, Inner};
 use crate::error::Error;
+use crate::explanation::ExplanationBody;
 use crate::listing::{self, PageBody};
 use crate::view::ConversionBody;
 
@@ -24,10 +25,20 @@ pub(super) async fn conversion<P: Publisher, C: Claims, R: ReadModel>(
     request: Request,
 ) -> Result<Response, Error> {
     let signed = edge.0.authenticate(request).await?;
-    let id = signed.uri.path().rsplit('/').next().unwrap_or("");
-    let id = percent_decode_str(id).decode_utf8().map_err(|_| NOT_FOUND)?;
-    let view = edge.0.find(&signed.caller, &id).await?.ok_or(NOT_FOUND)?;
+    let view = edge.0.asked_for(&signed, signed.uri.path()).await?;
     json_response(StatusCode::OK, &ConversionBody::of(&view)?)
+}
+
+/// Tells why a conversion is what it is.
+pub(super) async fn explanation<P: Publisher, C: Claims, R: ReadModel>(
+    State(edge): State<Edge<P, C, R>>,
+    request: Request,
+) -> Result<Response, Error> {
+    let signed = edge.0.authenticate(request).await?;
+    let path = signed.uri.path();
+    let path = path.strip_suffix("/explain").unwrap_or(path);
+    let view = edge.0.asked_for(&signed, path).await?;
+    json_response(StatusCode::OK, &ExplanationBody::of(&view.conversion))
 }
 
 /// Lists the caller's conversions.
@@ -42,6 +53,13 @@ pub(super) async fn conversions<P: Publisher, C: Claims, R: ReadModel>(
 }
 
 impl<P, C, R: ReadModel> Inner<P, C, R> {
+    /// The conversion whose id a path ends with.
+    async fn asked_for(&self, signed: &Signed, path: &str) -> Result<ConversionView, Error> {
+        let id = path.rsplit('/').next().unwrap_or("");
+        let id = percent_decode_str(id).decode_utf8().map_err(|_| NOT_FOUND)?;
+        self.find(&signed.caller, &id).await?.ok_or(NOT_FOUND)
+    }
+
     /// An order id comes first, so that one that looks like a conversion id is still found.
     async fn find(&self, caller: &Caller, id: &str) -> Result<Option<ConversionView>, Error> {
         let order = OrderKey { merchant_id: &caller.merchant_id, livemode: caller.livemode, external_order_id: id };

@@ -111,9 +111,14 @@ fn interleave(facts: &Facts, seed: u64) -> Vec<Message> {
     messages.into_iter().map(|(_, message)| message).collect()
 }
 
-/// What must not depend on the order of arrival: all but the count of revisions and the story told on the way.
+/// What must not depend on the order of arrival: all but the count of revisions, the story told on the way, where the
+/// facts are, and the windows that a click which credits nobody was held against last.
 fn end(world: &World) -> (ConversionTransitioned, [i64; 3]) {
-    let conversion = world.conversion();
+    let mut conversion = world.conversion();
+    let is_high = conversion.confidence == Some(Confidence::High);
+    let explanation = conversion.explanation.as_mut().expect("every transition is explained");
+    explanation.facts.clear();
+    explanation.click = explanation.click.filter(|_| is_high);
     let timeless = ConversionTransitioned { revision: 0, seq: 0, timeline: Vec::new(), at: Timestamp(0), ..conversion };
     (timeless, world.balances())
 }

@@ -4,6 +4,7 @@ mod convergence;
 mod coupons;
 mod dead_letters;
 mod derivation;
+mod explaining;
 mod flow;
 mod registry;
 mod world;

@@ -225,6 +225,7 @@ pub(crate) fn transition(order: &str, revision: i64) -> ConversionTransitioned {
         refunded_thousandths: None,
         conflicts: 0,
         timeline: vec![entry(seq - 1, ConversionState::Attributed), entry(seq, ConversionState::Hold)],
+        explanation: None,
         at: NOW,
     }
 }

@@ -12,7 +12,7 @@
 use super::{Migration, adding, all};
 
 /// Those of the read model's keyspace.
-pub(super) const MIGRATIONS: &[Migration] = &[READ_MODEL, SUGGESTED_AFFILIATE];
+pub(super) const MIGRATIONS: &[Migration] = &[READ_MODEL, SUGGESTED_AFFILIATE, EXPLANATION];
 
 const READ_MODEL: Migration = Migration {
     version: 1,
@@ -95,4 +95,11 @@ const SUGGESTED_AFFILIATE: Migration = Migration {
         "suggested_affiliate_id",
         "ALTER TYPE {keyspace}.conversion ADD suggested_affiliate_id text",
     )],
+};
+
+/// As JSON, since it is read whole and asked for by nothing in it. A conversion that was written before has none.
+const EXPLANATION: Migration = Migration {
+    version: 3,
+    name: "explanation",
+    statements: &[adding("conversion", "explanation", "ALTER TYPE {keyspace}.conversion ADD explanation text")],
 };

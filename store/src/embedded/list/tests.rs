@@ -42,6 +42,7 @@ fn conversion(number: u8, received_at: i64) -> ConversionTransitioned {
         refunded_thousandths: None,
         conflicts: 0,
         timeline: Vec::new(),
+        explanation: None,
         at: Timestamp(received_at),
     }
 }

@@ -6,9 +6,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use schemas::ids::{ConversionId, OrderKey};
 use schemas::records::{
-    Account, BalanceChanged, Cause, CauseType, Commission, CommissionChanged, CommissionState, Confidence,
-    ConfidenceReason, ConversionState, ConversionTransitioned, LedgerEntry, OrderStatus, ReportedStatus, RuleLevel,
-    TimelineEntry,
+    Account, BalanceChanged, Cause, CauseType, ClickCheck, ClickQuestion, Commission, CommissionChanged,
+    CommissionState, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned, CouponFinding, Explanation,
+    FactKind, FactPlace, HoldExplained, HoldWindow, LedgerEntry, OrderStatus, ReportedStatus, RuleConsidered, RuleLevel,
+    RuleOutcome, StateReason, TimelineEntry,
 };
 use schemas::topics::{BALANCES, COMMISSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
 use schemas::{AvroRecord, Balance, Currency, Timestamp};
@@ -82,6 +83,7 @@ struct Change {
     commission: Option<Commission>,
     hold_until: Option<Timestamp>,
     refunded_thousandths: Option<i64>,
+    is_explained: bool,
     entries: Vec<(ConversionState, Timestamp, Cause)>,
 }
 
@@ -91,10 +93,10 @@ fn change() -> impl Strategy<Value = Change> {
         option::of(select(vec![ConfidenceReason::NoClick, ConfidenceReason::ClickUnknown])),
     ));
     let entries = vec((state(), instant(), cause()), 0..3);
-    let refunded = option::of(any::<i64>());
+    let refunded = (option::of(any::<i64>()), any::<bool>());
     let affiliates = (option::of(text()), option::of(text()));
     (state(), confidence, affiliates, option::of(commission()), option::of(instant()), refunded, entries).prop_map(
-        |(state, confidence, affiliates, commission, hold_until, refunded_thousandths, entries)| Change {
+        |(state, confidence, affiliates, commission, hold_until, (refunded_thousandths, is_explained), entries)| Change {
             state,
             confidence,
             affiliate_id: affiliates.0,
@@ -102,6 +104,7 @@ fn change() -> impl Strategy<Value = Change> {
             commission,
             hold_until,
             refunded_thousandths,
+            is_explained,
             entries,
         },
     )
@@ -147,6 +150,7 @@ fn conversion(order: String) -> impl Strategy<Value = Vec<ConversionTransitioned
                 refunded_thousandths: change.refunded_thousandths,
                 conflicts: 0,
                 timeline,
+                explanation: change.is_explained.then(explanation),
                 at: NOW,
             }
         };
@@ -271,7 +275,33 @@ pub(super) fn transition() -> ConversionTransitioned {
             entry(3, ConversionState::Attributed, CauseType::Click),
             entry(4, ConversionState::Hold, CauseType::OrderStatus),
         ],
+        explanation: Some(explanation()),
         at: NOW,
+    }
+}
+
+fn explanation() -> Explanation {
+    Explanation {
+        state_reason: StateReason::OnHold,
+        click_checks: vec![ClickCheck { question: ClickQuestion::Named, passed: true }],
+        click: None,
+        coupon: Some(CouponFinding::Holds),
+        rules: vec![RuleConsidered {
+            level: RuleLevel::Product,
+            rule_id: "rul_1".to_owned(),
+            version: "0123456789abcdef".to_owned(),
+            outcome: RuleOutcome::Won,
+        }],
+        rules_left_out: 0,
+        arithmetic: None,
+        hold: Some(HoldExplained { window: HoldWindow::Return, since: NOW, window_ms: 1 }),
+        facts: vec![FactPlace {
+            fact: FactKind::Report,
+            event_id: Some("cnvevt_1".to_owned()),
+            topic: "conversions".to_owned(),
+            partition: 3,
+            offset: 1 << 40,
+        }],
     }
 }
 
