@@ -93,7 +93,10 @@ fn check_report(report: &ConversionReported) {
     check_record(report);
     check_order(&report.merchant_id, report.livemode, &report.external_order_id);
     assert!((0..=report.currency.amount_minor_max()).contains(&report.amount_minor));
-    assert_eq!(report.currency.parse_amount(&report.currency.format_amount(report.amount_minor)), Ok(report.amount_minor));
+    assert_eq!(
+        report.currency.parse_amount(&report.currency.format_amount(report.amount_minor)),
+        Ok(report.amount_minor)
+    );
     check_optional(report.click_id.as_ref(), 128);
     check_optional(report.external_product_id.as_ref(), 160);
     check_optional(report.coupon_code.as_ref(), 64);

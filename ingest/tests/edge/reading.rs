@@ -5,8 +5,9 @@ use std::time::Duration;
 use schemas::ids::OrderKey;
 use schemas::records::{
     Arithmetic, Cause, CauseType, ClickCheck, ClickMeasured, ClickQuestion, Commission, Confidence, ConfidenceReason,
-    ConversionState, ConversionTransitioned, CouponFinding, Explanation, FactKind, FactPlace, HoldExplained, HoldWindow,
-    OrderStatus, PaidBy, ReportedStatus, Rounding, RuleConsidered, RuleLevel, RuleOutcome, StateReason, TimelineEntry,
+    ConversionState, ConversionTransitioned, CouponFinding, Explanation, FactKind, FactPlace, HoldExplained,
+    HoldWindow, OrderStatus, PaidBy, ReportedStatus, Rounding, RuleConsidered, RuleLevel, RuleOutcome, StateReason,
+    TimelineEntry,
 };
 use schemas::{Currency, Timestamp};
 use store::ConversionView;

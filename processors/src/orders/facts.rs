@@ -208,11 +208,7 @@ fn drop_last_refund(updates: &mut Vec<StatusFact>) {
 }
 
 /// Adds the click that the order named; false if it is known already.
-pub(super) fn add_click(
-    state: &mut OrderState,
-    click: &ClickRecorded,
-    source: FactSource,
-) -> Result<bool, Refusal> {
+pub(super) fn add_click(state: &mut OrderState, click: &ClickRecorded, source: FactSource) -> Result<bool, Refusal> {
     let asked = state.report.as_ref().and_then(|report| report.click_id.as_deref());
     if asked != Some(&click.click_id) {
         return Err(refuse("unasked_click", format!("the order did not name the click {:?}", click.click_id)));

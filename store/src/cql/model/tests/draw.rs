@@ -8,8 +8,8 @@ use schemas::ids::{ConversionId, OrderKey};
 use schemas::records::{
     Account, BalanceChanged, Cause, CauseType, ClickCheck, ClickQuestion, Commission, CommissionChanged,
     CommissionState, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned, CouponFinding, Explanation,
-    FactKind, FactPlace, HoldExplained, HoldWindow, LedgerEntry, OrderStatus, ReportedStatus, RuleConsidered, RuleLevel,
-    RuleOutcome, StateReason, TimelineEntry,
+    FactKind, FactPlace, HoldExplained, HoldWindow, LedgerEntry, OrderStatus, ReportedStatus, RuleConsidered,
+    RuleLevel, RuleOutcome, StateReason, TimelineEntry,
 };
 use schemas::topics::{BALANCES, COMMISSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
 use schemas::{AvroRecord, Balance, Currency, Timestamp};
@@ -96,16 +96,18 @@ fn change() -> impl Strategy<Value = Change> {
     let refunded = (option::of(any::<i64>()), any::<bool>());
     let affiliates = (option::of(text()), option::of(text()));
     (state(), confidence, affiliates, option::of(commission()), option::of(instant()), refunded, entries).prop_map(
-        |(state, confidence, affiliates, commission, hold_until, (refunded_thousandths, is_explained), entries)| Change {
-            state,
-            confidence,
-            affiliate_id: affiliates.0,
-            suggested_affiliate_id: affiliates.1,
-            commission,
-            hold_until,
-            refunded_thousandths,
-            is_explained,
-            entries,
+        |(state, confidence, affiliates, commission, hold_until, (refunded_thousandths, is_explained), entries)| {
+            Change {
+                state,
+                confidence,
+                affiliate_id: affiliates.0,
+                suggested_affiliate_id: affiliates.1,
+                commission,
+                hold_until,
+                refunded_thousandths,
+                is_explained,
+                entries,
+            }
         },
     )
 }
