@@ -16,14 +16,14 @@ const FINGERPRINTS: &str = "\
 2c47b68f5b04a64e ClickRecorded
 3e861e854a7d112b ClickLookupRequested
 abd2480f58ec2f6e ClickMatched
-b2d530c9c5720248 ConversionTransitioned
+03d3a1370f151ec5 ConversionTransitioned
 b207fc635f678fd1 CommissionChanged
 fa405235a85fd406 LedgerEntry
 afb4021ef453674e BalanceChanged
 4f5ba33369e022e8 DeadLetter
 9aa70adafeb06f22 RegistryEntryChanged
 efe6d43fb2b11716 RegistrySealed
-271b76f676b202d1 OrderState
+082a59c77e803868 OrderState
 fc77875bd86ca5ee AccountState
 ";
 
