@@ -208,6 +208,27 @@ const fn changelog(number: u16, name: &'static str, doc: &'static str) -> TopicS
     }
 }
 
+/// The numbers of the topics that carry records, as constants that a `match` takes.
+pub mod numbers {
+    macro_rules! numbers {
+        ($($topic:ident),+ $(,)?) => {$(
+            #[doc = concat!("The number of [`super::", stringify!($topic), "`].")]
+            pub const $topic: u16 = super::$topic.number;
+        )+};
+    }
+    numbers!(
+        CONVERSIONS,
+        CLICKS,
+        CLICK_LOOKUPS,
+        CLICK_VERDICTS,
+        TRANSITIONS,
+        COMMISSIONS,
+        LEDGER_ENTRIES,
+        BALANCES,
+        DEAD_LETTERS,
+    );
+}
+
 /// Every topic, by number.
 pub const CATALOGUE: &[TopicSpec] = &[
     CONVERSIONS,

@@ -9,7 +9,11 @@ use schemas::records::{
     LedgerEntry,
 };
 use schemas::registry::Registry;
-use schemas::{AvroRecord, Timestamp, topics};
+use schemas::topics::numbers::{
+    BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES,
+    TRANSITIONS,
+};
+use schemas::{AvroRecord, Timestamp};
 
 use crate::accounts::{self, Accounts, Reading};
 use crate::clicks::{self, Clicks};
@@ -21,16 +25,6 @@ use crate::orders::Order;
 use crate::report::{Counts, Found, Place, Report, Subject};
 use crate::revisions::{self, With};
 use crate::terms::Terms;
-
-const CONVERSIONS: u16 = topics::CONVERSIONS.number;
-const CLICKS: u16 = topics::CLICKS.number;
-const CLICK_LOOKUPS: u16 = topics::CLICK_LOOKUPS.number;
-const CLICK_VERDICTS: u16 = topics::CLICK_VERDICTS.number;
-const TRANSITIONS: u16 = topics::TRANSITIONS.number;
-const COMMISSIONS: u16 = topics::COMMISSIONS.number;
-const LEDGER_ENTRIES: u16 = topics::LEDGER_ENTRIES.number;
-const BALANCES: u16 = topics::BALANCES.number;
-const DEAD_LETTERS: u16 = topics::DEAD_LETTERS.number;
 
 /// What is demanded, and what is known of the log as a whole.
 #[derive(Clone, Debug)]

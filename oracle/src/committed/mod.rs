@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemas::AvroRecord;
 use schemas::ids::ConversionId;
 use schemas::records::{
     ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported, ConversionTransitioned,
     DeadLetter, LedgerEntry, OrderStatusReported,
 };
-use schemas::{AvroRecord, topics};
+use schemas::topics::numbers::{
+    BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES,
+    TRANSITIONS,
+};
 
 use crate::fault::{Fault, Faults, Invariant};
 
@@ -19,16 +23,6 @@ mod money;
 pub use conversions::revision;
 pub use money::Booked;
 pub(crate) use money::{KINDS, account_name, ledger_name};
-
-const CONVERSIONS: u16 = topics::CONVERSIONS.number;
-const CLICKS: u16 = topics::CLICKS.number;
-const CLICK_LOOKUPS: u16 = topics::CLICK_LOOKUPS.number;
-const CLICK_VERDICTS: u16 = topics::CLICK_VERDICTS.number;
-const TRANSITIONS: u16 = topics::TRANSITIONS.number;
-const COMMISSIONS: u16 = topics::COMMISSIONS.number;
-const LEDGER_ENTRIES: u16 = topics::LEDGER_ENTRIES.number;
-const BALANCES: u16 = topics::BALANCES.number;
-const DEAD_LETTERS: u16 = topics::DEAD_LETTERS.number;
 
 /// What a reader of committed records has seen of every topic so far.
 #[derive(Debug, Default)]

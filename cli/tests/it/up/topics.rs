@@ -63,15 +63,10 @@ impl Topics {
 
     /// Takes one record over.
     pub(crate) fn take(&mut self, record: &Record) {
-        const CONVERSIONS: u16 = catalogue::CONVERSIONS.number;
-        const CLICKS: u16 = catalogue::CLICKS.number;
-        const CLICK_LOOKUPS: u16 = catalogue::CLICK_LOOKUPS.number;
-        const CLICK_VERDICTS: u16 = catalogue::CLICK_VERDICTS.number;
-        const TRANSITIONS: u16 = catalogue::TRANSITIONS.number;
-        const COMMISSIONS: u16 = catalogue::COMMISSIONS.number;
-        const LEDGER_ENTRIES: u16 = catalogue::LEDGER_ENTRIES.number;
-        const BALANCES: u16 = catalogue::BALANCES.number;
-        const DEAD_LETTERS: u16 = catalogue::DEAD_LETTERS.number;
+        use schemas::topics::numbers::{
+            BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES,
+            TRANSITIONS,
+        };
         match record.topic {
             CONVERSIONS if codec::is::<ConversionReported>(&record.value) => self.reports.push(value(record)),
             CONVERSIONS => self.statuses.push(value(record)),
