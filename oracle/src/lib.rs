@@ -7,7 +7,8 @@
 //! It is naive on purpose: each order is worked out from the list of all its facts, with exact fractions.
 //!
 //! Whoever has a log and nobody's word for what was sent, as the crate `verify`, takes it in parts: [`revision`] says
-//! whether a conversion may change so, and [`order_end`] what must have become of one order.
+//! whether a conversion may change so, and [`order_end`] what must have become of one order. Both read what the edge wrote as
+//! [`Event`]s, under [`keys`].
 //!
 //! **Architecture Invariant:** shares no line with `processors`, and knows nothing of how they work it out: it depends on
 //! `schemas` alone, and takes from there the records, ids and the registry, but no arithmetic.
@@ -17,10 +18,11 @@
 mod committed;
 mod facts;
 mod fault;
+pub mod keys;
 mod mission;
 mod verdict;
 
-pub use committed::{Booked, Committed, revision};
+pub use committed::{Booked, Committed, Event, revision};
 pub use facts::{Answer, Body, Facts, OrderId, Report, RequestId, Status};
 pub use fault::{Fault, Invariant};
 pub use mission::{End, Judged, Now, Order, awaited_until, end as order_end};

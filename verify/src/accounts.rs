@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use schemas::records::{Account as Kind, BalanceChanged, LedgerEntry};
+use oracle::keys;
+use schemas::records::{BalanceChanged, LedgerEntry};
 use schemas::topics::LEDGER_ENTRIES;
 
 use crate::digest::short;
@@ -43,21 +44,6 @@ pub(crate) struct Reading {
     pub(crate) compacted: bool,
 }
 
-/// The key of a ledger's records.
-pub(crate) fn ledger(affiliate_id: &str, currency: &str, livemode: bool) -> String {
-    format!("{affiliate_id}/{currency}/{}", if livemode { "live" } else { "test" })
-}
-
-/// The key of an account's records.
-pub(crate) fn account(ledger: &str, kind: Kind) -> String {
-    let name = match kind {
-        Kind::MerchantReceivable => "merchant_receivable",
-        Kind::AffiliatePending => "affiliate_pending",
-        Kind::AffiliatePayable => "affiliate_payable",
-    };
-    format!("{ledger}/{name}")
-}
-
 impl Accounts {
     pub(crate) fn len(&self) -> u64 {
         self.0.len() as u64
@@ -66,7 +52,7 @@ impl Accounts {
     pub(crate) fn book(&mut self, ledger: &str, entry: &LedgerEntry, place: Place, lost: bool) {
         let id = short(&entry.entry_id);
         for (kind, change) in [(entry.debit, entry.amount_minor.saturating_neg()), (entry.credit, entry.amount_minor)] {
-            let account = self.get(&account(ledger, kind), lost);
+            let account = self.get(&keys::account(ledger, kind), lost);
             account.partition = place.partition;
             account.steps.push(Step { change, entry: id, offset: place.offset });
         }

@@ -15,6 +15,7 @@ use crate::money;
 use crate::orders::{Order, Update};
 use crate::report::{Counts, Found, Place};
 use crate::terms::Terms;
+use crate::verifier::Options;
 
 /// Of more updates and conflicts than these a conversion tells no more; of more partial refunds the last do not count.
 const TOLD_MAX: usize = 100;
@@ -25,18 +26,16 @@ const DELAY_MAX_MS: i64 = 86_400_000;
 pub(crate) struct Judge<'a> {
     pub(crate) terms: &'a Terms,
     pub(crate) clicks: &'a Clicks,
+    pub(crate) options: &'a Options,
     pub(crate) at: Timestamp,
-    pub(crate) tolerance_ms: i64,
     pub(crate) processed: &'a dyn Fn(Place) -> bool,
-    /// Whether a partition of a topic has lost its beginning; with nothing, whether any of the topic has.
-    pub(crate) lost: &'a dyn Fn(u16, Option<u32>) -> bool,
 }
 
 impl Judge<'_> {
     pub(crate) fn judge(&self, order: &Order, counts: &mut Counts, found: &mut Found) {
         counts.conversions += u64::from(order.last.is_some());
-        let commissions_lost = (self.lost)(COMMISSIONS.number, Some(order.partition));
-        money::judge(order, commissions_lost, (self.lost)(LEDGER_ENTRIES.number, None), found);
+        let commissions_lost = self.options.has_lost(COMMISSIONS.number, Some(order.partition));
+        money::judge(order, commissions_lost, self.options.has_lost(LEDGER_ENTRIES.number, None), found);
         let Some(report) = order.first_report() else {
             counts.unreported += u64::from(order.last.is_none());
             counts.begun_before += u64::from(order.begun_before.is_some());
@@ -47,7 +46,8 @@ impl Judge<'_> {
             counts.pending += 1;
             return;
         }
-        let lost = [CONVERSIONS, TRANSITIONS].iter().any(|spec| (self.lost)(spec.number, Some(order.partition)));
+        let lost =
+            [CONVERSIONS, TRANSITIONS].iter().any(|spec| self.options.has_lost(spec.number, Some(order.partition)));
         let Some(last) = order.last_revision() else {
             if lost {
                 counts.begun_before += 1;
@@ -82,7 +82,7 @@ impl Judge<'_> {
 
     /// An order that names a click asked for it, and was answered if the click came while either was kept.
     fn joined(&self, order: &Order, report: &ConversionReported, found: &mut Found) {
-        let joins_lost = (self.lost)(CLICK_VERDICTS.number, None);
+        let joins_lost = self.options.has_lost(CLICK_VERDICTS.number, None);
         let named = report.click_id.as_deref();
         if order.asked.is_none() && named.is_some() && !joins_lost {
             found.add(|| order.subject(), "clickLookup", format!("for {named:?}"), "none", &order.places());
@@ -109,7 +109,7 @@ impl Judge<'_> {
         counts: &mut Counts,
         found: &mut Found,
     ) {
-        let (updates, now) = (counting(order, report), Now { at: self.at, skew_ms: self.tolerance_ms });
+        let (updates, now) = (counting(order, report), Now { at: self.at, skew_ms: self.options.tolerance_ms });
         let click: Option<ClickRecorded> = order.click.as_ref().and_then(|it| schemas::decode(&it.record).ok());
         if click.is_none() && report.click_id.is_some() && last.affiliate_id.is_some() && self.is_gone(report) {
             // What attributed it is no longer in the log.
@@ -118,8 +118,8 @@ impl Judge<'_> {
             return;
         }
         let facts = Facts { report, updates: &updates, click: click.as_ref() };
-        let decided = self.terms.in_force(order.attributed_at.unwrap_or(last.at), self.tolerance_ms);
-        let begun = self.terms.in_force(order.begun_at, self.tolerance_ms);
+        let decided = self.terms.in_force(order.attributed_at.unwrap_or(last.at), self.options.tolerance_ms);
+        let begun = self.terms.in_force(order.begun_at, self.options.tolerance_ms);
         let mut nearest: Option<Vec<(&'static str, String, String)>> = None;
         for terms in &decided.known {
             for wait in &begun.known {
@@ -143,7 +143,7 @@ impl Judge<'_> {
     /// Whether the click that a report names may have been there, in a part of the log that is gone.
     fn is_gone(&self, report: &ConversionReported) -> bool {
         let known = report.click_id.as_ref().and_then(|id| self.clicks.get(Digest::of(id))).is_some();
-        (self.lost)(CLICK_VERDICTS.number, None) && (known || (self.lost)(CLICKS.number, None))
+        self.options.has_lost(CLICK_VERDICTS.number, None) && (known || self.options.has_lost(CLICKS.number, None))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use oracle::{Event, keys};
 use schemas::ids::{ConversionId, OrderKey};
 use schemas::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, CommissionChanged, ConversionTransitioned, DeadLetter,
@@ -15,9 +16,9 @@ use schemas::topics::numbers::{
 };
 use schemas::{AvroRecord, Timestamp};
 
-use crate::accounts::{self, Accounts, Reading};
+use crate::accounts::{Accounts, Reading};
 use crate::clicks::{self, Clicks};
-use crate::facts::{self, Fact, order_key};
+use crate::facts;
 use crate::judge::Judge;
 use crate::letters::Letters;
 use crate::money::{self, Sight};
@@ -40,6 +41,16 @@ pub struct Options {
     pub compacted: bool,
     /// Partitions, by topic number, that do not begin at their beginning any more.
     pub lost: BTreeSet<(u16, u32)>,
+}
+
+impl Options {
+    /// Whether a partition of a topic has lost its beginning; with nothing, whether any of the topic has.
+    pub(crate) fn has_lost(&self, topic: u16, partition: Option<u32>) -> bool {
+        match partition {
+            Some(partition) => self.lost.contains(&(topic, partition)),
+            None => self.lost.iter().any(|(lost, _)| *lost == topic),
+        }
+    }
 }
 
 /// Takes every record of a log, and says what is wrong with it.
@@ -125,18 +136,8 @@ impl Verifier {
         let processed = |place: Place| {
             committed.get(&(place.topic, place.partition)).is_some_and(|committed| place.offset < *committed)
         };
-        let lost = |topic: u16, partition: Option<u32>| match partition {
-            Some(partition) => self.options.lost.contains(&(topic, partition)),
-            None => self.options.lost.iter().any(|(lost, _)| *lost == topic),
-        };
-        let judge = Judge {
-            terms: &self.terms,
-            clicks: &self.clicks,
-            at,
-            tolerance_ms: self.options.tolerance_ms,
-            processed: &processed,
-            lost: &lost,
-        };
+        let judge =
+            Judge { terms: &self.terms, clicks: &self.clicks, options: &self.options, at, processed: &processed };
         for order in self.orders.values() {
             judge.judge(order, &mut self.counts, &mut self.found);
         }
@@ -144,24 +145,20 @@ impl Verifier {
         self.counts.clicks = self.clicks.len();
         self.counts.accounts = self.accounts.len();
         self.counts.dead_letters = self.letters.count;
-        self.letters.judge(processed, |place| lost(place.topic, Some(place.partition)), &mut self.found);
+        self.letters.judge(
+            processed,
+            |place| self.options.has_lost(place.topic, Some(place.partition)),
+            &mut self.found,
+        );
         self.found.report(self.counts, at)
     }
 
-    fn is_lost(&self, topic: u16, partition: u32) -> bool {
-        self.options.lost.contains(&(topic, partition))
-    }
-
-    fn any_lost(&self, topic: u16) -> bool {
-        self.options.lost.iter().any(|(lost, _)| *lost == topic)
-    }
-
     fn sight(&self) -> Sight {
-        Sight { concurrent: self.options.concurrent, lost: self.any_lost(TRANSITIONS) }
+        Sight { concurrent: self.options.concurrent, lost: self.options.has_lost(TRANSITIONS, None) }
     }
 
     fn fact(&mut self, record: Shown<'_>) {
-        let Some(fact) = Fact::read(record.key, record.value) else {
+        let Some(fact) = facts::fact(record.key, record.value) else {
             self.letters.refused(record.place);
             return;
         };
@@ -169,8 +166,8 @@ impl Verifier {
         let Some((order, found)) = order(&mut self.orders, &mut self.found, &key, record.place) else { return };
         let offset = record.place.offset;
         match fact {
-            Fact::Report(report) => order.reported(report, offset, found),
-            Fact::Status(update) => order.updated(&update, offset, found),
+            Event::Report(report) => order.reported(report, offset, found),
+            Event::Status(update) => order.updated(&update, offset, found),
         }
     }
 
@@ -203,8 +200,8 @@ impl Verifier {
 
     fn asked(&mut self, record: Shown<'_>, lookup: ClickLookupRequested) {
         self.same_key(record, &lookup.click_id, || clicks::subject(&lookup.click_id));
-        let lost = self.any_lost(CONVERSIONS);
-        let key = order_key(&lookup.merchant_id, lookup.livemode, &lookup.external_order_id);
+        let lost = self.options.has_lost(CONVERSIONS, None);
+        let key = keys::order(&lookup.merchant_id, lookup.livemode, &lookup.external_order_id);
         // Its partition is the click's, and says nothing of the order's.
         let Some(order) = known(&mut self.orders, &key) else {
             return self.of_nothing(&key, "clickLookup", record.place, lost);
@@ -213,8 +210,10 @@ impl Verifier {
     }
 
     fn matched(&mut self, record: Shown<'_>, verdict: ClickMatched) {
-        let lost = self.any_lost(CLICK_LOOKUPS) || self.any_lost(CLICKS) || self.any_lost(CONVERSIONS);
-        let key = order_key(&verdict.merchant_id, verdict.livemode, &verdict.external_order_id);
+        let lost = self.options.has_lost(CLICK_LOOKUPS, None)
+            || self.options.has_lost(CLICKS, None)
+            || self.options.has_lost(CONVERSIONS, None);
+        let key = keys::order(&verdict.merchant_id, verdict.livemode, &verdict.external_order_id);
         self.same_key(record, &key, || Subject::order(&key));
         let Some((order, found)) = order(&mut self.orders, &mut self.found, &key, record.place) else { return };
         self.clicks.matched(order, &verdict, record.place, lost, found);
@@ -222,8 +221,9 @@ impl Verifier {
 
     fn changed(&mut self, record: Shown<'_>, now: ConversionTransitioned) {
         let Place { partition, offset, .. } = record.place;
-        let lost = self.is_lost(TRANSITIONS, partition) || self.is_lost(CONVERSIONS, partition);
-        let key = order_key(&now.merchant_id, now.livemode, &now.external_order_id);
+        let lost =
+            self.options.has_lost(TRANSITIONS, Some(partition)) || self.options.has_lost(CONVERSIONS, Some(partition));
+        let key = keys::order(&now.merchant_id, now.livemode, &now.external_order_id);
         self.same_key(record, &key, || Subject::order(&key));
         self.last_change = self.last_change.max(Some(now.at));
         let Some((order, found)) = order(&mut self.orders, &mut self.found, &key, record.place) else { return };
@@ -233,7 +233,7 @@ impl Verifier {
 
     fn commission(&mut self, record: Shown<'_>, commission: CommissionChanged) {
         let (merchant_id, livemode) = (&commission.merchant_id, commission.livemode);
-        let key = order_key(merchant_id, livemode, &commission.external_order_id);
+        let key = keys::order(merchant_id, livemode, &commission.external_order_id);
         self.same_key(record, &key, || Subject::order(&key));
         let sight = self.sight();
         let Some(order) = known(&mut self.orders, &key) else {
@@ -244,9 +244,9 @@ impl Verifier {
 
     fn entry(&mut self, record: Shown<'_>, entry: LedgerEntry) {
         self.counts.entries += 1;
-        let ledger = accounts::ledger(&entry.affiliate_id, entry.currency.code(), entry.livemode);
+        let ledger = keys::ledger(&entry.affiliate_id, entry.currency.code(), entry.livemode);
         self.same_key(record, &ledger, || Subject::Account(ledger.clone()));
-        let lost = self.is_lost(LEDGER_ENTRIES, record.place.partition);
+        let lost = self.options.has_lost(LEDGER_ENTRIES, Some(record.place.partition));
         self.accounts.book(&ledger, &entry, record.place, lost);
         let sight = self.sight();
         if let Some(order) = self.orders.get_mut(&entry.conversion_id) {
@@ -259,10 +259,10 @@ impl Verifier {
     }
 
     fn balance(&mut self, record: Shown<'_>, balance: BalanceChanged) {
-        let ledger = accounts::ledger(&balance.affiliate_id, balance.currency.code(), balance.livemode);
-        let name = accounts::account(&ledger, balance.account);
+        let ledger = keys::ledger(&balance.affiliate_id, balance.currency.code(), balance.livemode);
+        let name = keys::account(&ledger, balance.account);
         self.same_key(record, &name, || Subject::Account(name.clone()));
-        let how = Reading { lost: self.any_lost(LEDGER_ENTRIES), compacted: self.options.compacted };
+        let how = Reading { lost: self.options.has_lost(LEDGER_ENTRIES, None), compacted: self.options.compacted };
         self.accounts.told(&name, &balance, record.place, how, &mut self.found);
     }
 

@@ -4,13 +4,14 @@ use schemas::records::{
     CauseType, Confidence, ConversionReported, ConversionState, ConversionTransitioned, ReportedStatus,
 };
 
-use super::{Committed, Visible, order_key, same_key};
+use super::{Committed, Visible, same_key};
 use crate::facts::conversion_id;
 use crate::fault::{Fault, Faults, Invariant};
+use crate::keys;
 
 impl Committed {
     pub(super) fn changed(&mut self, record: Visible<'_>, now: ConversionTransitioned, faults: &mut Faults) {
-        let key = order_key(&now.merchant_id, now.livemode, &now.external_order_id);
+        let key = keys::order(&now.merchant_id, now.livemode, &now.external_order_id);
         same_key(record, &key, faults);
         let before = self.conversions.get(&key).and_then(|revisions| revisions.last());
         let approvals = self.statuses.get(&key).into_iter().flatten();

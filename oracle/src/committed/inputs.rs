@@ -2,20 +2,26 @@
 
 use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported, ReportedStatus};
 
-use super::{Committed, Refused, Visible, order_key};
+use super::{Committed, Refused, Visible};
 use crate::fault::{Faults, Invariant};
+use crate::keys;
 
 /// A fact about an order, as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
+    /// A report.
     Report(ConversionReported),
+    /// A status update.
     Status(OrderStatusReported),
 }
 
 impl Event {
-    fn decode(value: &[u8]) -> Option<Event> {
+    /// The fact in a record of `conversions`; nothing if it is none that an edge could have written, which `orders` must refuse.
+    #[must_use]
+    pub fn read(key: &[u8], value: &[u8]) -> Option<Event> {
         let report = schemas::decode(value).map(Event::Report);
-        report.or_else(|_| schemas::decode(value).map(Event::Status)).ok()
+        let event = report.or_else(|_| schemas::decode(value).map(Event::Status)).ok()?;
+        (event.key().as_bytes() == key && event.can_be()).then_some(event)
     }
 
     /// Whether an edge could have written it: amounts have at most 15 digits before the point, and none is negative.
@@ -40,8 +46,8 @@ impl Event {
 
     fn key(&self) -> String {
         match self {
-            Event::Report(it) => order_key(&it.merchant_id, it.livemode, &it.external_order_id),
-            Event::Status(it) => order_key(&it.merchant_id, it.livemode, &it.external_order_id),
+            Event::Report(it) => keys::order(&it.merchant_id, it.livemode, &it.external_order_id),
+            Event::Status(it) => keys::order(&it.merchant_id, it.livemode, &it.external_order_id),
         }
     }
 }
@@ -49,8 +55,7 @@ impl Event {
 impl Committed {
     /// A report or a status update; anything else on `conversions` must be refused by `orders`.
     pub(super) fn fact(&mut self, record: Visible<'_>, faults: &mut Faults) {
-        let event = Event::decode(record.value).filter(|event| event.key().as_bytes() == record.key);
-        let Some(event) = event.filter(Event::can_be) else {
+        let Some(event) = Event::read(record.key, record.value) else {
             self.refuse(record);
             return;
         };

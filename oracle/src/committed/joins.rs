@@ -2,13 +2,14 @@
 
 use schemas::records::{ClickLookupRequested, ClickMatched};
 
-use super::{Committed, Visible, order_key, same_key};
+use super::{Committed, Visible, same_key};
 use crate::fault::{Faults, Invariant};
+use crate::keys;
 
 impl Committed {
     pub(super) fn asked(&mut self, record: Visible<'_>, lookup: ClickLookupRequested, faults: &mut Faults) {
         same_key(record, &lookup.click_id, faults);
-        let key = order_key(&lookup.merchant_id, lookup.livemode, &lookup.external_order_id);
+        let key = keys::order(&lookup.merchant_id, lookup.livemode, &lookup.external_order_id);
         let named = self.report(&key).and_then(|report| report.click_id.as_deref());
         faults.check(Invariant::Lookup, named == Some(&*lookup.click_id), || {
             format!("{key}: asked for the click {}, and its report names {named:?}", lookup.click_id)
@@ -21,7 +22,7 @@ impl Committed {
     }
 
     pub(super) fn answered(&mut self, record: Visible<'_>, verdict: ClickMatched, faults: &mut Faults) {
-        let key = order_key(&verdict.merchant_id, verdict.livemode, &verdict.external_order_id);
+        let key = keys::order(&verdict.merchant_id, verdict.livemode, &verdict.external_order_id);
         same_key(record, &key, faults);
         let asked = self.lookups.get(&key).map(|lookup| &lookup.click_id);
         faults.check(Invariant::Verdict, asked == Some(&verdict.click.click_id), || {

@@ -21,8 +21,9 @@ mod joins;
 mod money;
 
 pub use conversions::revision;
+pub use inputs::Event;
 pub use money::Booked;
-pub(crate) use money::{KINDS, account_name, ledger_name};
+pub(crate) use money::KINDS;
 
 /// What a reader of committed records has seen of every topic so far.
 #[derive(Debug, Default)]
@@ -159,10 +160,4 @@ fn same_key(record: Visible<'_>, expected: &str, faults: &mut Faults) -> bool {
         format!("{expected}: a record of topic {} is under the key {}", record.topic, record.key_text())
     });
     same
-}
-
-/// The key of an order's records.
-fn order_key(merchant_id: &str, livemode: bool, external_order_id: &str) -> String {
-    let mode = if livemode { "live" } else { "test" };
-    format!("{merchant_id}/{mode}/{external_order_id}")
 }

@@ -2,9 +2,10 @@
 
 use schemas::records::{Account as Kind, BalanceChanged, CommissionChanged, LedgerEntry};
 
-use super::{Committed, Visible, order_key, same_key};
+use super::{Committed, Visible, same_key};
 use crate::facts::conversion_id;
 use crate::fault::{Faults, Invariant};
+use crate::keys;
 
 /// One account of an affiliate's ledger.
 #[derive(Debug, Default)]
@@ -53,22 +54,9 @@ impl Booked {
 
 pub(crate) const KINDS: [Kind; 3] = [Kind::MerchantReceivable, Kind::AffiliatePending, Kind::AffiliatePayable];
 
-pub(crate) fn account_name(ledger: &str, kind: Kind) -> String {
-    let name = match kind {
-        Kind::MerchantReceivable => "merchant_receivable",
-        Kind::AffiliatePending => "affiliate_pending",
-        Kind::AffiliatePayable => "affiliate_payable",
-    };
-    format!("{ledger}/{name}")
-}
-
-pub(crate) fn ledger_name(affiliate_id: &str, currency: &str, livemode: bool) -> String {
-    format!("{affiliate_id}/{currency}/{}", if livemode { "live" } else { "test" })
-}
-
 impl Committed {
     pub(super) fn commissioned(&mut self, record: Visible<'_>, now: CommissionChanged, faults: &mut Faults) {
-        let key = order_key(&now.merchant_id, now.livemode, &now.external_order_id);
+        let key = keys::order(&now.merchant_id, now.livemode, &now.external_order_id);
         same_key(record, &key, faults);
         let known = self.commissions.entry(key.clone()).or_default();
         let before = known.last().map_or(0, |before| before.revision);
@@ -80,7 +68,7 @@ impl Committed {
     }
 
     pub(super) fn booked(&mut self, record: Visible<'_>, entry: LedgerEntry, faults: &mut Faults) {
-        let ledger = ledger_name(&entry.affiliate_id, entry.currency.code(), entry.livemode);
+        let ledger = keys::ledger(&entry.affiliate_id, entry.currency.code(), entry.livemode);
         same_key(record, &ledger, faults);
         let id = entry.entry_id.clone();
         faults.check(Invariant::Entry, self.entry_ids.insert(id.clone()), || format!("{ledger}: {id} is there twice"));
@@ -98,14 +86,14 @@ impl Committed {
         });
         let amount = i128::from(entry.amount_minor);
         for (kind, change) in [(entry.debit, -amount), (entry.credit, amount)] {
-            let account = self.accounts.entry(account_name(&ledger, kind)).or_default();
+            let account = self.accounts.entry(keys::account(&ledger, kind)).or_default();
             account.steps.push((account.balance() + change, id.clone()));
         }
     }
 
     pub(super) fn balanced(&mut self, record: Visible<'_>, now: BalanceChanged, faults: &mut Faults) {
-        let ledger = ledger_name(&now.affiliate_id, now.currency.code(), now.livemode);
-        let name = account_name(&ledger, now.account);
+        let ledger = keys::ledger(&now.affiliate_id, now.currency.code(), now.livemode);
+        let name = keys::account(&ledger, now.account);
         same_key(record, &name, faults);
         let account = self.accounts.entry(name.clone()).or_default();
         let (expected, entries) = (account.steps.get(account.told), account.told + 1);

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use schemas::records::{Commission, CommissionChanged, CommissionState, ConversionState, ConversionTransitioned};
 
-use crate::committed::{Booked, Committed, KINDS, account_name, ledger_name};
+use crate::committed::{Booked, Committed, KINDS};
 use crate::facts::conversion_id;
 use crate::fault::{Faults, Invariant};
+use crate::keys;
 
 /// State, amount and rule, hold, and refunds of a conversion's commission.
 type Terms<'a> = (CommissionState, &'a Commission, Option<schemas::Timestamp>, Option<i64>);
@@ -103,9 +104,9 @@ pub(super) fn payouts(committed: &Committed, faults: &mut Faults) {
         let Some((last, affiliate_id)) = revisions.last().and_then(|it| Some((it, it.affiliate_id.as_ref()?))) else {
             continue;
         };
-        let (ledger, mut owed) = (ledger_name(affiliate_id, last.currency.code(), last.livemode), owed(last));
+        let (ledger, mut owed) = (keys::ledger(affiliate_id, last.currency.code(), last.livemode), owed(last));
         for kind in KINDS {
-            *expected.entry(account_name(&ledger, kind)).or_default() += *owed.account(kind);
+            *expected.entry(keys::account(&ledger, kind)).or_default() += *owed.account(kind);
         }
     }
     for (name, rest) in committed.untold() {
