@@ -27,6 +27,16 @@ const STATUSES: [ReportedStatus; 9] = [
 const CLICK_IDS: [&str; 6] = ["clk_old", "clk_1", "clk_2", "clk_3", "clk_4", "clk_5"];
 const LINKS: [&str; 3] = ["l1", "l1-short", "l2"];
 
+/// A record of a run, as a reader is shown it.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) topic: u16,
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+}
+
 /// A run under way.
 pub(crate) struct Run {
     random: u64,
@@ -68,6 +78,18 @@ impl Run {
 
     pub(crate) fn now(&self) -> i64 {
         self.world.now()
+    }
+
+    /// The log, as a reader is shown it.
+    pub(crate) fn shown(&self) -> Vec<Shown> {
+        let shown = self.world.records().into_iter().enumerate().map(|(offset, message)| Shown {
+            topic: message.topic.id,
+            partition: 0,
+            offset: offset as u64,
+            key: message.key,
+            value: message.value,
+        });
+        shown.collect()
     }
 
     fn draw(&mut self, below: u64) -> u64 {

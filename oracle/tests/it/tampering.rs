@@ -13,21 +13,11 @@ use schemas::topics::{
 };
 use schemas::{AvroRecord, Timestamp, decode, encode};
 
-use crate::merchants::Run;
+use crate::merchants::{Run, Shown};
 use crate::world::{DAY, T0};
 
 /// Runs of which each case takes the first that has what it tampers with.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=100;
-
-/// A record as the oracle is shown it.
-#[derive(Clone, Debug)]
-struct Shown {
-    topic: u16,
-    partition: u32,
-    offset: u64,
-    key: Vec<u8>,
-    value: Vec<u8>,
-}
 
 /// The records of a right run, to be made wrong.
 struct Log {
@@ -39,15 +29,7 @@ struct Log {
 impl Log {
     fn right(seed: u64) -> Log {
         let run = Run::of(seed);
-        let now_ms = run.now();
-        let shown = run.world.records().into_iter().enumerate().map(|(offset, message)| Shown {
-            topic: message.topic.id,
-            partition: 0,
-            offset: offset as u64,
-            key: message.key,
-            value: message.value,
-        });
-        Log { shown: shown.collect(), facts: run.facts, now_ms }
+        Log { shown: run.shown(), now_ms: run.now(), facts: run.facts }
     }
 
     /// The invariants that object, each once.

@@ -10,26 +10,11 @@ use store::cql::{Cql, CqlClaims, Options, migrate};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{sleep, timeout};
 
-/// A machine that builds something else meanwhile is slow, and no test is of that.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use crate::keyspaces::{PATIENCE, options};
 
 /// As many threads as edges have, so that what is asked at once meets on the server.
 pub(crate) fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime")
-}
-
-/// Two keyspaces of their own that are not there yet, and time enough for every answer.
-pub(crate) fn options(server: &testkit::Cql) -> Options {
-    let keyspace = testkit::Cql::unique_keyspace();
-    Options {
-        contact_points: vec![server.contact_point().to_owned()],
-        claims_keyspace: format!("{keyspace}_claims"),
-        keyspace,
-        replication_factor: 1,
-        request_timeout: PATIENCE / 2,
-        claim_timeout: PATIENCE,
-        ..Options::default()
-    }
 }
 
 /// A handle that is up.

@@ -6,6 +6,8 @@
 mod common;
 mod cql;
 mod feeder;
+#[path = "../common/keyspaces.rs"]
+mod keyspaces;
 mod migrations;
 mod outage;
 mod race;

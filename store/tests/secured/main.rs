@@ -1,5 +1,7 @@
 //! Servers that do not let everybody in, and clients that do not speak to every server.
 
+#[path = "../common/keyspaces.rs"]
+mod keyspaces;
 mod login;
 #[cfg(feature = "tls")]
 mod tls;
@@ -11,25 +13,10 @@ use store::{Claim, Claims};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep, timeout};
 
-/// A machine that builds something else meanwhile is slow, and no test is of that.
-const PATIENCE: Duration = Duration::from_secs(60);
+use keyspaces::{PATIENCE, options};
 
 fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
-}
-
-/// Two keyspaces of their own that are not there yet, and time enough for every answer.
-fn options(server: &testkit::Cql) -> Options {
-    let keyspace = testkit::Cql::unique_keyspace();
-    Options {
-        contact_points: vec![server.contact_point().to_owned()],
-        claims_keyspace: format!("{keyspace}_claims"),
-        keyspace,
-        replication_factor: 1,
-        request_timeout: PATIENCE / 2,
-        claim_timeout: PATIENCE,
-        ..Options::default()
-    }
 }
 
 /// Tables are made and a claim is made in them, as soon as the server is ready for it; the handle that did it.

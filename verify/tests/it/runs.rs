@@ -8,35 +8,17 @@ use schemas::registry::Registry;
 use schemas::topics::{CATALOGUE, CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES};
 use verify::{Options, Report, Verifier};
 
-use crate::merchants::Run;
+use crate::merchants::{Run, Shown};
 use crate::registry::{FIRST, SECOND};
 
 /// The inputs of processors.
 const INPUTS: [u16; 5] =
     [CONVERSIONS.number, CLICKS.number, CLICK_LOOKUPS.number, CLICK_VERDICTS.number, LEDGER_ENTRIES.number];
 
-/// A record of a run.
-#[derive(Clone, Debug)]
-pub(crate) struct Shown {
-    pub(crate) topic: u16,
-    pub(crate) partition: u32,
-    pub(crate) offset: u64,
-    pub(crate) key: Vec<u8>,
-    pub(crate) value: Vec<u8>,
-}
-
 /// The records of a run, and when it ended.
 pub(crate) fn records(seed: u64) -> (Vec<Shown>, i64) {
     let run = Run::of(seed);
-    let now_ms = run.now();
-    let shown = run.world.records().into_iter().enumerate().map(|(offset, message)| Shown {
-        topic: message.topic.id,
-        partition: 0,
-        offset: offset as u64,
-        key: message.key,
-        value: message.value,
-    });
-    (shown.collect(), now_ms)
+    (run.shown(), run.now())
 }
 
 /// What the verifier says of these records, of which all before `committed` are processed.

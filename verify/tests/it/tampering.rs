@@ -13,7 +13,8 @@ use schemas::topics::{
 };
 use schemas::{AvroRecord, Timestamp, decode, encode};
 
-use crate::runs::{Shown, records, verified};
+use crate::merchants::Shown;
+use crate::runs::{records, verified};
 
 /// The records of a right run, to be made wrong.
 struct Log(Vec<Shown>);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::up::client::{Answer, Merchant, ONE, TWO};
+use crate::up::client::{Answer, CONVERSIONS, Client, Merchant, ONE, ORDER_STATUS, TWO};
 
 /// A day after the demo's recorded clicks.
 pub(crate) const ORDERED_AT: &str = "2026-06-14T09:30:00Z";
@@ -83,6 +83,15 @@ impl Order {
             body["externalProductId"] = json!(product);
         }
         body.to_string()
+    }
+
+    /// Reports it, and that it was delivered.
+    pub(crate) fn deliver(&mut self, client: &mut Client) {
+        for (path, body) in [(CONVERSIONS, self.body()), (ORDER_STATUS, self.status_body("delivered"))] {
+            let answer = client.settle(path, &body, None);
+            assert_eq!(answer.status, 202, "order {}: {answer:?}", self.id);
+        }
+        self.updates.insert("delivered");
     }
 
     /// The body of a status update of it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemas::records::Account;
 
 use crate::up::audit::audit;
-use crate::up::client::{CONVERSIONS, Client, ONE, ORDER_STATUS};
+use crate::up::client::{Client, ONE};
 use crate::up::cluster::{Cluster, on_each_cluster};
 use crate::up::orders::{Click, Order};
 use crate::up::poll;
@@ -54,11 +54,7 @@ fn the_audit_finds_each<C: Cluster>() {
     let mut orders: Vec<Order> = (0..3).map(|number| Order::new(&ONE, format!("AUDIT-{number}"), 10_000)).collect();
     orders[1].click = Click::Missing;
     for order in &mut orders {
-        for (path, body) in [(CONVERSIONS, order.body()), (ORDER_STATUS, order.status_body("delivered"))] {
-            let answer = client.settle(path, &body, None);
-            assert_eq!(answer.status, 202, "order {}: {answer:?}", order.id);
-        }
-        order.updates.insert("delivered");
+        order.deliver(&mut client);
         poll(Duration::from_secs(20), || order.unsettled(&client.conversion(&order.id)).map_or(Ok(()), Err));
     }
     cluster.quiet("tampering");

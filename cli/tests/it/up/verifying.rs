@@ -6,7 +6,7 @@ use schemas::encode;
 use schemas::topics::{CONVERSIONS as REPORTS, LEDGER_ENTRIES, TRANSITIONS};
 
 use crate::support::text;
-use crate::up::client::{CONVERSIONS, Client, ONE, ORDER_STATUS};
+use crate::up::client::{Client, ONE};
 use crate::up::cluster::{Cluster, on_each_cluster};
 use crate::up::orders::{Click, Order};
 use crate::up::poll;
@@ -19,11 +19,7 @@ fn differences_are_told<C: Cluster>() {
     let mut orders: Vec<Order> = (0..4).map(|number| Order::new(&ONE, format!("VERIFY-{number}"), 10_000)).collect();
     orders[1].click = Click::Missing;
     for order in &mut orders {
-        for (path, body) in [(CONVERSIONS, order.body()), (ORDER_STATUS, order.status_body("delivered"))] {
-            let answer = client.settle(path, &body, None);
-            assert_eq!(answer.status, 202, "order {}: {answer:?}", order.id);
-        }
-        order.updates.insert("delivered");
+        order.deliver(&mut client);
         // Also while there is more to do.
         let output = cluster.verify(&[]);
         assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
