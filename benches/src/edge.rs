@@ -5,20 +5,17 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use tempfile::TempDir;
-use testkit::Kafka;
+use testkit::{Kafka, MASTER_KEY};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::sign::{self, Signer};
 
 /// A merchant of the demo's registry.
 const KEY: &str = "live_pk_xxxxxxxxxxxxxxxx";
 const SECRET: &str = "sk_live_xxxxxxxxxxxxxxxxxxxxxxxx";
-/// What signing secrets are encrypted under.
-pub(crate) const MASTER_KEY: &str = "8f1e0d6c5b4a39281706f5e4d3c2b1a09f8e7d6c5b4a392817f6e5d4c3b2a190";
 /// Partitions of every topic that is read by key.
 const PARTITIONS: &str = "6";
 
@@ -196,18 +193,11 @@ impl Caller {
 }
 
 fn head(line: &str, body: &str) -> String {
-    let timestamp = unix_seconds();
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length");
-    mac.update(format!("{timestamp}.{body}").as_bytes());
-    let signature: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let timestamp = u64::try_from(sign::now().0).expect("after 1970") / 1_000;
+    let signature = Signer::new(SECRET).sign(timestamp, body.as_bytes());
     format!(
         "{line} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\nx-api-key: {KEY}\r\n\
          x-timestamp: {timestamp}\r\nx-signature: {signature}\r\n\r\n",
         body.len(),
     )
-}
-
-#[allow(clippy::disallowed_methods, reason = "a merchant signs at the time of its own clock")]
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }

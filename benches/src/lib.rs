@@ -9,6 +9,7 @@ pub mod festival;
 mod lives;
 mod plain;
 mod reports;
+mod sign;
 
 pub use edge::{Caller, EdgeProcess, Installation, conversions};
 pub use lives::Lives;

@@ -19,3 +19,6 @@ pub use cql::Cql;
 pub use kafka::{Brokers, Kafka};
 pub use proxy::{Api, Fault, Proxy};
 pub use python::python;
+
+/// A master key for installations that are gone after a test: what signing secrets are encrypted under.
+pub const MASTER_KEY: &str = "8f1e0d6c5b4a39281706f5e4d3c2b1a09f8e7d6c5b4a392817f6e5d4c3b2a190";

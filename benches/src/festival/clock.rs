@@ -1,6 +1,6 @@
 //! The time of a run: microseconds from its epoch, the same in all processes.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use schemas::Timestamp;
 
@@ -33,11 +33,4 @@ impl Clock {
     pub(super) fn unix_seconds(&self) -> u64 {
         u64::try_from(self.epoch.0).unwrap_or(0).saturating_add(self.micros() / 1_000) / 1_000
     }
-}
-
-/// The wall clock.
-#[allow(clippy::disallowed_methods, reason = "the one place of the rehearsal that reads the wall clock")]
-pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -2,10 +2,9 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use super::super::clock;
 use super::super::scenario::{Phase, Scenario};
-use super::super::sign::Signer;
 use super::*;
+use crate::sign::{self, Signer};
 
 /// A server that accepts everything, and answers nothing for a second once it was asked for so long.
 fn stalling_server(stalls_after: Duration) -> SocketAddr {
@@ -43,7 +42,7 @@ fn shared(address: SocketAddr, change: impl FnOnce(&mut Scenario)) -> Arc<Shared
     (scenario.shares.no_click, scenario.shares.unknown_click, scenario.shares.late_click) = (1_000, 0, 0);
     (scenario.shares.duplicate, scenario.shares.conflict, scenario.shares.updates) = (0, 0, 0);
     change(&mut scenario);
-    let now = clock::now();
+    let now = sign::now();
     let key = Key { id: "live_pk_x".into(), signer: Signer::new("sk_live_x") };
     let keys = vec![key; usize::try_from(scenario.merchants).expect("small")];
     let plan = Plan::new(scenario, now);

@@ -13,13 +13,14 @@ use schemas::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::book::Book;
-use super::clock::{self, Clock};
+use super::clock::Clock;
 use super::engine::{self, Shared};
 use super::plan::Plan;
 use super::registry;
 use super::scenario::Scenario;
 use super::tally::{Recorder, Tick};
 use super::verify::{Outcome, verify};
+use crate::sign;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -101,7 +102,7 @@ fn prepare(task: Task) -> Result<Shared, String> {
     Ok(Shared {
         plan,
         book,
-        clock: Clock::new(epoch, clock::now()),
+        clock: Clock::new(epoch, sign::now()),
         recorder: Recorder::default(),
         process,
         processes,

@@ -14,10 +14,9 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use tempfile::TempDir;
-use testkit::{Brokers, Kafka};
+use testkit::{Brokers, Kafka, MASTER_KEY};
 
 use super::ask::health;
-use crate::edge::MASTER_KEY;
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const ANYWHERE: &str = "127.0.0.1:0";

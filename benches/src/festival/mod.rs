@@ -29,7 +29,6 @@ mod report;
 mod run;
 mod scenario;
 mod schedule;
-mod sign;
 mod svg;
 mod tally;
 mod terms;
@@ -94,7 +93,7 @@ pub fn main() -> ExitCode {
 }
 
 fn write_registry(scenario: &str, out: &std::path::Path) -> Result<(), String> {
-    registry::write(&scenario::Scenario::load(scenario)?, out, clock::now())
+    registry::write(&scenario::Scenario::load(scenario)?, out, crate::sign::now())
 }
 
 fn compare(a: &std::path::Path, b: &std::path::Path) -> Result<(), String> {

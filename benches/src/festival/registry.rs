@@ -11,8 +11,8 @@ use schemas::Timestamp;
 use serde::Deserialize;
 
 use super::scenario::Scenario;
-use super::sign::Signer;
 use super::terms::{CLICKS, Merchant, Money, PLATFORM_PPM, Pays, Product, RED_PPM};
+use crate::sign::Signer;
 
 /// The size that a registry may have.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;

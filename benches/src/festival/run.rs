@@ -11,7 +11,7 @@ use clap::{ArgGroup, Args};
 use schemas::Timestamp;
 
 use super::ask;
-use super::clock::{self, Clock};
+use super::clock::Clock;
 use super::faults::Faults;
 use super::generator::{Line, Task};
 use super::installation::{Installation, Parts, Start, binary};
@@ -23,6 +23,7 @@ use super::tally::Tally;
 use super::timeline::Timeline;
 use super::verify::{Finding, Outcome};
 use super::watch::{Progress, resident_kib};
+use crate::sign;
 
 /// Time for the processes to start before the first order is meant to be sent.
 const LEAD: Duration = Duration::from_millis(1_500);
@@ -95,9 +96,9 @@ pub(super) fn run(args: &RunArgs) -> Result<bool, String> {
     }
     let kafka = server.installation.as_ref().and_then(|installation| installation.kafka.clone());
     let mut faults = Faults::new(&scenario.faults, kafka)?;
-    let began = clock::now() + LEAD;
+    let began = sign::now() + LEAD;
     let processes = Processes::start(&tasks(args, &scenario, &server, began))?;
-    let clock = Clock::new(began, clock::now());
+    let clock = Clock::new(began, sign::now());
     let watched: Vec<(String, u32)> = args
         .watch
         .iter()
@@ -139,7 +140,7 @@ fn server(args: &RunArgs, scenario: &Scenario, secrets: &Path) -> Result<Server,
     let late = scenario.shares.late_click > 0;
     if let Some(start) = args.start {
         let registry = secrets.join("registry.toml");
-        registry::write(scenario, &registry, clock::now())?;
+        registry::write(scenario, &registry, sign::now())?;
         let service_token = late.then(registry::secret).transpose()?;
         let binary = binary(args.conversions.as_deref())?;
         let parts = Parts {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use testkit::{Brokers, Cql, Kafka};
+use testkit::{Brokers, Cql, Kafka, MASTER_KEY};
 
 use crate::facts::Facts;
 use crate::member::Member;
@@ -18,8 +18,6 @@ use crate::orders::{LATE_CLICKS, late_click};
 use crate::process::{run, tail};
 use crate::{say, say_failures};
 
-/// What secrets are encrypted under.
-const MASTER_KEY: &str = "8f1e0d6c5b4a39281706f5e4d3c2b1a09f8e7d6c5b4a392817f6e5d4c3b2a190";
 const PREFIX: &str = "chaos-";
 /// Partitions of every topic that is read by key.
 pub(crate) const PARTITIONS: u64 = 6;

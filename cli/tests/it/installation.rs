@@ -13,7 +13,7 @@ use streams::Record;
 use streams::kafka::{AtomicWriter, Connection, KafkaReader};
 use streams::log::Limits;
 use tempfile::TempDir;
-use testkit::Kafka;
+use testkit::{Kafka, MASTER_KEY};
 
 use crate::support::{command, run, text};
 use crate::up::client::SERVICE_TOKEN;
@@ -51,9 +51,6 @@ impl Drop for Running {
         let _ = self.child.wait();
     }
 }
-
-/// What secrets are encrypted under, unless a test says otherwise.
-pub(crate) const MASTER_KEY: &str = "8f1e0d6c5b4a39281706f5e4d3c2b1a09f8e7d6c5b4a392817f6e5d4c3b2a190";
 
 /// Partitions of the topics of which the settings decide it.
 pub(crate) const PARTITIONS: u32 = 3;

@@ -3,9 +3,10 @@
 use std::process::Output;
 
 use schemas::topics::{CATALOGUE, REGISTRY};
+use testkit::MASTER_KEY;
 
 use crate::apply::{KEY, SECRET, SHOP, apply, printed};
-use crate::installation::{Installation, MASTER_KEY};
+use crate::installation::Installation;
 use crate::support::{run, text};
 
 const OTHER: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";

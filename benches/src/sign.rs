@@ -1,13 +1,15 @@
-//! Signatures, as merchants make them.
+//! Signatures, as merchants make them, and the clock that they are made by.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit, Mac};
+use schemas::Timestamp;
 use sha2::Sha256;
 
 /// Signs requests; the secret itself is not kept, and `Debug` shows nothing.
 #[derive(Clone)]
-pub(super) struct Signer {
+pub(crate) struct Signer {
     keyed: Hmac<Sha256>,
 }
 
@@ -18,12 +20,12 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    pub(super) fn new(secret: &str) -> Signer {
+    pub(crate) fn new(secret: &str) -> Signer {
         Signer { keyed: Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length") }
     }
 
     /// The signature of a body at a time.
-    pub(super) fn sign(&self, unix_seconds: u64, body: &[u8]) -> String {
+    pub(crate) fn sign(&self, unix_seconds: u64, body: &[u8]) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut mac = self.keyed.clone();
         mac.update(unix_seconds.to_string().as_bytes());
@@ -36,6 +38,13 @@ impl Signer {
         }
         text
     }
+}
+
+/// The wall clock.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the wall clock, which a merchant signs by")]
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
