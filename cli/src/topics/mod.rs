@@ -39,6 +39,14 @@ pub(crate) struct Surveyed {
     against: Vec<String>,
 }
 
+impl Surveyed {
+    /// Whether it is there, and the broker that was asked for its settings has heard of it: one that has not is answered for by
+    /// rdkafka with none, without the broker's error.
+    fn is_known(&self) -> bool {
+        self.found.as_ref().is_some_and(|found| !found.configs.is_empty())
+    }
+}
+
 /// Prints the topics, and makes those that are missing if that is asked for; the code is success exactly if all are as
 /// wanted.
 pub(crate) fn run(args: &TopicsArgs) -> Result<ExitCode, CliError> {
@@ -96,12 +104,12 @@ fn survey(admin: &Admin, settings: &Settings) -> Result<Vec<Surveyed>, CliError>
     Ok(surveyed.collect())
 }
 
-/// A survey in which no topic is missing: brokers learn of one that was made a moment after another broker has it.
+/// A survey in which every topic is known: brokers learn of one that was made a moment after another broker has it.
 fn survey_made(admin: &Admin, settings: &Settings) -> Result<Vec<Surveyed>, CliError> {
     let deadline = Instant::now() + WAIT;
     loop {
         let topics = survey(admin, settings)?;
-        if topics.iter().all(|topic| topic.found.is_some()) || Instant::now() >= deadline {
+        if topics.iter().all(Surveyed::is_known) || Instant::now() >= deadline {
             return Ok(topics);
         }
         thread::sleep(LOOK_EVERY);
@@ -141,4 +149,30 @@ fn unreachable(error: &ReachError) -> String {
         }
     };
     format!("Kafka: {error}: {remedy}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_topic_is_known_once_its_settings_are() {
+        let check = |configs: Option<&[(&str, &str)]>, expected: bool| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let found = configs.map(|configs| TopicDescription {
+                name: "clicks".to_owned(),
+                partitions: 6,
+                replication: 3,
+                configs: configs.iter().map(owned).collect(),
+            });
+            let wanted =
+                TopicWanted { name: "clicks".to_owned(), partitions: 6, replication: None, configs: BTreeMap::new() };
+            assert_eq!(Surveyed { wanted, found, against: Vec::new() }.is_known(), expected, "{configs:?}");
+        };
+        check(None, false);
+        check(Some(&[]), false);
+        check(Some(&[("retention.ms", "1")]), true);
+    }
 }
