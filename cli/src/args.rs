@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Materializer(crate::materializer::MaterializerArgs),
     /// Make the keyspaces and tables of the shared store, or bring them up to date.
     Migrate(crate::migrate::MigrateArgs),
-    /// Run the state machines on Kafka: orders, clicks and the ledger.
+    /// Run the state machines on Kafka: orders, clicks, the ledger and webhooks.
     Processors(crate::processors::ProcessorsArgs),
     /// Fill an empty keyspace of the shared store with what the topics have by now.
     Rebuild(crate::rebuild::RebuildArgs),
@@ -48,6 +48,10 @@ pub(crate) enum Command {
     Verify(crate::verify::VerifyArgs),
     /// Follow an order: print its timeline as it happens.
     Watch(crate::watch::WatchArgs),
+    /// Work past orders out under other rules, and print what they would have paid more or less.
+    WhatIf(crate::what_if::WhatIfArgs),
+    /// Send merchants' webhooks, as the processors say when.
+    Webhooks(crate::webhooks::WebhooksArgs),
 }
 
 /// Logging, which goes to stderr so that stdout stays for results. What the CQL driver says of a server that is away, lines a

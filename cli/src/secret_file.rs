@@ -9,6 +9,8 @@ use crate::error::CliError;
 
 /// Most bytes of one: a longer file is some other file.
 const BYTES_MAX: u64 = 4_096;
+/// Most bytes of a list of administrators.
+const LIST_BYTES_MAX: u64 = 65_536;
 /// What of a file's mode lets others than its owner and its group read it, or its group write it.
 const TOO_OPEN: u32 = 0o027;
 
@@ -17,6 +19,18 @@ const TOO_OPEN: u32 = 0o027;
 /// # Errors
 /// It cannot be read, is too long, or can be read by anybody.
 pub(crate) fn read(path: &Path, what: &str) -> Result<String, CliError> {
+    read_up_to(path, what, BYTES_MAX)
+}
+
+/// The same of a file with a line for each of many.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_list(path: &Path, what: &str) -> Result<String, CliError> {
+    read_up_to(path, what, LIST_BYTES_MAX)
+}
+
+fn read_up_to(path: &Path, what: &str, bytes_max: u64) -> Result<String, CliError> {
     let shown = path.display();
     let cannot = |error: std::io::Error| CliError::Failed(format!("cannot read the {what} in {shown}: {error}"));
     let file = File::open(path).map_err(cannot)?;
@@ -27,9 +41,9 @@ pub(crate) fn read(path: &Path, what: &str) -> Result<String, CliError> {
         )));
     }
     let mut text = String::new();
-    file.take(BYTES_MAX + 1).read_to_string(&mut text).map_err(cannot)?;
-    if text.len() as u64 > BYTES_MAX {
-        return Err(CliError::Failed(format!("the {what} in {shown} must have at most {BYTES_MAX} bytes")));
+    file.take(bytes_max + 1).read_to_string(&mut text).map_err(cannot)?;
+    if text.len() as u64 > bytes_max {
+        return Err(CliError::Failed(format!("the {what} in {shown} must have at most {bytes_max} bytes")));
     }
     Ok(text)
 }

@@ -12,8 +12,10 @@ use schemas::{Currency, Timestamp};
 use sha2::Sha256;
 
 use crate::body::Forgotten;
+use crate::code::Code;
 use crate::config::CLOCK_TOLERANCE;
 use crate::error::Error;
+use crate::hex;
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -97,6 +99,10 @@ pub(crate) enum AuthError {
     ReplayDetected,
     #[error("Authorization is missing or wrong: send Bearer and the service token")]
     InvalidServiceToken,
+    #[error("Authorization is missing or wrong: send Bearer and the token of an administrator")]
+    InvalidAdminToken,
+    #[error("the administrator's token has ended: ask for another one")]
+    AdminTokenExpired,
 }
 
 fn shown_address(address: Option<&IpAddr>) -> String {
@@ -106,20 +112,27 @@ fn shown_address(address: Option<&IpAddr>) -> String {
 impl AuthError {
     /// The contract's code.
     pub(crate) fn code(self) -> &'static str {
+        self.kind().word()
+    }
+
+    /// The same as one of all.
+    pub(crate) fn kind(self) -> Code {
         match self {
-            AuthError::InvalidApiKey => "INVALID_API_KEY",
+            AuthError::InvalidApiKey => Code::InvalidApiKey,
             AuthError::TimestampMissing
             | AuthError::TimestampGarbage
             | AuthError::TimestampPast(_)
-            | AuthError::TimestampFuture(_) => "EXPIRED_TIMESTAMP",
-            AuthError::InvalidSignature => "INVALID_SIGNATURE",
-            AuthError::KeyDisabled => "API_KEY_DISABLED",
-            AuthError::KeyRevoked => "API_KEY_REVOKED",
-            AuthError::KeyExpired => "API_KEY_EXPIRED",
-            AuthError::MerchantNotApproved => "MERCHANT_NOT_APPROVED",
-            AuthError::IpNotAllowed(_) => "IP_NOT_ALLOWED",
-            AuthError::ReplayDetected => "REPLAY_DETECTED",
-            AuthError::InvalidServiceToken => "INVALID_SERVICE_TOKEN",
+            | AuthError::TimestampFuture(_) => Code::ExpiredTimestamp,
+            AuthError::InvalidSignature => Code::InvalidSignature,
+            AuthError::KeyDisabled => Code::ApiKeyDisabled,
+            AuthError::KeyRevoked => Code::ApiKeyRevoked,
+            AuthError::KeyExpired => Code::ApiKeyExpired,
+            AuthError::MerchantNotApproved => Code::MerchantNotApproved,
+            AuthError::IpNotAllowed(_) => Code::IpNotAllowed,
+            AuthError::ReplayDetected => Code::ReplayDetected,
+            AuthError::InvalidServiceToken => Code::InvalidServiceToken,
+            AuthError::InvalidAdminToken => Code::InvalidAdminToken,
+            AuthError::AdminTokenExpired => Code::AdminTokenExpired,
         }
     }
 }
@@ -273,7 +286,7 @@ fn timestamp(headers: &HeaderMap) -> &[u8] {
 }
 
 fn signature(headers: &HeaderMap) -> Option<[u8; SIGNATURE_BYTES]> {
-    headers.get("x-signature").and_then(|value| decode_hex(value.as_bytes()))
+    headers.get("x-signature").and_then(|value| hex::decode(value.as_bytes()))
 }
 
 fn mac(secret: &[u8]) -> HmacSha256 {
@@ -298,18 +311,6 @@ fn check_timestamp(text: &[u8], now: Timestamp) -> Result<i64, AuthError> {
     } else {
         Ok(sent)
     }
-}
-
-fn decode_hex(text: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
-    if text.len() != 2 * SIGNATURE_BYTES {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut bytes = [0; SIGNATURE_BYTES];
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
                 let claim = self.ask("conversion", asker, claim).await.flatten();
                 claim.map(|claim| Known::Conversion(claim.fingerprint))
             }
-            Identity::OrderStatus(digest) => {
+            Identity::OrderStatus(digest) | Identity::TestClock(digest) => {
                 let claimed = self.ask("status", asker, self.claims.status(digest)).await;
                 claimed.unwrap_or(false).then_some(Known::OrderStatus)
             }
@@ -56,7 +56,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
                 });
                 (Known::Conversion(fingerprint), theirs)
             }
-            Identity::OrderStatus(digest) => {
+            Identity::OrderStatus(digest) | Identity::TestClock(digest) => {
                 let answer = self.claims.claim_status(digest, &submission.event_id);
                 let answer = self.ask("claim_status", asker, answer).await;
                 let theirs = answer.map(|claim| match claim {
@@ -121,10 +121,11 @@ impl Identity {
             (Identity::Conversion(mine), Known::Conversion(first)) if mine.whole != first.whole => {
                 Differing::Fields(mine.differing(&first))
             }
-            // An update never differs, and the digests of the two kinds never meet.
-            (Identity::Conversion(_) | Identity::OrderStatus(_), Known::Conversion(_) | Known::OrderStatus) => {
-                Differing::Nothing
-            }
+            // An update never differs, nor does a moved clock, and the digests of the kinds never meet.
+            (
+                Identity::Conversion(_) | Identity::OrderStatus(_) | Identity::TestClock(_),
+                Known::Conversion(_) | Known::OrderStatus,
+            ) => Differing::Nothing,
         }
     }
 }

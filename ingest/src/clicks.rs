@@ -96,7 +96,7 @@ fn origin(reader: &mut Reader<'_>, registry: &Registry) -> Option<Origin> {
 }
 
 /// What the registry has under the id that a field gives.
-fn known<T>(
+pub(crate) fn known<T>(
     reader: &mut Reader<'_>,
     name: &'static str,
     what: &str,

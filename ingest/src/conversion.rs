@@ -24,11 +24,13 @@ pub(crate) const FIELDS: &[&str] = &[
 pub(crate) const ORDER_ID_CHARACTERS_MAX: usize = 160;
 /// Most characters of a click id.
 pub(crate) const CLICK_ID_CHARACTERS_MAX: usize = 128;
-const PRODUCT_ID_CHARACTERS_MAX: usize = 160;
-const COUPON_CHARACTERS_MAX: usize = 64;
+/// Most characters of a product's id.
+pub(crate) const PRODUCT_ID_CHARACTERS_MAX: usize = 160;
+/// Most characters of a coupon's code.
+pub(crate) const COUPON_CHARACTERS_MAX: usize = 64;
 
 /// The statuses an order may be reported with.
-const STATUSES: &[(&str, OrderStatus)] = &[
+pub(crate) const STATUSES: &[(&str, OrderStatus)] = &[
     ("pending", OrderStatus::Pending),
     ("confirmed", OrderStatus::Confirmed),
     ("delivered", OrderStatus::Delivered),

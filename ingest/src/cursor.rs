@@ -4,32 +4,33 @@
 //! that was cut off or mixed up from one that a page ended with.
 
 use schemas::Timestamp;
-use schemas::ids::ConversionId;
 use sha2::{Digest, Sha256};
 use store::ListCursor;
 
+use crate::hex;
+
 const VERSION: u8 = 1;
 const CHECKSUM_BYTES: usize = 4;
-const BYTES: usize = 1 + 8 + 16 + CHECKSUM_BYTES;
+/// Bytes of a cursor, each of which is two digits.
+pub(crate) const BYTES: usize = 1 + 8 + 16 + CHECKSUM_BYTES;
 
 /// The text of a place.
 pub(crate) fn encode(place: ListCursor) -> String {
     let mut bytes = vec![VERSION];
-    bytes.extend_from_slice(&place.received_at.0.to_be_bytes());
-    bytes.extend_from_slice(&place.conversion_id.0);
+    bytes.extend_from_slice(&place.at.0.to_be_bytes());
+    bytes.extend_from_slice(&place.id);
     bytes.extend_from_slice(&checksum(&bytes));
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The place of a text; `None` if it is not the whole text of one.
 pub(crate) fn decode(text: &str) -> Option<ListCursor> {
-    let bytes = from_hex(text)?;
+    let bytes: [u8; BYTES] = hex::decode_small(text)?;
     let (body, found) = bytes.split_last_chunk::<CHECKSUM_BYTES>()?;
-    let (received_at, conversion_id) = body.strip_prefix(&[VERSION])?.split_first_chunk::<8>()?;
-    let received_at = Timestamp(i64::from_be_bytes(*received_at));
-    let right = *found == checksum(body) && received_at >= Timestamp::MIN;
-    let conversion_id = ConversionId(conversion_id.try_into().ok()?);
-    right.then_some(ListCursor { received_at, conversion_id })
+    let (at, id) = body.strip_prefix(&[VERSION])?.split_first_chunk::<8>()?;
+    let at = Timestamp(i64::from_be_bytes(*at));
+    let right = *found == checksum(body) && at >= Timestamp::MIN;
+    right.then_some(ListCursor { at, id: id.try_into().ok()? })
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
@@ -37,23 +38,12 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
     digest[..CHECKSUM_BYTES].try_into().expect("SHA-256 has 32 bytes")
 }
 
-fn from_hex(text: &str) -> Option<[u8; BYTES]> {
-    if text.len() != 2 * BYTES || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    let mut bytes = [0; BYTES];
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn place(ms: i64) -> ListCursor {
-        ListCursor { received_at: Timestamp(ms), conversion_id: ConversionId([7; 16]) }
+        ListCursor { at: Timestamp(ms), id: [7; 16] }
     }
 
     #[test]

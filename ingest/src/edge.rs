@@ -13,6 +13,7 @@ use store::{Claims, Fingerprint, ReadModel};
 use streams::{Clock, Publisher, Topic};
 use tokio::sync::Semaphore;
 
+use crate::admin::Admins;
 use crate::clock::Ids;
 use crate::config::{Config, ConfigError};
 use crate::flight::Flights;
@@ -24,6 +25,9 @@ use crate::readiness::Readiness;
 use crate::replays::Replays;
 use crate::routes;
 use crate::service_token::ServiceToken;
+
+/// Most acts of administrators at once: people make them, and each asks the read model again and again for its outcome.
+const ACTS_IN_FLIGHT_MAX: usize = 64;
 
 /// What an edge is made of.
 #[allow(missing_debug_implementations, reason = "a clock has no useful Debug")]
@@ -46,6 +50,8 @@ pub struct Parts<P, C, R> {
     pub exposition: Arc<prometheus_client::registry::Registry>,
     /// What a service shows to record clicks; without it there is no route for them.
     pub service_token: Option<ServiceToken>,
+    /// Who may use the admin API; without them it has no routes.
+    pub admins: Option<Admins>,
     /// Limits and deadlines.
     pub config: Config,
 }
@@ -64,6 +70,7 @@ pub(crate) struct Inner<P, C, R> {
     pub(crate) metrics: Metrics,
     pub(crate) exposition: Arc<prometheus_client::registry::Registry>,
     pub(crate) service_token: Option<ServiceToken>,
+    pub(crate) admins: Option<Admins>,
     pub(crate) config: Config,
     /// One for each API request in flight.
     pub(crate) places: Places,
@@ -71,6 +78,8 @@ pub(crate) struct Inner<P, C, R> {
     pub(crate) large_bodies: Places,
     /// One permit for each click on its way into the log.
     pub(crate) clicks_in_flight: Arc<Semaphore>,
+    /// One permit for each act of an administrator that waits for its outcome.
+    pub(crate) acts_in_flight: Semaphore,
     /// How many requests the keys made.
     pub(crate) rates: Rates,
     /// The signatures taken of keys that want each to be taken once.
@@ -129,6 +138,8 @@ impl<P: Publisher, C: Claims, R: ReadModel> Edge<P, C, R> {
             metrics: parts.metrics,
             exposition: parts.exposition,
             service_token: parts.service_token,
+            admins: parts.admins,
+            acts_in_flight: Semaphore::new(ACTS_IN_FLIGHT_MAX),
             config: parts.config,
         })))
     }

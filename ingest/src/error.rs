@@ -7,15 +7,23 @@ use axum::body::Body;
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemas::view::DamagedMetadata;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::admin::{Act, Role};
 use crate::auth::AuthError;
+use crate::code::Code;
 
 /// Why a request was not done. `Display` is for the log; [`Error::messages`] is for the caller.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{0}")]
     Auth(#[from] AuthError),
+    #[error("a role of {} may not {}", .role.word(), .act.words())]
+    Forbidden { role: Role, act: Act },
+    #[error("a live key on a route of test mode")]
+    TestKeyRequired,
     #[error("malformed JSON: {0}")]
     MalformedJson(String),
     #[error("invalid: {}", .0.join("; "))]
@@ -36,6 +44,10 @@ pub(crate) enum Error {
     IdempotencyKeyReused,
     #[error("the event id was used for another event or order")]
     EventIdReused,
+    #[error("decided otherwise: {0}")]
+    ReviewConflict(String),
+    #[error("ended otherwise: {0}")]
+    PayoutConflict(String),
     #[error("unavailable: {internal}")]
     Unavailable { external: &'static str, internal: String, retry_after: Duration },
     #[error("shed: {}", .bound.label())]
@@ -44,6 +56,12 @@ pub(crate) enum Error {
     RateLimited { retry_after: Duration },
     #[error("internal: {0}")]
     Internal(String),
+}
+
+impl From<DamagedMetadata> for Error {
+    fn from(damaged: DamagedMetadata) -> Error {
+        Error::Internal(damaged.to_string())
+    }
 }
 
 /// A bound that a request met. No fault of ours and seen by many at once: counted, and not logged as an error.
@@ -65,6 +83,8 @@ pub(crate) enum Shed {
     Replays,
     /// On the clicks on their way into the log.
     Clicks,
+    /// On the acts of administrators.
+    Acts,
 }
 
 impl Shed {
@@ -79,6 +99,7 @@ impl Shed {
             Shed::BatchBodies => "batch_bodies",
             Shed::Replays => "replays",
             Shed::Clicks => "clicks",
+            Shed::Acts => "acts",
         }
     }
 
@@ -93,6 +114,7 @@ impl Shed {
             Shed::Turn => "an equal request is still under way; this one was not recorded, and a retry is safe",
             Shed::LogFull => "the log takes no more at the moment; nothing was recorded, and a retry is safe",
             Shed::Clicks => "too many clicks at once; this one was not recorded, and a retry is safe",
+            Shed::Acts => "too many acts of administrators at once; nothing was recorded, and a retry is safe",
             Shed::Replays => {
                 "too many requests of keys with strictReplay lately; nothing was recorded, and a retry is safe"
             }
@@ -107,56 +129,65 @@ impl Shed {
 #[derive(Clone)]
 struct Failure(Arc<Error>);
 
-#[derive(Serialize)]
+/// The one body that all errors have.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ErrorBody<'a> {
+pub(crate) struct ErrorBody<'a> {
+    /// The status of the answer.
     status_code: u16,
+    /// What HTTP calls that status.
     error: &'a str,
+    /// What a program tells errors apart by.
     code: &'a str,
+    /// What is wrong, for people; of faults of the request each, with its field and the remedy.
     message: Vec<String>,
+    /// As in the header X-Request-Id.
     request_id: &'a str,
 }
 
 impl Error {
-    fn status(&self) -> StatusCode {
+    /// Which of the contract's errors it is.
+    pub(crate) fn kind(&self) -> Code {
         match self {
-            Error::Auth(_) => StatusCode::UNAUTHORIZED,
-            Error::MalformedJson(_) | Error::Validation(_) | Error::BodyBroken(_) => StatusCode::BAD_REQUEST,
-            Error::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
-            Error::NotFound(_) => StatusCode::NOT_FOUND,
-            Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Error::IdempotencyKeyReused | Error::EventIdReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Error::Unavailable { .. } | Error::Shed { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Error::Auth(error) => error.kind(),
+            Error::MalformedJson(_) | Error::BodyBroken(_) => Code::MalformedJson,
+            Error::Validation(_) => Code::ValidationFailed,
+            Error::UnsupportedMediaType(_) => Code::UnsupportedMediaType,
+            Error::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Error::BodyTimeout(_) => Code::RequestTimeout,
+            Error::NotFound(_) => Code::NotFound,
+            Error::MethodNotAllowed => Code::MethodNotAllowed,
+            Error::IdempotencyKeyReused | Error::EventIdReused => Code::IdempotencyKeyReused,
+            Error::RateLimited { .. } => Code::RateLimited,
+            Error::Unavailable { .. } | Error::Shed { .. } => Code::Unavailable,
+            Error::Internal(_) => Code::Internal,
+            Error::Forbidden { .. } => Code::Forbidden,
+            Error::TestKeyRequired => Code::TestKeyRequired,
+            Error::ReviewConflict(_) => Code::ReviewConflict,
+            Error::PayoutConflict(_) => Code::PayoutConflict,
         }
+    }
+
+    fn status(&self) -> StatusCode {
+        self.kind().status()
     }
 
     /// The contract's code.
     pub(crate) fn code(&self) -> &'static str {
-        match self {
-            Error::Auth(error) => error.code(),
-            Error::MalformedJson(_) | Error::BodyBroken(_) => "MALFORMED_JSON",
-            Error::Validation(_) => "VALIDATION_FAILED",
-            Error::UnsupportedMediaType(_) => "UNSUPPORTED_MEDIA_TYPE",
-            Error::BodyTooLarge { .. } => "BODY_TOO_LARGE",
-            Error::BodyTimeout(_) => "REQUEST_TIMEOUT",
-            Error::NotFound(_) => "NOT_FOUND",
-            Error::MethodNotAllowed => "METHOD_NOT_ALLOWED",
-            Error::IdempotencyKeyReused | Error::EventIdReused => "IDEMPOTENCY_KEY_REUSED",
-            Error::RateLimited { .. } => "RATE_LIMITED",
-            Error::Unavailable { .. } | Error::Shed { .. } => "UNAVAILABLE",
-            Error::Internal(_) => "INTERNAL",
-        }
+        self.kind().word()
     }
 
     /// What the caller is told.
     pub(crate) fn messages(&self) -> Vec<String> {
         match self {
             Error::Auth(error) => vec![error.to_string()],
-            Error::MalformedJson(message) => vec![message.clone()],
+            Error::Forbidden { .. } => vec![self.to_string()],
+            Error::TestKeyRequired => {
+                vec!["the time of a live order cannot be moved: sign with a test key, of an order reported with one".to_owned()]
+            }
+            Error::MalformedJson(message) | Error::ReviewConflict(message) | Error::PayoutConflict(message) => {
+                vec![message.clone()]
+            }
             Error::Validation(faults) => faults.clone(),
             Error::UnsupportedMediaType(must) => vec![(*must).to_owned()],
             Error::BodyTooLarge { bytes_max } => vec![format!("the body must have at most {bytes_max} bytes")],
@@ -182,14 +213,17 @@ impl Error {
         }
     }
 
-    /// Writes the one body that all errors have into a response that may carry headers already.
-    fn render(&self, response: &mut Response, request_id: &str) {
+    /// The one body that all errors have.
+    pub(crate) fn body<'a>(&'a self, request_id: &'a str) -> ErrorBody<'a> {
         let status = self.status();
         let error = status.canonical_reason().unwrap_or("Error");
-        let body =
-            ErrorBody { status_code: status.as_u16(), error, code: self.code(), message: self.messages(), request_id };
-        let json = serde_json::to_vec(&body).expect("strings and numbers are JSON");
-        *response.status_mut() = status;
+        ErrorBody { status_code: status.as_u16(), error, code: self.code(), message: self.messages(), request_id }
+    }
+
+    /// Writes the body into a response that may carry headers already.
+    fn render(&self, response: &mut Response, request_id: &str) {
+        let json = serde_json::to_vec(&self.body(request_id)).expect("strings and numbers are JSON");
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

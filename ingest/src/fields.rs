@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::time::Duration;
 
 use schemas::Timestamp;
 use serde_json::value::RawValue;
@@ -95,6 +96,16 @@ impl<'a> Reader<'a> {
         text
     }
 
+    /// A whole number.
+    pub(crate) fn whole(&mut self, name: &'static str, from: i64, to: i64) -> Option<i64> {
+        let value = self.raw(name)?;
+        let number = value.get().parse().ok().filter(|number| (from..=to).contains(number));
+        if number.is_none() {
+            self.refuse(name, format_args!("must be a whole number from {from} to {to}"), value);
+        }
+        number
+    }
+
     /// The text of a decimal number, which is none yet.
     pub(crate) fn decimal(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
         let value = self.raw(name)?;
@@ -126,11 +137,21 @@ impl<'a> Reader<'a> {
 
     /// An instant, not more than [`CLOCK_TOLERANCE`] after `now`.
     pub(crate) fn instant(&mut self, name: &'static str, now: Timestamp) -> Option<Timestamp> {
+        self.instant_within(name, now, CLOCK_TOLERANCE, format_args!("{} s", CLOCK_TOLERANCE.as_secs()))
+    }
+
+    /// An instant, not more than `most` after `now`, which is told as `words`.
+    pub(crate) fn instant_within(
+        &mut self,
+        name: &'static str,
+        now: Timestamp,
+        most: Duration,
+        words: impl Display,
+    ) -> Option<Timestamp> {
         let (text, value) = self.string(name)?;
         match Timestamp::parse(&text) {
-            Ok(instant) if instant > now + CLOCK_TOLERANCE => {
-                let seconds = CLOCK_TOLERANCE.as_secs();
-                self.refuse(name, format_args!("must not be more than {seconds} s after now, which is {now}"), value);
+            Ok(instant) if instant > now + most => {
+                self.refuse(name, format_args!("must not be more than {words} after now, which is {now}"), value);
                 None
             }
             Ok(instant) => Some(instant),

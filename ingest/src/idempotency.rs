@@ -7,7 +7,8 @@ use crate::json::{quoted, shown};
 
 const NAMES: [&str; 2] = ["x-idempotency-key", "idempotency-key"];
 const EVENT_ID: [&str; 1] = ["x-external-event-id"];
-const CHARACTERS_MAX: usize = 255;
+/// Most characters of a key, and of an event's id.
+pub(crate) const CHARACTERS_MAX: usize = 255;
 
 /// A key and what it stands for: the body it came with or, as the id of a shop's event, an event about an order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,10 +23,15 @@
 pub mod auth;
 pub mod config;
 pub mod edge;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+#[doc(hidden)]
+pub mod measured;
 pub mod metrics;
 pub mod readiness;
 pub mod server;
 
+mod admin;
 mod admission;
 mod batch;
 mod body;
@@ -34,32 +39,40 @@ mod claims;
 mod clicks;
 mod client;
 mod clock;
+mod code;
 mod conversion;
 mod cursor;
 mod error;
+mod explanation;
 mod fields;
 mod flight;
+mod hex;
 mod idempotency;
 mod json;
 mod listing;
 mod live;
+mod openapi;
 mod order_status;
+mod payout;
 mod places;
 mod progress;
 mod query;
 mod rates;
 mod replays;
 mod request;
+mod review;
 mod routes;
 mod service_token;
 mod submit;
-mod view;
+mod test_clock;
 
+pub use admin::{Admins, AdminsError};
 pub use auth::AuthTable;
 pub use clock::Ids;
 pub use config::{Config, ConfigError};
 pub use edge::{Edge, Parts};
 pub use metrics::Metrics;
+pub use openapi::description;
 pub use readiness::Readiness;
 pub use server::{Drained, serve, serve_status};
 pub use service_token::{ServiceToken, ServiceTokenError};

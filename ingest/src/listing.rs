@@ -1,22 +1,27 @@
 //! A page of a merchant's conversions: from the parameters of a request to a question, and from rows to an answer.
 
 use schemas::records::{Confidence, ConversionState};
+use schemas::view::{ConversionBody, DamagedMetadata};
 use serde::Serialize;
-use store::{ListPage, ListQuery};
+use store::{ListOf, ListPage, ListQuery, Part};
+use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::cursor;
 use crate::error::Error;
+use crate::openapi::words;
 use crate::query::Parameters;
-use crate::view::ConversionBody;
 
 /// The parameters of the request.
 pub(crate) const PARAMETERS: &[&str] = &["status", "confidence", "from", "to", "limit", "cursor"];
 
-const LIMIT_DEFAULT: usize = 20;
-const LIMIT_MAX: usize = 100;
+/// Most items of a page, if the request does not say.
+pub(crate) const LIMIT_DEFAULT: usize = 20;
+/// Most items of a page that a request may ask for.
+pub(crate) const LIMIT_MAX: usize = 100;
 
-const STATES: &[(&str, ConversionState)] = &[
+/// The states to filter by.
+pub(crate) const STATES: &[(&str, ConversionState)] = &[
     ("received", ConversionState::Received),
     ("attributed", ConversionState::Attributed),
     ("commission_created", ConversionState::CommissionCreated),
@@ -27,7 +32,8 @@ const STATES: &[(&str, ConversionState)] = &[
     ("reversed", ConversionState::Reversed),
 ];
 
-const CONFIDENCES: &[(&str, Confidence)] = &[("HIGH", Confidence::High), ("LOW", Confidence::Low)];
+/// The confidences to filter by.
+pub(crate) const CONFIDENCES: &[(&str, Confidence)] = &[("HIGH", Confidence::High), ("LOW", Confidence::Low)];
 
 /// Validates the parameters of a caller's request.
 ///
@@ -37,6 +43,14 @@ pub(crate) fn read(query: &str, caller: &Caller) -> Result<ListQuery, Vec<String
     let mut parameters = Parameters::parse(query, PARAMETERS);
     let state = parameters.word("status", STATES);
     let confidence = parameters.word("confidence", CONFIDENCES);
+    let Part { from, until, after, limit } = part(&mut parameters);
+    let (of, livemode) = (ListOf::Merchant(caller.merchant_id.clone()), caller.livemode);
+    let query = ListQuery { of, livemode, state, confidence, from, until, after, limit };
+    parameters.finish().map(|()| query)
+}
+
+/// Reads `from`, `to`, `limit` and `cursor`.
+pub(crate) fn part(parameters: &mut Parameters) -> Part {
     let (from, until) = (parameters.instant("from"), parameters.instant("to"));
     if let (Some(from), Some(until), Some(text)) = (from, until, parameters.text("to"))
         && until < from
@@ -52,16 +66,17 @@ pub(crate) fn read(query: &str, caller: &Caller) -> Result<ListQuery, Vec<String
         }
         place
     });
-    let (merchant_id, livemode) = (caller.merchant_id.clone(), caller.livemode);
-    let query = ListQuery { merchant_id, livemode, state, confidence, from, until, after, limit };
-    parameters.finish().map(|()| query)
+    Part { from, until, after, limit }
 }
 
 /// The answer to `GET /api/v1/conversions`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PageBody<'a> {
+    #[schema(schema_with = words::listed)]
     data: Vec<ConversionBody<'a>>,
+    /// Where the next page begins; null on the last one.
+    #[schema(schema_with = words::cursor_or_null)]
     next_cursor: Option<String>,
 }
 
@@ -71,7 +86,7 @@ impl<'a> PageBody<'a> {
     /// # Errors
     /// As for [`ConversionBody::of`].
     pub(crate) fn of(page: &'a ListPage) -> Result<PageBody<'a>, Error> {
-        let data = page.rows.iter().map(ConversionBody::listed).collect::<Result<_, _>>()?;
+        let data = page.rows.iter().map(ConversionBody::listed).collect::<Result<_, DamagedMetadata>>()?;
         Ok(PageBody { data, next_cursor: page.next.map(cursor::encode) })
     }
 }

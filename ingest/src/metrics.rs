@@ -27,6 +27,7 @@ pub struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) conversions: Outcomes,
     pub(crate) order_statuses: Outcomes,
+    pub(crate) test_clocks: Outcomes,
     pub(crate) clicks_recorded: Counter,
     pub(crate) clicks_lost: Counter,
 }
@@ -87,6 +88,7 @@ impl Metrics {
             connections: Gauge::default(),
             conversions: Outcomes::default(),
             order_statuses: Outcomes::default(),
+            test_clocks: Outcomes::default(),
             clicks_recorded: Counter::default(),
             clicks_lost: Counter::default(),
         };
@@ -115,6 +117,7 @@ impl Metrics {
         );
         metrics.conversions.register(registry.sub_registry_with_prefix("conversions"));
         metrics.order_statuses.register(registry.sub_registry_with_prefix("order_statuses"));
+        metrics.test_clocks.register(registry.sub_registry_with_prefix("test_clocks"));
         metrics
     }
 

@@ -12,9 +12,11 @@ use crate::fields::{Reader, list};
 pub(crate) const FIELDS: &[&str] =
     &["externalOrderId", "status", "clickId", "statusUpdatedAt", "reason", "refundedAmount", "metadata"];
 
-const REASON_CHARACTERS_MAX: usize = 500;
+/// Most characters of a reason.
+pub(crate) const REASON_CHARACTERS_MAX: usize = 500;
 
-const STATUSES: &[(&str, ReportedStatus)] = &[
+/// The statuses an order may be told to have.
+pub(crate) const STATUSES: &[(&str, ReportedStatus)] = &[
     ("pending", ReportedStatus::Pending),
     ("confirmed", ReportedStatus::Confirmed),
     ("paid", ReportedStatus::Paid),

@@ -23,13 +23,17 @@ use crate::error::Error;
 use crate::places::Place;
 use crate::request::{Context, surround};
 
-mod batch;
+mod admin;
+pub(crate) mod batch;
 mod click;
+mod description;
 pub(crate) mod health;
+mod payouts;
 mod reading;
-mod reports;
-mod service;
-mod webhooks;
+pub(crate) mod reports;
+pub(crate) mod service;
+mod test_clock;
+pub(crate) mod webhooks;
 
 /// Which route a request took: a label of few values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,29 +41,55 @@ pub(crate) enum Route {
     Conversions,
     List,
     Conversion,
+    Explanation,
     Batch,
     OrderStatus,
     Webhook,
+    TestClock,
     Click,
     ServiceClicks,
+    Reviews,
+    Review,
+    Approve,
+    Reject,
+    Reinstate,
+    Payouts,
+    Payout,
+    Paid,
+    Failed,
     Live,
     Ready,
     Metrics,
+    Description,
     Unmatched,
 }
 
 impl Route {
-    const MATCHED: [Route; 10] = [
+    /// All there are; of two with one path the one that a method tells from the other comes second.
+    pub(crate) const ALL: &[Route] = &[
         Route::Conversions,
+        Route::List,
         Route::Conversion,
+        Route::Explanation,
         Route::Batch,
         Route::OrderStatus,
         Route::Webhook,
+        Route::TestClock,
         Route::Click,
         Route::ServiceClicks,
+        Route::Reviews,
+        Route::Review,
+        Route::Approve,
+        Route::Reject,
+        Route::Reinstate,
+        Route::Payouts,
+        Route::Payout,
+        Route::Paid,
+        Route::Failed,
         Route::Live,
         Route::Ready,
         Route::Metrics,
+        Route::Description,
     ];
 
     /// The path as the router knows it.
@@ -67,14 +97,26 @@ impl Route {
         match self {
             Route::Conversions | Route::List => "/api/v1/conversions",
             Route::Conversion => "/api/v1/conversions/{id}",
+            Route::Explanation => "/api/v1/conversions/{id}/explain",
             Route::Batch => "/api/v1/conversions/batch",
             Route::OrderStatus => "/api/v1/order-status",
             Route::Webhook => "/api/v1/webhooks/{event}",
+            Route::TestClock => "/api/v1/test/clock",
             Route::Click => "/c/{link}",
             Route::ServiceClicks => "/internal/v1/clicks",
+            Route::Reviews => "/admin/v1/reviews",
+            Route::Review => "/admin/v1/reviews/{id}",
+            Route::Approve => "/admin/v1/reviews/{id}/approve",
+            Route::Reject => "/admin/v1/reviews/{id}/reject",
+            Route::Reinstate => "/admin/v1/reviews/{id}/reinstate",
+            Route::Payouts => "/admin/v1/payouts",
+            Route::Payout => "/admin/v1/payouts/{id}",
+            Route::Paid => "/admin/v1/payouts/{id}/paid",
+            Route::Failed => "/admin/v1/payouts/{id}/failed",
             Route::Live => "/health/live",
             Route::Ready => "/health/ready",
             Route::Metrics => "/metrics",
+            Route::Description => "/openapi.json",
             Route::Unmatched => "unmatched",
         }
     }
@@ -89,7 +131,7 @@ impl Route {
 
     /// The route of a method on the path that the router matched.
     pub(crate) fn of(method: &Method, matched: Option<&MatchedPath>) -> Route {
-        let route = matched.and_then(|path| Route::MATCHED.into_iter().find(|route| route.path() == path.as_str()));
+        let route = matched.and_then(|path| Route::ALL.iter().copied().find(|route| route.path() == path.as_str()));
         match route {
             Some(Route::Conversions) if matches!(*method, Method::GET | Method::HEAD) => Route::List,
             route => route.unwrap_or(Route::Unmatched),
@@ -103,16 +145,31 @@ pub(crate) fn router<P: Publisher, C: Claims, R: ReadModel>(edge: Edge<P, C, R>)
     if edge.0.service_token.is_some() {
         routes = routes.route(Route::ServiceClicks.path(), post(service::click::<P, C, R>));
     }
+    if edge.0.admins.is_some() {
+        routes = routes
+            .route(Route::Reviews.path(), get(admin::queue::<P, C, R>))
+            .route(Route::Review.path(), get(admin::review::<P, C, R>))
+            .route(Route::Approve.path(), post(admin::approve::<P, C, R>))
+            .route(Route::Reject.path(), post(admin::reject::<P, C, R>))
+            .route(Route::Reinstate.path(), post(admin::reinstate::<P, C, R>))
+            .route(Route::Payouts.path(), get(payouts::list::<P, C, R>))
+            .route(Route::Payout.path(), get(payouts::show::<P, C, R>))
+            .route(Route::Paid.path(), post(payouts::paid::<P, C, R>))
+            .route(Route::Failed.path(), post(payouts::failed::<P, C, R>));
+    }
     routes
         .route(Route::Conversions.path(), post(reports::conversion::<P, C, R>).get(reading::conversions::<P, C, R>))
         .route(Route::Conversion.path(), get(reading::conversion::<P, C, R>))
+        .route(Route::Explanation.path(), get(reading::explanation::<P, C, R>))
         .route(Route::Batch.path(), post(batch::conversions::<P, C, R>).get(reading::conversion::<P, C, R>))
         .route(Route::OrderStatus.path(), post(reports::order_status::<P, C, R>))
         .route(Route::Webhook.path(), post(webhooks::event::<P, C, R>))
+        .route(Route::TestClock.path(), post(test_clock::advance::<P, C, R>))
         .route(Route::Click.path(), get(click::follow::<P, C, R>))
         .route(Route::Live.path(), get(health::live))
         .route(Route::Ready.path(), get(health::ready::<P, C, R>))
         .route(Route::Metrics.path(), get(health::metrics::<P, C, R>))
+        .route(Route::Description.path(), get(description::show))
         .fallback(async || Error::NotFound("no such route"))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(from_fn_with_state(edge.clone(), surround::<P, C, R>))

@@ -54,6 +54,8 @@ pub(crate) enum Identity {
     Conversion(Fingerprint),
     /// A status update is its digest, and never differs.
     OrderStatus([u8; 16]),
+    /// A test order's time that is moved, likewise.
+    TestClock([u8; 16]),
 }
 
 /// How a submission ended.
@@ -112,7 +114,7 @@ impl Submission {
     pub(crate) fn key(&self) -> [u8; 16] {
         match self.identity {
             Identity::Conversion(_) => self.conversion_id.0,
-            Identity::OrderStatus(digest) => digest,
+            Identity::OrderStatus(digest) | Identity::TestClock(digest) => digest,
         }
     }
 }
@@ -154,7 +156,9 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         let outcome = match submission.identity {
             // An update may say another time than it did when it was delivered before.
             Identity::OrderStatus(_) if is_event && is_used => Outcome::Duplicate { conflict: Vec::new() },
-            Identity::OrderStatus(_) | Identity::Conversion(_) => self.in_turn(submission, message, sender).await?,
+            Identity::OrderStatus(_) | Identity::TestClock(_) | Identity::Conversion(_) => {
+                self.in_turn(submission, message, sender).await?
+            }
         };
         if let Some(guard) = &submission.guard {
             self.remember_key(asker, now, &guard.scope, &guard.key).await;
@@ -266,6 +270,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
         match submission.identity {
             Identity::Conversion(_) => &self.metrics.conversions,
             Identity::OrderStatus(_) => &self.metrics.order_statuses,
+            Identity::TestClock(_) => &self.metrics.test_clocks,
         }
     }
 

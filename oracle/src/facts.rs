@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use schemas::ids::OrderKey;
-use schemas::records::{OrderStatus, ReportedStatus};
+use schemas::records::{OrderStatus, PayoutReported, ReportedStatus};
 use schemas::registry::Registry;
 use schemas::{Currency, Timestamp};
 
@@ -72,6 +72,8 @@ pub enum Body {
     Report(Report),
     /// A status of one.
     Status(Status),
+    /// The instant that the time of one of test mode is moved to.
+    Clock(Timestamp),
 }
 
 /// What a request was answered; an error answers nothing, since the merchant tries again or gives up.
@@ -129,6 +131,8 @@ pub struct Facts {
     /// Events that the claims called the first of their kind.
     pub(crate) firsts: BTreeSet<String>,
     pub(crate) poison: Vec<(u16, Vec<u8>, Vec<u8>)>,
+    /// What administrators reported of payouts.
+    pub(crate) outcomes: Vec<PayoutReported>,
 }
 
 impl Facts {
@@ -142,6 +146,7 @@ impl Facts {
             clicks: Vec::new(),
             firsts: BTreeSet::new(),
             poison: Vec::new(),
+            outcomes: Vec::new(),
         }
     }
 
@@ -185,6 +190,11 @@ impl Facts {
         self.poison.push((topic, key.to_vec(), value.to_vec()));
     }
 
+    /// An administrator reported what became of a payout; it may come to the log more than once.
+    pub fn payout_reported(&mut self, report: PayoutReported) {
+        self.outcomes.push(report);
+    }
+
     /// How far a clock may be off, in milliseconds.
     pub(crate) fn skew_ms(&self) -> i64 {
         self.skew_ms_max
@@ -204,6 +214,13 @@ impl Facts {
             }
         }
         found
+    }
+
+    /// The registry that everybody works under in the end, and since when, in milliseconds.
+    pub(crate) fn last(&self) -> Option<(&Registry, i64)> {
+        let (index, last) = self.terms.iter().enumerate().next_back()?;
+        let since = if index == 0 { Some(last.from_ms) } else { last.everywhere_ms };
+        Some((&last.registry, since?))
     }
 
     /// Every registry there was.

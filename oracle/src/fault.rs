@@ -29,6 +29,11 @@ pub enum Invariant {
     Early,
     /// Affiliate, campaign and commission stay as they were when the order was attributed; only refunds change the amount.
     Pinned,
+    /// Of several decisions on what was shown the first in the log counts, and each is told as it was made; nobody else
+    /// credits anybody with an order that is LOW.
+    Review,
+    /// Each revision is explained, and by what it says: the arithmetic comes to the commission, which is the rule's that won.
+    Explained,
     /// Each order asks once for the click that it names.
     Lookup,
     /// Each order is told once of its click, as it is in the log.
@@ -40,7 +45,7 @@ pub enum Invariant {
     Entry,
     /// The entries of a revision bring the accounts to what the conversion then says.
     Booked,
-    /// The topic `balances` is the fold of `ledger-entries`.
+    /// The topic `balances` is the fold of `ledger-entries` and `payouts`.
     Balances,
     /// What cannot be processed, and nothing else, is a dead letter, once.
     DeadLetter,
@@ -54,13 +59,19 @@ pub enum Invariant {
     Overtaken,
     /// Each conversion ends as the contract says.
     End,
-    /// The last balances are what the conversions' ends say.
+    /// The last balances are what the ends of conversions and payouts say.
     Payout,
+    /// A payout is all that was payable at a cut-off, by the terms in force; it ends once, and as was reported first.
+    Payouts,
+    /// No cut-off passes without the payout that is due.
+    CutOff,
+    /// The orders of a paid payout, and of those that failed before it, are told of it, each once, and no others are.
+    Settled,
 }
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 25] = [
+    pub const ALL: [Invariant; 30] = [
         Invariant::Offsets,
         Invariant::Home,
         Invariant::Decodes,
@@ -73,6 +84,8 @@ impl Invariant {
         Invariant::Course,
         Invariant::Early,
         Invariant::Pinned,
+        Invariant::Review,
+        Invariant::Explained,
         Invariant::Lookup,
         Invariant::Verdict,
         Invariant::Commissions,
@@ -86,6 +99,9 @@ impl Invariant {
         Invariant::Overtaken,
         Invariant::End,
         Invariant::Payout,
+        Invariant::Payouts,
+        Invariant::CutOff,
+        Invariant::Settled,
     ];
 }
 

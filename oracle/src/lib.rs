@@ -22,8 +22,11 @@ pub mod keys;
 mod mission;
 mod verdict;
 
-pub use committed::{Booked, Committed, Event, revision};
+pub use committed::{Booked, Committed, Event, Known, revision};
 pub use facts::{Answer, Body, Facts, OrderId, Report, RequestId, Status};
 pub use fault::{Fault, Invariant};
-pub use mission::{End, Judged, Now, Order, awaited_until, end as order_end};
+pub use mission::{
+    Decision, End, Judged, Now, Order, Payout, Reviews, Seen, awaited_until, changes, earliest_test_payout,
+    end as order_end, paid_with, payout_fault, pays_out, state_of, take_payout,
+};
 pub use verdict::{commission_terms, end, owed};

@@ -11,6 +11,7 @@ mod answers;
 mod letters;
 mod money;
 mod orders;
+mod payouts;
 mod timeline;
 
 pub use money::{commission_terms, owed};
@@ -32,6 +33,7 @@ pub fn end(facts: &Facts, committed: &Committed, now_ms: i64) -> Vec<Fault> {
     timeline::check(committed, &mut faults);
     money::commissions(committed, &mut faults);
     money::booked(committed, &mut faults);
-    money::payouts(committed, &mut faults);
+    money::balances(committed, &mut faults);
+    payouts::check(facts, committed, now, &mut faults);
     faults.found()
 }

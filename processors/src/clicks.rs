@@ -9,7 +9,7 @@ use schemas::registry::Registry;
 use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS};
 use streams::{Context, DeadLetter, Failure, Input, Message, Processor, StoreError, Topic};
 
-use crate::common::{self, message, refuse, schema_version, undecodable};
+use crate::common::{self, damaged, message, refuse, schema_version, undecodable};
 
 /// Most waiting orders that one step answers for a click; the others follow at once, in steps of their own.
 pub const ANSWERS_PER_STEP_MAX: usize = 1_000;
@@ -88,9 +88,7 @@ fn answer_waiting(context: &mut Context<'_>, click: &ClickRecorded) -> Result<()
 
 /// A waiting lookup, and when it is forgotten.
 fn parse_waiting(value: &[u8]) -> Result<(i64, ClickLookupRequested), StoreError> {
-    let (due_ms, lookup) = value
-        .split_first_chunk::<8>()
-        .ok_or_else(|| StoreError { context: "reading a row", message: "a waiting lookup is cut short".to_owned() })?;
+    let (due_ms, lookup) = value.split_first_chunk::<8>().ok_or_else(|| damaged("a waiting lookup is cut short"))?;
     Ok((i64::from_be_bytes(*due_ms), common::row(lookup)?))
 }
 

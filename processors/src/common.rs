@@ -32,7 +32,12 @@ pub(crate) fn undecodable(error: &DecodeError) -> Refusal {
 
 /// A row of this processor's own that does not decode is a damaged store, not somebody's bad record.
 pub(crate) fn row<R: AvroRecord>(bytes: &[u8]) -> Result<R, StoreError> {
-    schemas::decode(bytes).map_err(|error| StoreError { context: "reading a row", message: error.to_string() })
+    schemas::decode(bytes).map_err(|error| damaged(error.to_string()))
+}
+
+/// A row of this processor's own is not as it was written.
+pub(crate) fn damaged(message: impl Into<String>) -> StoreError {
+    StoreError { context: "reading a row", message: message.into() }
 }
 
 /// The record that carries a refused one.

@@ -1,4 +1,4 @@
-//! The state machines: `orders`, `clicks` and `ledger`.
+//! The state machines: `orders`, `clicks`, `ledger` and `webhooks`.
 //!
 //! An order is a set of facts; [`mod@derive`] says what follows from them, and a transition is the difference between two
 //! derivations. So the same facts, whatever order they arrived in, give the same conversion and the same money.
@@ -13,6 +13,8 @@ pub mod clicks;
 pub mod derive;
 pub mod ledger;
 pub mod orders;
+pub mod webhooks;
+pub mod what_if;
 
 mod common;
 
@@ -20,3 +22,4 @@ pub use clicks::Clicks;
 pub use common::topic;
 pub use ledger::Ledger;
 pub use orders::Orders;
+pub use webhooks::Webhooks;

@@ -4,6 +4,7 @@
 //! first byte is also where another framing would be told apart: Confluent's wire format begins with `00` and a
 //! registry id of four bytes; it is refused by name until there is a registry to ask.
 
+use std::cell::Cell;
 use std::io::BufRead;
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -52,6 +53,14 @@ pub enum DecodeError {
     },
 }
 
+/// Most that a thread keeps for its next record; the largest ones are too rare to keep room for.
+const SCRATCH_BYTES_MAX: usize = 64 << 10;
+
+thread_local! {
+    /// Where a thread encodes: a record's length is known only then, and growing to it copies what is there again and again.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Encodes a value with its header.
 ///
 /// # Panics
@@ -59,8 +68,15 @@ pub enum DecodeError {
 #[must_use]
 pub fn encode<R: AvroRecord>(record: &R) -> Vec<u8> {
     let config = &mut SerializerConfig::new(R::schema());
-    serde_avro_fast::to_single_object(record, Vec::with_capacity(256), config)
-        .expect("a record of this crate fits its own schema")
+    let mut scratch = SCRATCH.take();
+    scratch.clear();
+    let scratch =
+        serde_avro_fast::to_single_object(record, scratch, config).expect("a record of this crate fits its own schema");
+    let value = scratch.as_slice().to_vec();
+    if scratch.capacity() <= SCRATCH_BYTES_MAX {
+        SCRATCH.set(scratch);
+    }
+    value
 }
 
 /// Whether the value's header names this record's schema.

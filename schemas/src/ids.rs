@@ -8,6 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::{Currency, Timestamp};
+
 /// Most characters of a name; see [`check_name`].
 pub const NAME_CHARACTERS_MAX: usize = 64;
 
@@ -77,11 +79,57 @@ fn mode(livemode: bool) -> &'static str {
     if livemode { "live" } else { "test" }
 }
 
+/// What a payout is told apart by: whom it pays in which currency, and its cut-off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayoutKey<'a> {
+    /// The affiliate's id, a name by [`check_name`].
+    pub affiliate_id: &'a str,
+    /// The currency.
+    pub currency: Currency,
+    /// The cut-off, a whole second.
+    pub cut_off: Timestamp,
+}
+
+impl<'a> PayoutKey<'a> {
+    /// The payout's id: `pay_`, the seconds of the cut-off, the currency and the affiliate, so that whoever has the id
+    /// knows the ledger.
+    #[must_use]
+    pub fn payout_id(&self) -> String {
+        debug_assert!(check_name(self.affiliate_id).is_ok(), "an affiliate id is a name");
+        format!("pay_{}_{}_{}", self.cut_off.seconds(), self.currency.code(), self.affiliate_id)
+    }
+
+    /// Reads what [`PayoutKey::payout_id`] wrote; `None` for anything else.
+    #[must_use]
+    pub fn parse(payout_id: &'a str) -> Option<PayoutKey<'a>> {
+        let mut parts = payout_id.strip_prefix("pay_")?.splitn(3, '_');
+        let seconds: i64 = parts.next()?.parse().ok()?;
+        let currency = Currency::parse(parts.next()?).ok()?;
+        let affiliate_id = parts.next().filter(|affiliate_id| check_name(affiliate_id).is_ok())?;
+        let key = PayoutKey { affiliate_id, currency, cut_off: Timestamp(seconds.checked_mul(1_000)?) };
+        // A sign or zeros before the seconds would make two ids of one payout.
+        (key.payout_id() == payout_id).then_some(key)
+    }
+
+    /// The key of the ledger it is of, which is a live one: the test namespace is never paid out.
+    #[must_use]
+    pub fn ledger_key(&self) -> Vec<u8> {
+        account_key(self.affiliate_id, self.currency.code(), true)
+    }
+}
+
 /// 128 bits of SHA-256 over the [`OrderKey`], written `cnv_` and 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConversionId(pub [u8; 16]);
 
 impl ConversionId {
+    /// The id of the delivery that tells an endpoint of this conversion as of a timeline entry: never another delivery's.
+    #[must_use]
+    pub fn webhook_id(&self, sequence: i32, endpoint_id: &str) -> String {
+        debug_assert!(check_name(endpoint_id).is_ok(), "an endpoint id is a name");
+        format!("whk_{:032x}_{sequence}_{endpoint_id}", u128::from_be_bytes(self.0))
+    }
+
     /// Reads `cnv_` and 32 lower-case hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<ConversionId> {
@@ -131,6 +179,12 @@ pub enum EventKind {
     Conversion,
     /// A status update of an order.
     OrderStatus,
+    /// What became of a payout.
+    Payout,
+    /// A reviewer's decision.
+    Review,
+    /// An order's time was moved.
+    TestClock,
 }
 
 /// An event's id, from a UUIDv7 (RFC 9562, section 5.7): sorts by the time it was made.
@@ -139,6 +193,9 @@ pub fn event_id(kind: EventKind, uuid: uuid::Uuid) -> String {
     let prefix = match kind {
         EventKind::Conversion => "cnvevt",
         EventKind::OrderStatus => "osevt",
+        EventKind::Payout => "payevt",
+        EventKind::Review => "revevt",
+        EventKind::TestClock => "tcevt",
     };
     format!("{prefix}_{}", uuid.simple())
 }
@@ -171,6 +228,29 @@ mod tests {
             "cnv_+0000000000000000000000000000000",
         ] {
             assert_eq!(ConversionId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn payout_ids_read_back() {
+        let currency = Currency::parse("NPR").expect("a currency");
+        let key = PayoutKey { affiliate_id: "trek_blog-1", currency, cut_off: Timestamp(1_781_872_500_000) };
+        assert_eq!(key.payout_id(), "pay_1781872500_NPR_trek_blog-1");
+        assert_eq!(PayoutKey::parse(&key.payout_id()), Some(key));
+        assert_eq!(key.ledger_key(), b"trek_blog-1/NPR/live");
+        for text in [
+            "",
+            "pay_",
+            "pay_1_NPR",
+            "pay_1_NPR_",
+            "pay_1_NPX_a",
+            "pay_+1_NPR_a",
+            "pay_01_NPR_a",
+            "pay_1_NPR_a/b",
+            "pay_9223372036854775807_NPR_a",
+            "po_1_NPR_a",
+        ] {
+            assert_eq!(PayoutKey::parse(text), None, "{text}");
         }
     }
 

@@ -14,6 +14,7 @@ pub mod registry;
 pub mod state;
 pub mod time;
 pub mod topics;
+pub mod view;
 
 pub use codec::{AvroRecord, DecodeError, decode, encode};
 pub use money::{AmountError, Balance, Currency};

@@ -65,7 +65,13 @@ impl Currency {
     /// Writes minor units as a decimal string with all of the currency's decimals.
     #[must_use]
     pub fn format_amount(self, minor: i64) -> String {
-        format_decimal(minor, self.minor_units())
+        format_decimal(minor.into(), self.minor_units())
+    }
+
+    /// Writes a sum of minor units as [`Currency::format_amount`] writes an amount.
+    #[must_use]
+    pub fn format_sum(self, sum: Balance) -> String {
+        format_decimal(sum.0, self.minor_units())
     }
 
     /// The most that [`Currency::parse_amount`] reads.
@@ -88,7 +94,7 @@ impl Currency {
         if thousandths % per_minor == 0 {
             return self.format_amount(thousandths / per_minor);
         }
-        format_decimal(thousandths, THOUSANDTH_DECIMALS)
+        format_decimal(thousandths.into(), THOUSANDTH_DECIMALS)
     }
 }
 
@@ -121,7 +127,7 @@ fn decimal(text: &str) -> Result<(&str, &str), AmountError> {
     Ok((whole, fraction.unwrap_or("")))
 }
 
-fn format_decimal(number: i64, decimals: usize) -> String {
+fn format_decimal(number: i128, decimals: usize) -> String {
     let sign = if number < 0 { "-" } else { "" };
     let digits = format!("{:0>width$}", number.unsigned_abs(), width = decimals + 1);
     match digits.split_at(digits.len() - decimals) {
@@ -273,6 +279,7 @@ mod tests {
         assert_eq!(currency("NPR").format_amount(-5), "-0.05");
         assert_eq!(currency("JPY").format_amount(5), "5");
         assert_eq!(currency("KWD").format_amount(5), "0.005");
+        assert_eq!(currency("NPR").format_sum(Balance(-i128::from(u64::MAX))), "-184467440737095516.15");
     }
 
     #[test]

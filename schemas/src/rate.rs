@@ -39,8 +39,15 @@ impl Rate {
     /// even, once.
     #[must_use]
     pub fn of(self, thousandths: i64, currency: Currency) -> i64 {
+        let (numerator, denominator) = self.fraction(thousandths, currency);
+        half_to_even(numerator, denominator)
+    }
+
+    /// The same before it is rounded: a numerator and a denominator.
+    #[must_use]
+    pub fn fraction(self, thousandths: i64, currency: Currency) -> (i128, i128) {
         let per_minor = i128::from(currency.thousandths(1));
-        half_to_even(i128::from(thousandths) * i128::from(self.0), PARTS_PER_WHOLE * per_minor)
+        (i128::from(thousandths) * i128::from(self.0), PARTS_PER_WHOLE * per_minor)
     }
 
     /// How the part of `amount` that this rate is compares with `other`, exactly.

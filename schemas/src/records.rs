@@ -8,8 +8,14 @@ use crate::registry::Definition;
 use crate::{Balance, Currency, Timestamp};
 
 pub use self::enums::*;
+pub use self::explanation::*;
+pub use self::payouts::*;
+pub use self::webhooks::{WebhookAttempt, WebhookOutcome};
 
 mod enums;
+mod explanation;
+mod payouts;
+mod webhooks;
 
 /// The idempotency key of a request, so that its use can be found again from the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +89,62 @@ pub struct OrderStatusReported {
     pub metadata: Option<String>,
 }
 
+/// What a reviewer decided of a conversion, and who that was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Review {
+    /// What.
+    pub decision: ReviewDecision,
+    /// The revision of the conversion that the reviewer had seen. It counts if nothing but the timeline has changed since.
+    pub revision: i64,
+    /// Whom an approval credits; absent otherwise.
+    pub affiliate_id: Option<String>,
+    /// The reviewer's name, from the token.
+    pub reviewer: String,
+    /// The reviewer's role at the time: administrator or reviewer.
+    pub role: String,
+    /// Why, 1 to 500 characters.
+    pub reason: String,
+    /// The id of the request that it came by.
+    pub request_id: String,
+}
+
+/// A reviewer decided a conversion. Of several decisions on what was shown, the first in the order of the log counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReviewDecided {
+    /// revevt_ and a UUIDv7 in hexadecimal: sorts by time of receipt.
+    pub event_id: String,
+    /// The conversion's merchant.
+    pub merchant_id: String,
+    /// False for the test namespace.
+    pub livemode: bool,
+    /// The merchant's order id.
+    pub external_order_id: String,
+    /// The decision.
+    pub review: Review,
+    /// When the edge received it.
+    pub decided_at: Timestamp,
+}
+
+/// An integrator moved the time of an order of test mode forward, perhaps before the order itself. Of several the latest instant counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TestClockAdvanced {
+    /// tcevt_ and a UUIDv7 in hexadecimal: sorts by time of receipt.
+    pub event_id: String,
+    /// The merchant, from the API key.
+    pub merchant_id: String,
+    /// False: live orders have no time but everybody's, and a record that says otherwise is refused.
+    pub livemode: bool,
+    /// The merchant's order id.
+    pub external_order_id: String,
+    /// The order's time is this, until everybody's is later; at most 400 days after receipt.
+    pub advanced_to: Timestamp,
+    /// When the edge received it.
+    pub received_at: Timestamp,
+}
+
 /// Somebody clicked an affiliate's link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -154,16 +216,18 @@ pub struct Cause {
     /// What kind of thing.
     #[serde(rename = "type")]
     pub kind: CauseType,
-    /// The event, for reported, order_status and conflict.
+    /// The event, for reported, order_status, conflict, review and test_clock.
     pub event_id: Option<String>,
     /// The status reported, for order_status.
     pub order_status: Option<ReportedStatus>,
     /// What was refunded this time, in thousandths of the currency's unit, for order_status of a partial refund.
     pub refunded_thousandths: Option<i64>,
-    /// False for a fact that changed nothing: a status overtaken by another, or a conflict.
+    /// False for a fact that changed nothing: a status overtaken by another, a conflict, or a review that came too late.
     pub applied: bool,
     /// For a conflict, the fields that differ from the report.
     pub fields: Vec<String>,
+    /// For a review, what was decided and by whom.
+    pub review: Option<Review>,
 }
 
 /// A state that a conversion entered, or a fact that left it where it was.
@@ -238,6 +302,8 @@ pub struct ConversionTransitioned {
     pub conflicts: i32,
     /// The new entries, in order; none for a change that is not the merchant's to know.
     pub timeline: Vec<TimelineEntry>,
+    /// Why the conversion is what it is; absent in a record of an older version.
+    pub explanation: Option<Explanation>,
     /// When the change was derived.
     pub at: Timestamp,
 }
@@ -258,8 +324,8 @@ pub struct CommissionChanged {
     pub external_order_id: String,
     /// Who is paid.
     pub affiliate_id: String,
-    /// The campaign of the click.
-    pub campaign_id: String,
+    /// The campaign of the click; absent if a reviewer credited an affiliate without a click of theirs.
+    pub campaign_id: Option<String>,
     /// The state now.
     pub state: CommissionState,
     /// Amount, currency and rule.
@@ -286,6 +352,8 @@ pub struct LedgerEntry {
     pub revision: i64,
     /// The merchant of the conversion.
     pub merchant_id: String,
+    /// The merchant's order id.
+    pub external_order_id: String,
     /// The affiliate whose ledger it is in.
     pub affiliate_id: String,
     /// False for the test namespace.
@@ -354,11 +422,11 @@ pub struct DeadLetter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistryEntryChanged {
-    /// The section of the registry file: policies, merchants, keys, affiliates, campaigns, links, rules, clicks or coupons.
+    /// The section of the registry file: policies, merchants, keys, affiliates, campaigns, links, rules, clicks, coupons or endpoints.
     pub section: String,
     /// The entry's id, unique in its section; empty for the policies, of which there is one table.
     pub id: String,
-    /// The entry as one table of the registry file (TOML), its fields in a fixed order. A key's holds its signing secret.
+    /// The entry as one table of the registry file (TOML), its fields in a fixed order. A key's or an endpoint's holds its signing secret.
     pub definition: Definition,
 }
 
@@ -393,6 +461,8 @@ impl ConversionReported {
 avro_record! {
     ConversionReported = "conversion_reported",
     OrderStatusReported = "order_status_reported",
+    ReviewDecided = "review_decided",
+    TestClockAdvanced = "test_clock_advanced",
     ClickRecorded = "click_recorded",
     ClickLookupRequested = "click_lookup_requested",
     ClickMatched = "click_matched",
@@ -400,7 +470,12 @@ avro_record! {
     CommissionChanged = "commission_changed",
     LedgerEntry = "ledger_entry",
     BalanceChanged = "balance_changed",
+    PayoutChanged = "payout_changed",
+    PayoutReported = "payout_reported",
+    ConversionSettled = "conversion_settled",
     DeadLetter = "dead_letter",
     RegistryEntryChanged = "registry_entry_changed",
     RegistrySealed = "registry_sealed",
+    WebhookAttempt = "webhook_attempt",
+    WebhookOutcome = "webhook_outcome",
 }

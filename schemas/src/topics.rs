@@ -3,7 +3,9 @@
 use crate::codec::AvroRecord;
 use crate::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
-    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed,
+    ConversionSettled, ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, PayoutChanged,
+    PayoutReported, RegistryEntryChanged, RegistrySealed, ReviewDecided, TestClockAdvanced, WebhookAttempt,
+    WebhookOutcome,
 };
 
 /// What happens to old records of a topic.
@@ -57,11 +59,11 @@ pub const CONVERSIONS: TopicSpec = TopicSpec {
     number: 1,
     name: "conversions",
     key: ORDER_KEY,
-    records: &[ConversionReported::NAME, OrderStatusReported::NAME],
+    records: &[ConversionReported::NAME, OrderStatusReported::NAME, ReviewDecided::NAME, TestClockAdvanced::NAME],
     partitions: PARTITIONS,
     cleanup: Cleanup::Retain { days: 90 },
     message_bytes_max: MIB,
-    doc: "Facts about orders as the edge accepted them: reports and status updates. Read by `orders`.",
+    doc: "Facts about orders as the edge accepted them: reports, status updates, reviewers' decisions, whose order among all these decides, and, of test mode, moved clocks. Read by `orders`.",
 };
 
 /// Clicks.
@@ -109,7 +111,7 @@ pub const TRANSITIONS: TopicSpec = TopicSpec {
     partitions: PARTITIONS,
     cleanup: Cleanup::Retain { days: 90 },
     message_bytes_max: MIB,
-    doc: "Every change of a conversion, whole, with its new timeline entries. Written by `orders`, read by the materializer.",
+    doc: "Every change of a conversion, whole, with its new timeline entries. Written by `orders`, read by the materializer and `webhooks`.",
 };
 
 /// Every change of a commission.
@@ -170,7 +172,7 @@ pub const REGISTRY: TopicSpec = TopicSpec {
     partitions: 1,
     cleanup: Cleanup::Compact,
     message_bytes_max: MIB,
-    doc: "The registry, entry by entry; a tombstone removes one. The record `sealed` ends each change: only what it was made over is a registry. Signing secrets are in it encrypted, under a master key that the topic does not have; nobody but the service may write it. Read by every edge and by `orders` and `clicks`. The embedded log has the registry file instead.",
+    doc: "The registry, entry by entry; a tombstone removes one. The record `sealed` ends each change: only what it was made over is a registry. Signing secrets are in it encrypted, under a master key that the topic does not have; nobody but the service may write it. Read by every edge, by `orders`, `clicks` and `webhooks`, and by the sender of webhooks. The embedded log has the registry file instead.",
 };
 
 /// The rows of `orders`.
@@ -192,6 +194,74 @@ pub const LEDGER_CHANGELOG: TopicSpec = changelog(
     13,
     "ledger-changelog",
     "The rows of `ledger`, as bytes; a tombstone deletes one. Written and read by `ledger`. The embedded log keeps changes in its frames instead.",
+);
+
+/// Every change of a payout.
+pub const PAYOUTS: TopicSpec = TopicSpec {
+    number: 14,
+    name: "payouts",
+    key: ACCOUNT_KEY,
+    records: &[PayoutChanged::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 365 },
+    message_bytes_max: MIB,
+    doc: "Every change of a payout, which is a booking too: made at a cut-off, then paid or failed. Written by `ledger`, for payout systems; read by the materializer and by each store of an edge.",
+};
+
+/// What became of payouts.
+pub const PAYOUT_REPORTS: TopicSpec = TopicSpec {
+    number: 15,
+    name: "payout-reports",
+    key: ACCOUNT_KEY,
+    records: &[PayoutReported::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 365 },
+    message_bytes_max: MIB,
+    doc: "What became of payouts. Written by the edge for administrators, or by whoever pays them past it, and read by `ledger`, which checks each.",
+};
+
+/// What paid payouts have of each order.
+pub const SETTLEMENTS: TopicSpec = TopicSpec {
+    number: 16,
+    name: "settlements",
+    key: ORDER_KEY,
+    records: &[ConversionSettled::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 90 },
+    message_bytes_max: MIB,
+    doc: "What a paid payout has of each order, under the order's own key. Written by `ledger`, read by `orders`.",
+};
+
+/// What merchants' endpoints are to be told.
+pub const WEBHOOK_ATTEMPTS: TopicSpec = TopicSpec {
+    number: 17,
+    name: "webhook-attempts",
+    key: ORDER_KEY,
+    records: &[WebhookAttempt::NAME],
+    partitions: PARTITIONS,
+    // It is a work list: what is not sent in seconds comes again.
+    cleanup: Cleanup::Retain { days: 7 },
+    message_bytes_max: MIB,
+    doc: "Deliveries to merchants' endpoints, each to be attempted now. Written by `webhooks`, read by the sender of webhooks.",
+};
+
+/// What merchants' endpoints answered.
+pub const WEBHOOK_OUTCOMES: TopicSpec = TopicSpec {
+    number: 18,
+    name: "webhook-outcomes",
+    key: ORDER_KEY,
+    records: &[WebhookOutcome::NAME],
+    partitions: PARTITIONS,
+    cleanup: Cleanup::Retain { days: 90 },
+    message_bytes_max: MIB,
+    doc: "What became of each attempt. Written by the sender of webhooks, read by `webhooks`.",
+};
+
+/// The rows of `webhooks`.
+pub const WEBHOOKS_CHANGELOG: TopicSpec = changelog(
+    19,
+    "webhooks-changelog",
+    "The rows of `webhooks`, as bytes; a tombstone deletes one. Written and read by `webhooks`. The embedded log keeps changes in its frames instead.",
 );
 
 /// A changelog has the partitions of what its processor reads: a row is in the partition of the key it was made of.
@@ -226,6 +296,11 @@ pub mod numbers {
         LEDGER_ENTRIES,
         BALANCES,
         DEAD_LETTERS,
+        PAYOUTS,
+        PAYOUT_REPORTS,
+        SETTLEMENTS,
+        WEBHOOK_ATTEMPTS,
+        WEBHOOK_OUTCOMES,
     );
 }
 
@@ -244,6 +319,12 @@ pub const CATALOGUE: &[TopicSpec] = &[
     ORDERS_CHANGELOG,
     CLICKS_CHANGELOG,
     LEDGER_CHANGELOG,
+    PAYOUTS,
+    PAYOUT_REPORTS,
+    SETTLEMENTS,
+    WEBHOOK_ATTEMPTS,
+    WEBHOOK_OUTCOMES,
+    WEBHOOKS_CHANGELOG,
 ];
 
 #[cfg(test)]
@@ -253,8 +334,12 @@ mod tests {
     #[test]
     fn numbers_and_names_are_unique() {
         for (index, topic) in CATALOGUE.iter().enumerate() {
-            assert_eq!(usize::from(topic.number), index + 1, "{}", topic.name);
-            assert!(CATALOGUE[..index].iter().all(|other| other.name != topic.name), "{}", topic.name);
+            let before = &CATALOGUE[..index];
+            assert!(
+                before.iter().all(|other| other.number < topic.number && other.name != topic.name),
+                "{}",
+                topic.name
+            );
         }
     }
 }

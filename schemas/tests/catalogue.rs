@@ -63,7 +63,7 @@ fn every_record_has_its_file() {
 #[test]
 fn changelogs_are_compacted_and_partitioned_like_what_is_read_by_key() {
     let changelogs: Vec<_> = CATALOGUE.iter().filter(|topic| topic.name.ends_with("-changelog")).collect();
-    assert_eq!(changelogs.len(), 3);
+    assert_eq!(changelogs.len(), 4);
     for topic in changelogs {
         assert_eq!((topic.cleanup, topic.partitions), (Cleanup::Compact, PARTITIONS), "{}", topic.name);
     }

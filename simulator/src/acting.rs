@@ -1,25 +1,18 @@
 //! What is done in a run: turns of workers, requests to edges, starts and ends of processes.
 
-use std::future::Future as _;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use schemas::encode;
-use schemas::records::ClickRecorded;
-use schemas::topics::CLICKS;
-use streams::log::Publisher as _;
-use streams::{DriverError, LogError, Message};
+use streams::{DriverError, LogError};
 
 use crate::edge::EdgeProcess;
 use crate::http::{Call, Reply};
+use crate::imports::Import;
 use crate::merchants::{Effect, Ticket};
 use crate::random::Random;
 use crate::sometimes::Rare;
 use crate::swarm::Kind;
-use crate::terms::Elsewhere;
 use crate::workers::{self, PROCESSORS, Start, Worker};
 use crate::world::{Seat, Unknown, World};
 
@@ -331,7 +324,7 @@ impl World {
             };
             match effect {
                 Effect::Call(call) => self.call(&call),
-                Effect::Click(click) => self.import(&click),
+                Effect::Click(click) => self.import(Import::Click(click)),
                 Effect::None => {}
             }
         }
@@ -353,36 +346,6 @@ impl World {
             // Nobody is there: no click is made, and a request times out.
             None => inner.merchants.on_unreachable(call.ticket, self.cluster.now()),
         }
-    }
-
-    /// Writes a click that comes from elsewhere.
-    fn import(&self, Elsewhere { click_id, link, clicked_at }: &Elsewhere) {
-        let mut inner = self.inner();
-        let registry = &inner.registries[0];
-        let known = registry.clicks().iter().find(|click| click.click_id == *click_id);
-        let Some(click): Option<&ClickRecorded> = known else { return };
-        self.cluster.note(format_args!("click {click_id} of {link}, {clicked_at}, comes from elsewhere"));
-        let message =
-            Message { topic: processors::topic(&CLICKS), key: click_id.clone().into_bytes(), value: encode(click) };
-        let pending = inner.importer.1.publish(vec![message]);
-        let click = Elsewhere { click_id: click_id.clone(), link, clicked_at: *clicked_at };
-        inner.imports.push((click, pending.expect("the importer's queue takes all clicks of a run")));
-    }
-
-    /// Writes clicks again that did not get there, as whoever imports them does.
-    pub(crate) fn import_again(&self) {
-        let mut failed = Vec::new();
-        self.inner().imports.retain_mut(|(click, pending)| {
-            match Pin::new(pending).poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Pending => true,
-                Poll::Ready(Ok(_)) => false,
-                Poll::Ready(Err(_)) => {
-                    failed.push(click.clone());
-                    false
-                }
-            }
-        });
-        failed.iter().for_each(|click| self.import(click));
     }
 
     /// Lets what is under way in the edges go on.

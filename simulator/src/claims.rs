@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use schemas::ids::{ConversionId, OrderKey};
-use schemas::records::{ConversionReported, OrderStatusReported};
+use schemas::records::{ConversionReported, OrderStatusReported, TestClockAdvanced};
 use schemas::topics::CONVERSIONS;
 use schemas::{Timestamp, codec};
-use store::claims::{IDEMPOTENCY_AGE, status_digest};
+use store::claims::{IDEMPOTENCY_AGE, status_digest, test_clock_digest};
 use store::{Claim, ClaimError, Claims, ConversionClaim, Fingerprint, IdempotencyScope};
 use streams::sim::Cluster;
 
@@ -89,9 +89,16 @@ impl Inner {
             }
         } else if let Ok(update) = schemas::decode::<OrderStatusReported>(value) {
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id);
-            if self.statuses.insert(status_digest(id, &update)) {
-                self.unanswered.insert(update.event_id);
-            }
+            self.event(status_digest(id, &update), update.event_id);
+        } else if let Ok(advanced) = schemas::decode::<TestClockAdvanced>(value) {
+            let id = conversion_id(&advanced.merchant_id, advanced.livemode, &advanced.external_order_id);
+            self.event(test_clock_digest(id, advanced.advanced_to), advanced.event_id);
+        }
+    }
+
+    fn event(&mut self, digest: [u8; 16], event_id: String) {
+        if self.statuses.insert(digest) {
+            self.unanswered.insert(event_id);
         }
     }
 

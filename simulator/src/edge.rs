@@ -55,6 +55,7 @@ impl EdgeProcess {
             metrics,
             exposition: Arc::new(exposition),
             service_token: None,
+            admins: None,
             config: config.clone(),
         };
         let edge = Edge::with_ids(parts, ids_of(ids)).expect("the topology keeps to the edge's ranges");

@@ -3,8 +3,8 @@
 use schemas::Timestamp;
 use schemas::ids::ConversionId;
 use store::{
-    Claim, ClaimError, Claims, ConversionClaim, ConversionView, IdempotencyScope, ListPage, ListQuery, ReadError,
-    ReadModel,
+    Claim, ClaimError, Claims, ConversionClaim, ConversionView, IdempotencyScope, ListPage, ListQuery, PayoutPage,
+    PayoutQuery, PayoutView, ReadError, ReadModel,
 };
 
 use crate::claims::SimClaims;
@@ -85,5 +85,13 @@ impl ReadModel for EdgeStore {
 
     async fn list(&self, _: &ListQuery) -> Result<ListPage, ReadError> {
         Err(ReadError("reading conversions is not simulated".to_owned()))
+    }
+
+    async fn payout(&self, _: &str) -> Result<Option<PayoutView>, ReadError> {
+        Err(ReadError("reading payouts is not simulated".to_owned()))
+    }
+
+    async fn payouts(&self, _: &PayoutQuery) -> Result<PayoutPage, ReadError> {
+        Err(ReadError("reading payouts is not simulated".to_owned()))
     }
 }

@@ -57,6 +57,7 @@ pub(crate) fn report(sender: Sender, said: &Body, body: &str, key: Option<&str>,
     let path = match said {
         Body::Report(_) => "/api/v1/conversions",
         Body::Status(_) => "/api/v1/order-status",
+        Body::Clock(_) => "/api/v1/test/clock",
     };
     let timestamp = now_ms.div_euclid(1_000).to_string();
     let mut headers = vec![
@@ -113,6 +114,7 @@ pub(crate) fn body(external_order_id: &str, body: &Body) -> String {
             set("statusUpdatedAt", status_updated_at.map(|at| at.to_string()));
             set("refundedAmount", refunded_thousandths.map(|it| format!("{}.{:03}", it / 1_000, it % 1_000)));
         }
+        Body::Clock(advance_to) => set("advanceTo", Some(advance_to.to_string())),
     }
     let mut text = serde_json::to_string(&fields).expect("texts are JSON");
     if let Some(metadata) = metadata {

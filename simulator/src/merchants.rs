@@ -80,6 +80,9 @@ pub(crate) struct Noticed {
     pub(crate) accepted_twice: bool,
 }
 
+/// In how many of 10,000 cases an order is refunded late.
+const LATE_REFUNDS: u32 = 2_000;
+
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Merchants {
@@ -127,6 +130,17 @@ impl Merchants {
     fn later(&mut self, at: Duration, deed: Deed) {
         self.deeds += 1;
         self.due.insert((at, self.deeds), deed);
+    }
+
+    /// Has some orders refunded now, long after they were delivered.
+    pub(crate) fn refund_some(&mut self, random: &mut Random, now: Duration) {
+        for order in 0..self.orders.len() {
+            if random.happens(LATE_REFUNDS) {
+                let intent = self.orders[order].requests.len();
+                self.orders[order].requests.push((now, Intent::refund()));
+                self.later(now, Deed::Begin { order, intent });
+            }
+        }
     }
 
     /// When somebody does something next.

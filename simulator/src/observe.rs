@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use oracle::{Committed, Fault};
-use schemas::records::{CauseType, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned};
+use schemas::records::{
+    Account, BalanceChanged, CauseType, ClickQuestion, Confidence, ConfidenceReason, ConversionState,
+    ConversionTransitioned, DeadLetter, PayoutChanged,
+};
+use schemas::topics::numbers::{BALANCES, DEAD_LETTERS, PAYOUTS};
 use schemas::topics::{
     CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CLICKS_CHANGELOG, CONVERSIONS, LEDGER_CHANGELOG, LEDGER_ENTRIES,
-    ORDERS_CHANGELOG, TRANSITIONS, TopicSpec,
+    ORDERS_CHANGELOG, PAYOUT_REPORTS, SETTLEMENTS, TRANSITIONS, TopicSpec,
 };
 use streams::StateStore as _;
 use streams::processor::parse_timer_key;
@@ -21,8 +25,11 @@ use crate::workers::PROCESSORS;
 pub(crate) const CHANGELOGS: [TopicSpec; 3] = [ORDERS_CHANGELOG, CLICKS_CHANGELOG, LEDGER_CHANGELOG];
 
 /// What each of [`PROCESSORS`] reads.
-const INPUTS: [&[&str]; 3] =
-    [&[CONVERSIONS.name, CLICK_VERDICTS.name], &[CLICKS.name, CLICK_LOOKUPS.name], &[LEDGER_ENTRIES.name]];
+const INPUTS: [&[&str]; 3] = [
+    &[CONVERSIONS.name, CLICK_VERDICTS.name, SETTLEMENTS.name],
+    &[CLICKS.name, CLICK_LOOKUPS.name],
+    &[LEDGER_ENTRIES.name, PAYOUT_REPORTS.name],
+];
 
 /// A changelog's partition: everything that was ever committed, and what it comes to at a position.
 #[derive(Debug, Default)]
@@ -66,6 +73,26 @@ struct OrderSeen {
 fn reversed_by_rest(now: &ConversionTransitioned) -> bool {
     let whole = now.currency.thousandths(now.amount_minor);
     now.state == ConversionState::Reversed && whole > 0 && now.refunded_thousandths == Some(whole)
+}
+
+/// What of payouts does not happen in every run.
+fn of_payouts(spec: &TopicSpec, value: &[u8], sometimes: &mut Sometimes) {
+    match spec.number {
+        PAYOUTS => {
+            let retries = schemas::decode(value).is_ok_and(|it: PayoutChanged| !it.retries.is_empty());
+            sometimes.saw_if(Rare::PayoutRetried, retries);
+        }
+        BALANCES => {
+            let below = schemas::decode(value)
+                .is_ok_and(|it: BalanceChanged| it.account == Account::AffiliatePayable && it.balance_minor.0 < 0);
+            sometimes.saw_if(Rare::PayableBelowZero, below);
+        }
+        DEAD_LETTERS => {
+            let contradicts = schemas::decode(value).is_ok_and(|it: DeadLetter| it.topic == PAYOUT_REPORTS.name);
+            sometimes.saw_if(Rare::OutcomeContradicted, contradicts);
+        }
+        _ => {}
+    }
 }
 
 /// Sees everything that is committed, once.
@@ -116,6 +143,7 @@ impl Observer {
         if spec.number == TRANSITIONS.number {
             self.transition(key, value, sometimes);
         }
+        of_payouts(spec, value, sometimes);
         self.committed.observe(spec.number, partition, offset, key, value)
     }
 
@@ -126,6 +154,8 @@ impl Observer {
             sometimes.saw_if(Rare::LateClickUpgrade, upgraded);
             let reversed = before.state == ConversionState::Hold && now.state == ConversionState::Reversed;
             sometimes.saw_if(Rare::ReversedInHold, reversed);
+            let reversed = before.state == ConversionState::Paid && now.state == ConversionState::Reversed;
+            sometimes.saw_if(Rare::ReversedAfterPaid, reversed);
             let paid = now.commission.as_ref().map(|commission| commission.amount_minor);
             let shrunk = now.state != ConversionState::Reversed && before.commission_minor > paid;
             sometimes.saw_if(Rare::CommissionShrunk, shrunk && paid.is_some());
@@ -135,12 +165,30 @@ impl Observer {
             let rule = now.commission.as_ref().and_then(|commission| commission.rule_id.rsplit_once('-'));
             let pinned = rule.is_some_and(|(_, version)| version != self.version.to_string());
             sometimes.saw_if(Rare::TermsPinned, pinned);
+            let back = before.state == ConversionState::Reversed && now.state != ConversionState::Reversed;
+            sometimes.saw_if(Rare::BroughtBack, back);
         }
+        let mut reviews = now.timeline.iter().filter(|entry| entry.cause.kind == CauseType::Review);
+        let decided = reviews.next().map(|entry| entry.cause.applied);
+        let credited = decided == Some(true) && now.confidence == Some(Confidence::Low) && now.commission.is_some();
+        sometimes.saw_if(Rare::Approved, credited);
+        sometimes.saw_if(Rare::ReviewLate, decided == Some(false));
         let reason = now.confidence_reason;
         sometimes.saw_if(Rare::CouponSuggested, reason == Some(ConfidenceReason::CouponOnly));
         sometimes.saw_if(Rare::ClickTooRecent, reason == Some(ConfidenceReason::ClickTooRecent));
+        let mut asked = now.explanation.iter().flat_map(|it| &it.click_checks);
+        let own_shop = asked.any(|it| it.question == ClickQuestion::NotSelfReferral && !it.passed);
+        sometimes.saw_if(Rare::SelfReferred, reason == Some(ConfidenceReason::SelfReferral) && own_shop);
+        sometimes.saw_if(Rare::SelfReferredByCoupon, reason == Some(ConfidenceReason::SelfReferral) && !own_shop);
         let elapsed = now.timeline.iter().any(|entry| entry.cause.kind == CauseType::HoldElapsed);
         sometimes.saw_if(Rare::HoldElapsed, elapsed && now.state == ConversionState::Payable);
+        let moved = now.timeline.iter().any(|entry| entry.cause.kind == CauseType::TestClock && entry.cause.applied);
+        let payable = matches!(now.state, ConversionState::Payable | ConversionState::Paid);
+        sometimes.saw_if(Rare::HoldMovedOver, moved && payable);
+        let simulated = now.timeline.iter().any(|entry| entry.cause.kind == CauseType::PayoutSimulated);
+        sometimes.saw_if(Rare::PayoutSimulated, simulated && !moved);
+        sometimes.saw_if(Rare::PayoutMovedOver, simulated && moved);
+        sometimes.saw_if(Rare::WaitMovedOver, moved && reason == Some(ConfidenceReason::ClickUnknown));
         let seen = OrderSeen {
             confidence: now.confidence,
             state: now.state,
@@ -218,7 +266,7 @@ impl Observer {
         due.map(|(due_ms, _)| due_ms).min()
     }
 
-    /// What is not consumed yet of what processors read.
+    /// What is not consumed yet of what processors read, ends of transactions included.
     pub(crate) fn lag(cluster: &Cluster, partitions: u32) -> Option<String> {
         for (group, topics) in PROCESSORS.iter().zip(INPUTS) {
             let offsets = cluster.offsets(group);
@@ -231,6 +279,10 @@ impl Observer {
                     });
                     if let Some(first) = first {
                         return Some(format!("{group} is at {from} of {topic}/{partition}, which has {first}"));
+                    }
+                    let (first, stable, _) = cluster.marks(topic, partition);
+                    if from.max(first) < stable {
+                        return Some(format!("{group} is at {from} of {topic}/{partition}, which ends at {stable}"));
                     }
                 }
             }

@@ -52,6 +52,15 @@ pub(crate) struct Intent {
     pub(crate) has_key: bool,
 }
 
+impl Intent {
+    /// A refund of the whole, which is tried until it is answered.
+    pub(crate) fn refund() -> Intent {
+        let (status, status_updated_at) = (ReportedStatus::Refunded, None);
+        let body = Body::Status(Status { status, status_updated_at, refunded_thousandths: None });
+        Intent { body, twice: false, replay: None, attempts_max: 1_000, has_key: false }
+    }
+}
+
 const STATUSES: [ReportedStatus; 9] = [
     ReportedStatus::Pending,
     ReportedStatus::Confirmed,
@@ -90,7 +99,8 @@ fn draw_order(
     elsewhere: &mut Vec<(Duration, Elsewhere)>,
 ) -> Order {
     let sender = random.pick(&[SENDERS[0], SENDERS[0], SENDERS[1], SENDERS[2]]);
-    let at = random.time(Duration::from_secs(1), span);
+    // A run that is shrunk may be shorter.
+    let at = random.time(Duration::from_secs(1), span.max(Duration::from_secs(1)));
     let now_ms = wall(epoch_ms, at);
     let ordered_at = match random.below(4) {
         0 | 1 => None,
@@ -124,6 +134,9 @@ fn draw_order(
     }
     draw_statuses(random, (at, span, epoch_ms), &mut requests);
     draw_refunds(random, &report, (at, span, epoch_ms), &mut requests);
+    if !sender.livemode {
+        draw_clocks(random, (at, span, epoch_ms), &mut requests);
+    }
     let id = OrderId {
         merchant_id: sender.merchant_id.to_owned(),
         livemode: sender.livemode,
@@ -262,4 +275,24 @@ fn draw_refund(random: &mut Random, report: &Report) -> Option<i64> {
         _ => whole / 2,
     };
     Some(amount).filter(|amount| *amount > 0)
+}
+
+/// Moves the order's time: to where nothing is due, past some of what is, and past all; forwards and, in vain, backwards.
+fn draw_clocks(
+    random: &mut Random,
+    (at, span, epoch_ms): (Duration, Duration, i64),
+    requests: &mut Vec<(Duration, Intent)>,
+) {
+    let day_ms = 86_400_000;
+    for _ in 0..random.pick(&[0, 0, 1, 1, 2, 3]) {
+        let early = random.happens(3_000);
+        let sent = if early {
+            at.saturating_sub(random.short(Duration::from_secs(20)))
+        } else {
+            at.saturating_add(random.short(span.saturating_mul(2)))
+        };
+        let ahead_ms = random.pick(&[-day_ms, 60_000, day_ms / 24, day_ms, 5 * day_ms, 60 * day_ms]);
+        let advance_to = Timestamp(wall(epoch_ms, sent) + ahead_ms);
+        requests.push((sent, intent(random, Body::Clock(advance_to))));
+    }
 }

@@ -14,10 +14,12 @@ use crate::claims::SimClaims;
 use crate::cql::{KeeperPlace, Logged, Server, Shared, SharedClaims, Tellings};
 use crate::dice::Dice;
 use crate::edge_store::EdgeStore;
+use crate::imports::Administrators;
 use crate::merchants::Merchants;
 use crate::observe::Observer;
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::reviewers::Reviewers;
 use crate::schedule::SKEW_MS_MAX;
 use crate::sometimes::{Rare, Sometimes};
 use crate::swarm::{Kind, Swarm};
@@ -34,6 +36,9 @@ const TICK: Duration = Duration::from_millis(50);
 const QUIET: Duration = Duration::from_millis(1_500);
 /// How long all workers are away at the end of some runs: longer than a store is of use without them.
 const AWAY: Duration = Duration::from_secs(4 * 24 * 60 * 60);
+/// Weeks that pass at the end, each with a cut-off.
+const WEEKS: usize = 3;
+const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Rounds without rest are a fault, whatever the clock says.
 const ROUNDS_MAX: u32 = 20_000;
 
@@ -152,6 +157,8 @@ fn world(params: &Params) -> Arc<World> {
     facts.registry(Arc::clone(&registry), cluster.now_ms());
     let importer = cluster.process("importer");
     let publisher = importer.publisher(streams::kafka::PublisherOptions::default());
+    let office = cluster.process("office");
+    let decisions = office.publisher(streams::kafka::PublisherOptions::default());
     let swarm = Swarm::draw(seed, &params.without);
     let shared = (topology.keepers > 0).then(|| share(seed, &swarm, &cluster, topology.keepers));
     let store = |edge: usize| match &shared {
@@ -167,6 +174,8 @@ fn world(params: &Params) -> Arc<World> {
         shared,
         importer: (importer, publisher),
         imports: Vec::new(),
+        administrators: Administrators::new(seed),
+        reviewers: Reviewers::new(seed, (office, decisions)),
         merchants: Merchants::new(seed, plan),
         facts,
         observer: Observer::default(),
@@ -242,9 +251,27 @@ fn phases(world: &World, params: &Params) {
         }
     }
     if Random::new(params.seed, "away").happens(2_000) {
-        world.clean();
         (0..world.topology.machines).for_each(|machine| world.crash_machine(machine));
         world.cluster.leap_to(world.cluster.now() + AWAY);
+        world.clean();
+        if !rest(world) {
+            return;
+        }
+    }
+    let mut late = Random::new(params.seed, "late refunds");
+    let mut restarts = Random::new(params.seed, "restarts");
+    for _ in 0..WEEKS {
+        world.inner().merchants.refund_some(&mut late, world.cluster.now());
+        world.administer_all();
+        if !rest(world) {
+            return;
+        }
+        world.cluster.leap_to(world.cluster.now() + WEEK);
+        // Of topics that are kept for a week nothing is left.
+        world.clean();
+        if restarts.happens(3_000) {
+            (0..world.topology.machines).for_each(|machine| world.crash_machine(machine));
+        }
         if !rest(world) {
             return;
         }
@@ -310,6 +337,7 @@ fn rest(world: &World) -> bool {
         world.edges_go_on();
         world.keepers_go_on();
         world.import_again();
+        world.review_again();
         (0..world.topology.edges).for_each(|edge| world.feed(edge));
         world.note_everywhere();
         world.look();

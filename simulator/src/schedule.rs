@@ -47,7 +47,10 @@ impl World {
         }
         self.edges_go_on();
         self.keepers_go_on();
+        self.administer();
         self.import_again();
+        self.reviewers_act();
+        self.review_again();
         self.feed_some();
         self.spread_registry();
         self.look();
@@ -369,7 +372,10 @@ impl World {
             return Some("an edge is at work".to_owned());
         }
         if !inner.imports.is_empty() {
-            return Some("clicks are on their way".to_owned());
+            return Some("clicks or outcomes are on their way".to_owned());
+        }
+        if inner.reviewers.is_busy() {
+            return Some("decisions are on their way".to_owned());
         }
         for machine in &inner.machines {
             if machine.process.is_none() {

@@ -41,6 +41,14 @@ rare! {
     RefundedInParts,
     /// a conversion became payable because its hold was over
     HoldElapsed,
+    /// a test order's clock was moved past its hold
+    HoldMovedOver,
+    /// a payout was simulated, of a test order whose hold and cut-off passed by themselves
+    PayoutSimulated,
+    /// a payout was simulated, of a test order whose clock was moved past a cut-off
+    PayoutMovedOver,
+    /// a test order's clock was moved past the wait for its click
+    WaitMovedOver,
     /// a conflict was counted
     ConflictCounted,
     /// two edges accepted the same report
@@ -89,6 +97,24 @@ rare! {
     CouponSuggested,
     /// an order came too soon after its click
     ClickTooRecent,
+    /// a click was one of an affiliate whose own the shop is
+    SelfReferred,
+    /// a coupon was one of an affiliate whose own the shop is
+    SelfReferredByCoupon,
+    /// what a failed payout was of was in the next one
+    PayoutRetried,
+    /// a payout was reported as what it had not become
+    OutcomeContradicted,
+    /// an order that was paid was reversed
+    ReversedAfterPaid,
+    /// more was taken back than was payable
+    PayableBelowZero,
+    /// a reviewer credited an affiliate, who got a commission
+    Approved,
+    /// an administrator brought a reversed conversion back
+    BroughtBack,
+    /// a decision came too late
+    ReviewLate,
 }
 
 impl fmt::Display for Rare {

@@ -140,11 +140,15 @@ pub(crate) fn draw(seed: u64, version: u64, clicks: &[Elsewhere], epoch_ms: i64)
     let lookback = random.pick(&["1h", "24h", "30d"]);
     let settlement = random.pick(&["10m", "6h", "24h", "72h"]);
     let returns = random.pick(&["5m", "2h", "48h"]);
+    let mut payouts = Random::new(seed.wrapping_add(version), "payouts");
+    let mut owners = Random::new(seed.wrapping_add(version), "own merchants");
     let mut text = format!(
-        "[policies]\nclick_wait = \"{wait}\"\nlookback = \"{lookback}\"\nsettlement_window = \"{settlement}\"\n\
-         return_window = \"{returns}\"\nmin_click_to_order = \"{}\"\n{PARTIES}\n[[campaigns]]\nid = \"c1\"\n\
+        "[policies]\n{}click_wait = \"{wait}\"\nlookback = \"{lookback}\"\nsettlement_window = \"{settlement}\"\n\
+         return_window = \"{returns}\"\nmin_click_to_order = \"{}\"\n{}\n[[campaigns]]\nid = \"c1\"\n\
          merchant = \"m1\"\nlookback = \"{}\"\nmin_click_to_order = \"{}\"\n",
+        policy(&mut payouts, epoch_ms),
         soon.pick(&["0s", "0s", "1s", "2m"]),
+        parties(&mut payouts, &mut owners),
         random.pick(&["30m", "12h", "7d"]),
         soon.pick(&["0s", "0s", "30s"]),
     );
@@ -154,6 +158,36 @@ pub(crate) fn draw(seed: u64, version: u64, clicks: &[Elsewhere], epoch_ms: i64)
         let _ = write!(text, "\n[[clicks]]\nid = \"{click_id}\"\nlink = \"{link}\"\nclicked_at = \"{clicked_at}\"\n");
     }
     Arc::new(Registry::parse(&text).unwrap_or_else(|faults| panic!("the simulated registry parses: {faults}\n{text}")))
+}
+
+/// When there are payouts, and from which amount on; now and then there are none. The first cut-off comes while things go
+/// wrong and merchants are at work, or in the days after that, in which one order after the other is payable.
+fn policy(random: &mut Random, epoch_ms: i64) -> String {
+    const WEEKDAYS: [&str; 7] = ["thursday", "friday", "saturday", "sunday", "monday", "tuesday", "wednesday"];
+    if random.happens(1_000) {
+        return String::new();
+    }
+    let (zone, offset_minutes) = random.pick(&[("UTC", 0), ("Asia/Kathmandu", 345)]);
+    let within = random.pick(&[4, 4, (WINDOW_HOURS_MAX + 8) * 60]);
+    let after = i64::try_from(random.below(within)).expect("some days of minutes");
+    let minutes = epoch_ms / 60_000 + after + offset_minutes;
+    // The first day of 1970 was a Thursday.
+    let weekday = WEEKDAYS[usize::try_from((minutes / 1_440) % 7).expect("a day of the week")];
+    let (hour, minute) = (minutes / 60 % 24, minutes % 60);
+    let minimum = random.pick(&["", "", "payout_minimum = \"NPR 20.00, JPY 400\"\n"]);
+    format!("payout_cut_off = \"{weekday} {hour:02}:{minute:02} {zone}\"\n{minimum}")
+}
+
+/// [`PARTIES`], now and then with one of the affiliates on hold, and with shops that are an affiliate's own.
+fn parties(payouts: &mut Random, owners: &mut Random) -> String {
+    let hold = if payouts.happens(1_500) { "on_hold = true\n" } else { "" };
+    let mut parties = PARTIES.to_owned();
+    for (name, hold, own) in [("A", "", "m2"), ("B", hold, owners.pick(&["m1", "m2, m1"]))] {
+        let own = if owners.happens(1_500) { format!("own_merchants = \"{own}\"\n") } else { String::new() };
+        let name = format!("name = \"{name}\"\n");
+        parties = parties.replacen(&name, &format!("{name}{hold}{own}"), 1);
+    }
+    parties
 }
 
 fn rules(text: &mut String, random: &mut Random, version: u64, epoch_ms: i64) {

@@ -60,6 +60,7 @@ impl Topology {
                 commit_interval: ms(random.pick(&[0, 10, 25, 100])),
                 session_timeout: ms(random.pick(&[6_000, 10_000, 30_000])),
                 transaction_timeout: ms(random.pick(&[2_000, 5_000, 10_000])),
+                pass_interval: ms(Random::new(seed, "passing").pick(&[0, 1_000, 10_000])),
                 ..SessionOptions::default()
             },
             publisher: PublisherOptions {

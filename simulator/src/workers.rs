@@ -54,7 +54,8 @@ impl<P: Processor> Worker for Running<P> {
         Arc::clone(&self.stats)
     }
 
-    fn leave(self: Box<Self>) {
+    fn leave(mut self: Box<Self>) {
+        self.driver.finish();
         self.driver.into_session().leave();
     }
 }
@@ -75,7 +76,7 @@ pub(crate) fn start(processor: usize, start: Start<'_>) -> Result<Box<dyn Worker
     match processor {
         0 => boxed(start, |registry| Orders::new(Arc::clone(registry))),
         1 => boxed(start, Clicks::new),
-        _ => boxed(start, |_| Ledger),
+        _ => boxed(start, Ledger::new),
     }
 }
 

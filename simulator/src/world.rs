@@ -18,9 +18,11 @@ use crate::cql::Shared;
 use crate::dice::{Dice, Meanwhile, Stopped};
 use crate::edge::EdgeProcess;
 use crate::edge_store::EdgeStore;
+use crate::imports::{Administrators, Import};
 use crate::merchants::Merchants;
 use crate::observe::Observer;
 use crate::random::Random;
+use crate::reviewers::Reviewers;
 use crate::sometimes::Sometimes;
 use crate::terms::Elsewhere;
 use crate::topology::Topology;
@@ -99,10 +101,12 @@ pub(crate) struct Inner {
     pub(crate) edges: Vec<EdgePlace>,
     /// The claims that all edges share, if they do.
     pub(crate) shared: Option<Shared>,
-    /// Writes clicks that come from elsewhere.
+    /// Writes what is written past the edges.
     pub(crate) importer: (Process, SimPublisher),
-    /// Those that are on their way.
-    pub(crate) imports: Vec<(Elsewhere, Pending)>,
+    /// What of that is on its way.
+    pub(crate) imports: Vec<(Import, Pending)>,
+    pub(crate) administrators: Administrators,
+    pub(crate) reviewers: Reviewers,
     pub(crate) merchants: Merchants,
     pub(crate) facts: Facts,
     pub(crate) observer: Observer,

@@ -1,28 +1,53 @@
-//! What the records of `conversions` and `transitions` say, whichever store is fed with them.
+//! What the records of `conversions`, `transitions` and `payouts` say, whichever store is fed with them.
 
 use schemas::Timestamp;
 use schemas::codec::{header_error, is};
 use schemas::ids::{ConversionId, OrderKey, check_name};
-use schemas::records::{ConversionReported, ConversionTransitioned, IdempotencyUse, OrderStatusReported};
-use schemas::topics::{CONVERSIONS, TRANSITIONS};
+use schemas::records::{
+    ConversionReported, ConversionTransitioned, IdempotencyUse, OrderStatusReported, PayoutChanged, ReviewDecided,
+    TestClockAdvanced,
+};
+use schemas::topics::{CONVERSIONS, PAYOUTS, TRANSITIONS};
 use streams::Record;
 
-use crate::claims::{ConversionClaim, Fingerprint, IdempotencyScope, KeyUse, status_digest};
+use crate::claims::{ConversionClaim, Fingerprint, IdempotencyScope, KeyUse, status_digest, test_clock_digest};
+use crate::payouts;
 
 /// What a record says.
 #[derive(Debug)]
 pub(crate) enum Fact {
     /// An order was reported: a claim, and perhaps the use of an idempotency key.
-    Reported {
-        id: ConversionId,
-        claim: ConversionClaim,
-        used: Option<(IdempotencyScope, String, KeyUse)>,
-        received_at: Timestamp,
-    },
-    /// A status update was reported.
+    Reported(Box<Reported>),
+    /// A status update was reported, or a test order's time moved.
     Status { digest: [u8; 16], event_id: String, received_at: Timestamp },
+    /// A reviewer decided, of which nobody makes a claim: what came of it is in a transition.
+    Reviewed,
     /// A conversion changed.
     Transitioned(Box<ConversionTransitioned>),
+    /// A payout changed.
+    Payout(Box<PayoutChanged>),
+}
+
+/// A report and its place in the log.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    pub(crate) id: ConversionId,
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+    pub(crate) used: Option<(IdempotencyScope, String, KeyUse)>,
+    pub(crate) report: ConversionReported,
+}
+
+impl Reported {
+    /// The claim that it is. Its fingerprint is ten digests, so this is for when there is none yet.
+    pub(crate) fn claim(&self) -> ConversionClaim {
+        ConversionClaim {
+            event_id: self.report.event_id.clone(),
+            fingerprint: Fingerprint::of(&self.report),
+            partition: self.partition,
+            offset: self.offset,
+        }
+    }
 }
 
 impl Fact {
@@ -32,16 +57,28 @@ impl Fact {
         if record.topic == TRANSITIONS.number {
             return transitioned(schemas::decode(&record.value).map_err(text)?);
         }
+        if record.topic == PAYOUTS.number {
+            let payout: PayoutChanged = schemas::decode(&record.value).map_err(text)?;
+            return payouts::check(&payout).map(|()| Fact::Payout(Box::new(payout)));
+        }
         debug_assert_eq!(record.topic, CONVERSIONS.number, "no other topic is read");
         if is::<ConversionReported>(&record.value) {
-            reported(&schemas::decode(&record.value).map_err(text)?, record)
+            reported(schemas::decode(&record.value).map_err(text)?, record)
         } else if is::<OrderStatusReported>(&record.value) {
             let update: OrderStatusReported = schemas::decode(&record.value).map_err(text)?;
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id)?;
             let digest = status_digest(id, &update);
             Ok(Fact::Status { digest, event_id: update.event_id, received_at: update.received_at })
+        } else if is::<ReviewDecided>(&record.value) {
+            schemas::decode::<ReviewDecided>(&record.value).map(|_| Fact::Reviewed).map_err(text)
+        } else if is::<TestClockAdvanced>(&record.value) {
+            let advanced: TestClockAdvanced = schemas::decode(&record.value).map_err(text)?;
+            let id = conversion_id(&advanced.merchant_id, advanced.livemode, &advanced.external_order_id)?;
+            let digest = test_clock_digest(id, advanced.advanced_to);
+            Ok(Fact::Status { digest, event_id: advanced.event_id, received_at: advanced.received_at })
         } else {
-            Err(header_error(&record.value, "ConversionReported and OrderStatusReported").to_string())
+            let expected = "ConversionReported, OrderStatusReported, ReviewDecided and TestClockAdvanced";
+            Err(header_error(&record.value, expected).to_string())
         }
     }
 }
@@ -51,14 +88,8 @@ fn conversion_id(merchant_id: &str, livemode: bool, external_order_id: &str) -> 
     Ok(OrderKey { merchant_id, livemode, external_order_id }.conversion_id())
 }
 
-fn reported(report: &ConversionReported, record: &Record) -> Result<Fact, String> {
+fn reported(report: ConversionReported, record: &Record) -> Result<Fact, String> {
     let id = conversion_id(&report.merchant_id, report.livemode, &report.external_order_id)?;
-    let claim = ConversionClaim {
-        event_id: report.event_id.clone(),
-        fingerprint: Fingerprint::of(report),
-        partition: record.partition,
-        offset: record.offset,
-    };
     let used = match &report.idempotency {
         Some(IdempotencyUse { key, body_digest }) => {
             let scope = IdempotencyScope { merchant_id: report.merchant_id.clone(), livemode: report.livemode };
@@ -67,7 +98,8 @@ fn reported(report: &ConversionReported, record: &Record) -> Result<Fact, String
         }
         None => None,
     };
-    Ok(Fact::Reported { id, claim, used, received_at: report.received_at })
+    let Record { partition, offset, .. } = *record;
+    Ok(Fact::Reported(Box::new(Reported { id, partition, offset, used, report })))
 }
 
 fn digest_of(hex: &str) -> Option<[u8; 16]> {

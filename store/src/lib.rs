@@ -9,11 +9,14 @@ pub mod claims;
 pub mod cql;
 pub mod embedded;
 mod facts;
+pub mod payouts;
 mod received;
 pub mod view;
 
 pub use claims::{
     Claim, ClaimError, Claims, ConversionClaim, Fingerprint, IDEMPOTENCY_AGE, IdempotencyScope, KeyUse, status_digest,
+    test_clock_digest,
 };
 pub use embedded::EmbeddedStore;
-pub use view::{ConversionView, ListCursor, ListPage, ListQuery, ReadError, ReadModel};
+pub use payouts::{PayoutPage, PayoutQuery, PayoutView};
+pub use view::{ConversionView, ListCursor, ListOf, ListPage, ListQuery, Part, ReadError, ReadModel, waits_for_review};

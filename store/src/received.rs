@@ -88,6 +88,7 @@ fn received(id: ConversionId, report: ConversionReported) -> ConversionView {
         refunded_thousandths: None,
         applied: true,
         fields: Vec::new(),
+        review: None,
     };
     let entry = TimelineEntry { seq: 1, state: ConversionState::Received, at: report.received_at, cause };
     let conversion = ConversionTransitioned {
@@ -118,6 +119,7 @@ fn received(id: ConversionId, report: ConversionReported) -> ConversionView {
         refunded_thousandths: None,
         conflicts: 0,
         timeline: Vec::new(),
+        explanation: None,
         at: report.received_at,
     };
     ConversionView { conversion, timeline: vec![entry] }

@@ -6,6 +6,8 @@ use schemas::Timestamp;
 use schemas::ids::ConversionId;
 use schemas::records::{Confidence, ConversionState, ConversionTransitioned, TimelineEntry};
 
+use crate::payouts::{PayoutPage, PayoutQuery, PayoutView};
+
 /// One conversion with all of its timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversionView {
@@ -15,11 +17,22 @@ pub struct ConversionView {
     pub timeline: Vec<TimelineEntry>,
 }
 
-/// Which conversions to list: those of one merchant in one mode, and never another's.
+/// Whose conversions a list has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListOf {
+    /// One merchant's, and never another's.
+    Merchant(String),
+    /// All merchants', those that wait for a reviewer: no merchant is ever shown this one.
+    ///
+    /// It has no others but those that waited once, where a store keeps their rows: [`ListQuery::admits`] holds of each.
+    Reviewers,
+}
+
+/// Which conversions to list, all of them in one mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListQuery {
-    /// The merchant.
-    pub merchant_id: String,
+    /// Whose.
+    pub of: ListOf,
     /// Live, or the test namespace.
     pub livemode: bool,
     /// Only those in this state.
@@ -40,23 +53,64 @@ impl ListQuery {
     /// Whether a conversion that is in this state and has this confidence is asked for.
     #[must_use]
     pub fn admits(&self, state: ConversionState, confidence: Option<Confidence>) -> bool {
-        self.state.is_none_or(|asked| asked == state) && self.confidence.is_none_or(|asked| confidence == Some(asked))
+        let is_of_list = match self.of {
+            ListOf::Merchant(_) => true,
+            ListOf::Reviewers => waits_for_review(state, confidence),
+        };
+        is_of_list
+            && self.state.is_none_or(|asked| asked == state)
+            && self.confidence.is_none_or(|asked| confidence == Some(asked))
+    }
+
+    /// Which part of the list is asked for.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        Part { from: self.from, until: self.until, after: self.after, limit: self.limit }
     }
 }
 
-/// A place in the list: that of a conversion which was looked at. It never moves, since neither of the two ever changes.
+/// Whether a conversion that is in this state and has this confidence waits for a reviewer: nobody is credited with it by
+/// itself, and nobody has decided it.
+#[must_use]
+pub fn waits_for_review(state: ConversionState, confidence: Option<Confidence>) -> bool {
+    state == ConversionState::Received && confidence == Some(Confidence::Low)
+}
+
+/// A place in a list: that of what was looked at. It never moves, since neither of the two ever changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListCursor {
-    /// When its report was received.
-    pub received_at: Timestamp,
-    /// Its id.
-    pub conversion_id: ConversionId,
+    /// When a conversion's report was received; of a payout its cut-off.
+    pub at: Timestamp,
+    /// The id of a conversion; of a payout [`payout_digest`](crate::payouts::payout_digest).
+    pub id: [u8; 16],
+}
+
+impl ListCursor {
+    /// The place of a conversion.
+    #[must_use]
+    pub fn of(conversion: &ConversionTransitioned) -> ListCursor {
+        ListCursor { at: conversion.received_at, id: conversion.conversion_id.0 }
+    }
+}
+
+/// Which part of a list, newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Only what is of this instant or later.
+    pub from: Option<Timestamp>,
+    /// Only what is of before this instant.
+    pub until: Option<Timestamp>,
+    /// Only what is after this place in the list.
+    pub after: Option<ListCursor>,
+    /// Most rows of the page, at least 1.
+    pub limit: usize,
 }
 
 /// A part of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListPage {
-    /// Conversions as of their last revision, with no timeline.
+    /// Conversions as of their last revision, with no timeline and unexplained: an explanation would be held for each row of
+    /// a page, and no list tells it.
     pub rows: Vec<ConversionTransitioned>,
     /// What to go on after; `None` when nothing is left. A page may have fewer rows than asked for, or none, and still
     /// end here: a store bounds what it looks at and what it returns for one page.
@@ -78,4 +132,11 @@ pub trait ReadModel: Send + Sync + 'static {
     ///
     /// A conversion is in the list once its first transition is in the read model: a 202 alone does not put it there.
     fn list(&self, query: &ListQuery) -> impl Future<Output = Result<ListPage, ReadError>> + Send;
+
+    /// A payout by id, once its making is in the read model.
+    fn payout(&self, payout_id: &str) -> impl Future<Output = Result<Option<PayoutView>, ReadError>> + Send;
+
+    /// Payouts, the latest cut-off first and those of one cut-off in a fixed order, with the same promise to whoever goes on
+    /// from page to page.
+    fn payouts(&self, query: &PayoutQuery) -> impl Future<Output = Result<PayoutPage, ReadError>> + Send;
 }

@@ -12,13 +12,13 @@ use schemas::Timestamp;
 use schemas::ids::{ConversionId, OrderKey};
 use schemas::records::{Confidence, ConversionState, ConversionTransitioned};
 use schemas::topics::{CONVERSIONS, TRANSITIONS};
-use store::{Claims, EmbeddedStore, ListCursor, ListPage, ListQuery, ReadModel};
+use store::{Claims, EmbeddedStore, ListCursor, ListOf, ListPage, ListQuery, ReadModel};
 use streams::Message;
 use streams::log::Limits;
 
 fn query(merchant_id: &str, livemode: bool) -> ListQuery {
-    let merchant_id = merchant_id.to_owned();
-    ListQuery { merchant_id, livemode, state: None, confidence: None, from: None, until: None, after: None, limit: 100 }
+    let of = ListOf::Merchant(merchant_id.to_owned());
+    ListQuery { of, livemode, state: None, confidence: None, from: None, until: None, after: None, limit: 100 }
 }
 
 fn page(store: &EmbeddedStore, query: &ListQuery) -> ListPage {
@@ -82,7 +82,7 @@ fn no_list_has_anothers() {
         assert_eq!((listed.rows.len(), listed.next), (1, None));
         assert_eq!(listed.rows[0].external_order_id, format!("A-{number}"));
         // Another's place, whatever it is, shows one's own.
-        let after = cursor.replace(ListCursor { received_at: NOW, conversion_id: ConversionId([255; 16]) });
+        let after = cursor.replace(ListCursor { at: NOW, id: [255; 16] });
         assert_eq!(orders(&process.store, &ListQuery { after, ..query }), [format!("A-{number}")]);
     }
     assert!(orders(&process.store, &query("mer_two", true)).is_empty());

@@ -107,6 +107,13 @@ pub trait Session: Send {
     /// Commits the step's outputs, its state changes and the offsets of all that was polled since the last commit.
     fn commit(&mut self, step: &Step) -> Commit;
 
+    /// Whether there is something to commit though nothing was polled: reading has passed what is no record. Where that can
+    /// happen it is said once in a while, and in any case if this `is_last`, with a stop to follow.
+    fn has_passed(&mut self, is_last: bool) -> bool {
+        let _ = is_last;
+        false
+    }
+
     /// Forgets what was polled and not committed, and fences whoever else may hold this session's identity.
     ///
     /// # Errors

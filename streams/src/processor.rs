@@ -222,7 +222,8 @@ fn clone_pair((key, value): (&Bytes, &Option<Bytes>)) -> (Bytes, Option<Bytes>) 
     (key.clone(), value.clone())
 }
 
-fn row_key(key: &[u8]) -> Bytes {
+/// The row of a processor's own key.
+pub(crate) fn row_key(key: &[u8]) -> Bytes {
     let mut row = Vec::with_capacity(1 + key.len());
     row.push(STATE_TABLE);
     row.extend_from_slice(key);
@@ -238,6 +239,12 @@ pub(crate) fn timer_key(due_ms: i64, key: &[u8]) -> Bytes {
     Bytes::from(row)
 }
 
+/// The key under which a processor has written a row of its own; `None` for a row of another table.
+#[must_use]
+pub fn parse_row_key(row: &[u8]) -> Option<&[u8]> {
+    row.strip_prefix(&[STATE_TABLE])
+}
+
 /// The due time and the key of a timer row; `None` for a row of another table.
 #[must_use]
 pub fn parse_timer_key(row: &[u8]) -> Option<(i64, &[u8])> {
@@ -248,7 +255,7 @@ pub fn parse_timer_key(row: &[u8]) -> Option<(i64, &[u8])> {
 }
 
 /// The first key after all keys that begin with `prefix`, whose first byte is a table's and below 255.
-fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+pub(crate) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.last_mut() {
         if *last < u8::MAX {

@@ -128,8 +128,12 @@ impl Snapshot {
         }
     }
 
-    /// Hands all rows to `visit`, a block at a time; the position is returned only if all of them were there.
-    fn read(&self, visit: &mut dyn FnMut(&[Change]) -> Result<(), StoreError>) -> Result<Option<u64>, StoreError> {
+    /// Hands all rows to `visit`, a block at a time; the position that they stand for is returned only if all of them were
+    /// there, and `None` if there is no snapshot of this version. Nothing is written, so that somebody else's may be read.
+    ///
+    /// # Errors
+    /// The file cannot be read or is damaged, or `visit` failed.
+    pub fn read(&self, visit: &mut dyn FnMut(&[Change]) -> Result<(), StoreError>) -> Result<Option<u64>, StoreError> {
         let Some(mut reader) = self.reader()? else { return Ok(None) };
         let Some(position) = self.header(&mut reader)? else { return Ok(None) };
         let mut count = 0_u64;

@@ -38,6 +38,8 @@ pub struct Kafka {
     advertised_port: Option<u16>,
     /// Lines of the nodes' configuration besides those of all clusters.
     more: String,
+    /// How its JVMs are started, if not as for a test.
+    java_opts: Option<&'static str>,
 }
 
 impl Kafka {
@@ -47,7 +49,7 @@ impl Kafka {
     /// If it does not start; the message has the script's output, the ends of the nodes' logs included.
     #[must_use]
     pub fn start(brokers: Brokers) -> Kafka {
-        Kafka::start_on(Slot::take(), brokers, None, String::new())
+        Kafka::start_on(Slot::take(), brokers, None, String::new(), None)
     }
 
     /// Starts one broker, to which clients come through a proxy: it tells them the proxy's port. The tools that are run
@@ -60,7 +62,7 @@ impl Kafka {
         let slot = Slot::take();
         let proxy = Proxy::start(slot.proxy(), slot.nodes());
         let port = slot.proxy();
-        (Kafka::start_on(slot, Brokers::One, Some(port), String::new()), proxy)
+        (Kafka::start_on(slot, Brokers::One, Some(port), String::new(), None), proxy)
     }
 
     /// Starts one broker that clients come to in two ways more: with a login, by SASL's `PLAIN` and in the clear
@@ -90,14 +92,29 @@ impl Kafka {
             keystore = broker.both_file.display(),
             truststore = authority.ca_file().display(),
         );
-        Kafka::start_on(slot, Brokers::One, None, more)
+        Kafka::start_on(slot, Brokers::One, None, more, None)
     }
 
-    fn start_on(slot: Slot, brokers: Brokers, advertised_port: Option<u16>, more: String) -> Kafka {
+    /// Starts one broker for a benchmark: with more heap and all of the JIT, which a test does not live long enough for.
+    ///
+    /// # Panics
+    /// As [`Kafka::start`].
+    #[must_use]
+    pub fn start_for_benchmark() -> Kafka {
+        Kafka::start_on(Slot::take(), Brokers::One, None, String::new(), Some("-Xmx1g"))
+    }
+
+    fn start_on(
+        slot: Slot,
+        brokers: Brokers,
+        advertised_port: Option<u16>,
+        more: String,
+        java_opts: Option<&'static str>,
+    ) -> Kafka {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let name = format!("kafka-{}-{}", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let folder = script::root().join("target/testkit").join(name);
-        let mut kafka = Kafka { slot, folder, brokers, bootstrap: String::new(), advertised_port, more };
+        let mut kafka = Kafka { slot, folder, brokers, bootstrap: String::new(), advertised_port, more, java_opts };
         let count = match brokers {
             Brokers::One => "1",
             Brokers::Three => "3",
@@ -232,6 +249,9 @@ impl Kafka {
         command.env("KAFKA_LOCAL_PORT", self.slot.nodes().to_string());
         command.env("KAFKA_LOCAL_CONTROLLER_PORT", self.slot.controllers().to_string());
         command.env("KAFKA_LOCAL_MORE", &self.more);
+        if let Some(java_opts) = self.java_opts {
+            command.env("KAFKA_LOCAL_JAVA_OPTS", java_opts);
+        }
         if let Some(port) = self.advertised_port {
             command.env("KAFKA_LOCAL_ADVERTISED_PORT", port.to_string());
         }

@@ -79,7 +79,7 @@ struct Rule {
     client: String,
     deed: Deed,
     held_off: Duration,
-    /// Until when further requests are lost, once the fault has happened.
+    /// Until when further requests are lost, once the fault has happened or was withdrawn.
     until: Option<Instant>,
     hits: usize,
 }
@@ -114,12 +114,17 @@ impl Proxy {
         })
     }
 
-    /// Has the next answer about metadata to such a client name no broker, as that of one does that has just come back and
-    /// is still fenced. The client has to ask in version 9 or a later one. Returns what [`Proxy::hits`] wants.
+    /// Has answers about metadata to such a client name no broker until [`Proxy::withdraw`], as those of one do that has just
+    /// come back and is still fenced. The client has to ask in version 11 to 13. Returns what [`Proxy::hits`] wants.
     #[must_use]
     pub fn name_no_broker(&self, client: &str) -> usize {
         let (client, deed) = (client.to_owned(), Deed::NameNoBroker);
         self.add(Rule { api: METADATA, client, deed, held_off: Duration::ZERO, until: None, hits: 0 })
+    }
+
+    /// Does nothing to any further request for this fault.
+    pub fn withdraw(&self, fault: usize) {
+        lock(&self.shared.rules)[fault].until = Some(Instant::now());
     }
 
     fn add(&self, rule: Rule) -> usize {
@@ -194,7 +199,10 @@ impl Shared {
             match self.deed(&frame) {
                 None => {}
                 Some(Deed::Fault(Fault::LoseRequest)) => return Ok(()),
-                Some(Deed::NameNoBroker) => lock(&marked.nameless).extend(correlation),
+                Some(Deed::NameNoBroker) => {
+                    let version = frame.get(6..8).map(|it| u16::from_be_bytes([it[0], it[1]]));
+                    lock(&marked.nameless).extend(correlation.zip(version));
+                }
                 Some(Deed::Fault(Fault::LoseAnswer)) => lock(&marked.lost).extend(correlation),
                 Some(Deed::Fault(Fault::Repeat)) => {
                     lock(&marked.repeated).extend(correlation.map(|id| (id, (frame.clone(), Duration::ZERO))));
@@ -212,8 +220,10 @@ impl Shared {
         loop {
             let mut frame = read_frame(&mut broker)?;
             let correlation = frame.get(4..8).unwrap_or_default();
-            if lock(&marked.nameless).remove(correlation) {
-                frame = without_brokers(&frame).expect("metadata are answered in a version that is known here");
+            let nameless = lock(&marked.nameless).remove(correlation);
+            if let Some(version) = nameless {
+                frame =
+                    without_brokers(&frame, version).expect("metadata are answered in a version that is known here");
             }
             let correlation = frame.get(4..8).unwrap_or_default();
             if lock(&marked.lost).contains(correlation) {
@@ -251,7 +261,10 @@ impl Shared {
                 Some(until) if now < until => Deed::Fault(Fault::LoseRequest),
                 Some(_) => return None,
             };
-            rule.until.get_or_insert(now + rule.held_off);
+            match rule.deed {
+                Deed::Fault(_) => drop(rule.until.get_or_insert(now + rule.held_off)),
+                Deed::NameNoBroker => {}
+            }
             rule.hits += 1;
             Some(deed)
         })
@@ -262,38 +275,59 @@ impl Shared {
 #[derive(Debug, Default)]
 struct Marked {
     lost: Mutex<BTreeSet<Vec<u8>>>,
-    nameless: Mutex<BTreeSet<Vec<u8>>>,
+    /// And the version of their request.
+    nameless: Mutex<BTreeMap<Vec<u8>, u16>>,
     repeated: Mutex<BTreeMap<Vec<u8>, Repeated>>,
 }
 
 /// A request that comes again, and how much later.
 type Repeated = (Vec<u8>, Duration);
 
-/// An answer about metadata without its list of brokers: after the correlation id (4 bytes) and the tags of its header, the
-/// throttle time (4), then the brokers, each with its id (4), host, port (4), rack and tags; lengths are varints, one more
-/// than what they count.
-fn without_brokers(frame: &[u8]) -> Option<Vec<u8>> {
+/// An answer about metadata in this version without its list of brokers, and with each of its topics many times, so that a
+/// client is busy with it for longer than another of its threads waits for a processor.
+///
+/// After the correlation id (4 bytes) and the tags of its header: the throttle time (4); the brokers, each with its id (4),
+/// host, port (4), rack and tags; the cluster's id; the controller (4); the topics; from version 13 on an error (2); tags.
+/// Lengths are varints, one more than what they count.
+fn without_brokers(frame: &[u8], version: u16) -> Option<Vec<u8>> {
     const NO_TAGS: u8 = 0;
     const NONE: u8 = 1;
+    const TIMES: usize = 60;
+    let tail = match version {
+        11 | 12 => 1,
+        13 => 3,
+        _ => return None,
+    };
     let mut rest = frame.get(8..)?.strip_prefix(&[NO_TAGS])?.get(4..)?;
-    let head = frame.len() - rest.len();
-    let brokers = length(&mut rest)?;
-    for _ in 0..brokers {
+    let mut answer = frame[..frame.len() - rest.len()].to_vec();
+    for _ in 0..length(&mut rest)? {
         rest = rest.get(4..)?;
         let host = length(&mut rest)?;
         rest = rest.get(host + 4..)?;
         let rack = length(&mut rest)?;
         rest = rest.get(rack..)?.strip_prefix(&[NO_TAGS])?;
     }
-    let mut answer = frame[..head].to_vec();
     answer.push(NONE);
-    answer.extend(rest);
+    let mut behind = rest;
+    let cluster = length(&mut behind)?;
+    behind = behind.get(cluster + 4..)?;
+    answer.extend(&rest[..rest.len() - behind.len()]);
+    let mut count = length(&mut behind)? * TIMES + 1;
+    while count >= 0x80 {
+        answer.push(u8::try_from(count & 0x7f).ok()? | 0x80);
+        count >>= 7;
+    }
+    answer.push(u8::try_from(count).ok()?);
+    let (topics, tail) = behind.split_at(behind.len().checked_sub(tail)?);
+    (0..TIMES).for_each(|_| answer.extend(topics));
+    answer.extend(tail);
     let size = u32::try_from(answer.len() - 4).ok()?;
     answer[..4].copy_from_slice(&size.to_be_bytes());
     Some(answer)
 }
 
-/// A length of up to 127, as no test has more brokers or a longer name; nothing, which is 0, is as long as an empty one.
+/// A length of up to 127, as no test has more brokers, more topics or a longer name; nothing, which is 0, is as long as an
+/// empty one.
 fn length(rest: &mut &[u8]) -> Option<usize> {
     let (first, behind) = rest.split_first().filter(|(first, _)| **first < 0x80)?;
     *rest = behind;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use crate::script;
 
-/// The path of a Python interpreter that has `confluent-kafka`, `fastavro` and `cassandra`, as pinned in
+/// The path of a Python interpreter that has `confluent-kafka`, `fastavro`, `cassandra` and `schemathesis`, as pinned in
 /// `docker/local/requirements.txt`. It is made at first use, once for all test processes.
 ///
 /// # Panics

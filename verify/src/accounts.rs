@@ -1,10 +1,12 @@
 //! Accounts, entry by entry, and the balances that `balances` tells of them.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::ops::Range;
 
 use oracle::keys;
-use schemas::records::{BalanceChanged, LedgerEntry};
-use schemas::topics::LEDGER_ENTRIES;
+use schemas::records::{Account as Kind, BalanceChanged, LedgerEntry, PayoutChanged, PayoutState};
+use schemas::topics::numbers::{LEDGER_ENTRIES, PAYOUTS};
 
 use crate::digest::short;
 use crate::report::{Found, Place, Subject};
@@ -22,6 +24,8 @@ struct Account {
     /// Entries and balance before the first step; not known of an account that the log has lost the beginning of, until
     /// a balance names an entry that is left.
     base: Option<(i64, i128)>,
+    /// Whether a payout changed it of which nobody can say where it stands among the entries that are left.
+    is_unknown: bool,
     /// How many steps the last balance counts, and what they leave.
     told: usize,
     balance: i128,
@@ -32,6 +36,9 @@ struct Account {
 struct Step {
     change: i64,
     entry: u64,
+    /// Whose entry it is, as the digest of the order's key; nothing for a payout's change.
+    order: Option<NonZeroU64>,
+    /// Where the entry is, or the payout's change.
     offset: u64,
 }
 
@@ -51,11 +58,53 @@ impl Accounts {
 
     pub(crate) fn book(&mut self, ledger: &str, entry: &LedgerEntry, place: Place, lost: bool) {
         let id = short(&entry.entry_id);
+        let order = keys::order(&entry.merchant_id, entry.livemode, &entry.external_order_id);
+        let order = Some(NonZeroU64::new(short(&*order)).unwrap_or(NonZeroU64::MIN));
         for (kind, change) in [(entry.debit, entry.amount_minor.saturating_neg()), (entry.credit, entry.amount_minor)] {
             let account = self.get(&keys::account(ledger, kind), lost);
             account.partition = place.partition;
-            account.steps.push(Step { change, entry: id, offset: place.offset });
+            account.steps.push(Step { change, entry: id, order, offset: place.offset });
         }
+    }
+
+    /// Puts a payout's change where it stands among the entries of its two accounts. One that is made is of all that was
+    /// payable.
+    pub(crate) fn payout(&mut self, ledger: &str, payout: &PayoutChanged, place: Place, lost: bool, found: &mut Found) {
+        let id = short(&*keys::payout_entry(&payout.payout_id, payout.state));
+        let amount = payout.amount_minor;
+        for (kind, change, entries) in [
+            (payout.debit, amount.saturating_neg(), payout.debit_entries),
+            (payout.credit, amount, payout.credit_entries),
+        ] {
+            let name = keys::account(ledger, kind);
+            let account = self.get(&name, lost);
+            account.partition = place.partition;
+            // Of an account whose beginning is gone nobody can say where the change stands.
+            let Some((before, balance)) = account.base else {
+                account.is_unknown = true;
+                continue;
+            };
+            let index = usize::try_from(entries.saturating_sub(before).saturating_sub(1)).unwrap_or(usize::MAX);
+            let index = index.min(account.steps.len());
+            let passed: i128 = account.steps[..index].iter().map(|step| i128::from(step.change)).sum();
+            if kind == Kind::AffiliatePayable
+                && payout.state == PayoutState::InTransit
+                && (balance + passed, payout.entries_to) != (amount.into(), entries - 1)
+            {
+                let expected = format!("{}, all that was payable after {index} entries", balance + passed);
+                let what = format!("{amount} in {}", payout.payout_id);
+                found.add(|| Subject::Account(name.clone()), "payout", expected, what, &[place]);
+            }
+            account.steps.insert(index, Step { change, entry: id, order: None, offset: place.offset });
+        }
+    }
+
+    /// The orders, as digests of their keys, whose entries stand at these places of an account, from 1, and what each entry
+    /// changes.
+    pub(crate) fn orders(&self, account: &str, places: Range<usize>) -> impl Iterator<Item = (u64, i64)> {
+        let steps = self.0.get(account).map_or(&[][..], |account| &account.steps);
+        let of_places = steps.iter().skip(places.start.saturating_sub(1)).take(places.len());
+        of_places.filter_map(|step| step.order.map(|order| (order.get(), step.change)))
     }
 
     fn get(&mut self, name: &str, lost: bool) -> &mut Account {
@@ -66,6 +115,9 @@ impl Accounts {
     /// Takes a balance: the fold of the entries that it counts, one after the one before.
     pub(crate) fn told(&mut self, name: &str, record: &BalanceChanged, place: Place, how: Reading, found: &mut Found) {
         let account = self.get(name, how.lost);
+        if account.is_unknown {
+            return;
+        }
         let Some((entries_before, _)) = account.base else {
             account.anchor(record);
             return;
@@ -92,7 +144,7 @@ impl Accounts {
         account.told = counted;
         let step = &account.steps[counted - 1];
         if (account.balance, step.entry) != (record.balance_minor.0, short(&record.entry_id)) {
-            let entry = Place { topic: LEDGER_ENTRIES.number, partition: account.partition, offset: step.offset };
+            let entry = account.place(step);
             add("balance", format!("{}, the fold of the entries up to this one", account.balance), &[entry, place]);
         }
     }
@@ -100,10 +152,8 @@ impl Accounts {
     /// Each entry has its balance once `ledger` has passed it. Returns how many it has not passed.
     pub(crate) fn judge(&self, processed: impl Fn(Place) -> bool, found: &mut Found) -> u64 {
         let mut pending = 0;
-        for (name, account) in self.0.iter().filter(|(_, account)| account.base.is_some()) {
-            let of =
-                |step: &Step| Place { topic: LEDGER_ENTRIES.number, partition: account.partition, offset: step.offset };
-            let untold = account.steps[account.told..].iter().map(of);
+        for (name, account) in self.0.iter().filter(|(_, account)| account.base.is_some() && !account.is_unknown) {
+            let untold = account.steps[account.told..].iter().map(|step| account.place(step));
             let missing: Vec<Place> = untold.clone().filter(|place| processed(*place)).collect();
             pending += untold.count() - missing.len();
             if let Some(first) = missing.first() {
@@ -118,6 +168,12 @@ impl Accounts {
 }
 
 impl Account {
+    /// Where the record of a step is.
+    fn place(&self, step: &Step) -> Place {
+        let topic = if step.order.is_some() { LEDGER_ENTRIES } else { PAYOUTS };
+        Place { topic, partition: self.partition, offset: step.offset }
+    }
+
     /// Where the steps that are left begin, if this balance names one of them.
     fn anchor(&mut self, record: &BalanceChanged) {
         let id = short(&record.entry_id);
@@ -150,6 +206,7 @@ mod tests {
                 conversion_id: schemas::ids::ConversionId([0; 16]),
                 revision: 1,
                 merchant_id: "mer".to_owned(),
+                external_order_id: "A".to_owned(),
                 affiliate_id: "aff".to_owned(),
                 livemode: true,
                 debit: MerchantReceivable,
@@ -158,7 +215,7 @@ mod tests {
                 currency: Currency::parse("NPR").unwrap(),
                 at: Timestamp(0),
             };
-            accounts.book("aff/NPR/live", &entry, place(LEDGER_ENTRIES.number, index as u64), lost);
+            accounts.book("aff/NPR/live", &entry, place(LEDGER_ENTRIES, index as u64), lost);
         }
         accounts
     }

@@ -14,6 +14,8 @@ pub(crate) fn fact(key: &[u8], value: &[u8]) -> Option<Event> {
     let (merchant_id, external_order_id) = match &event {
         Event::Report(it) => (&it.merchant_id, &it.external_order_id),
         Event::Status(it) => (&it.merchant_id, &it.external_order_id),
+        Event::Review(it) => (&it.merchant_id, &it.external_order_id),
+        Event::Clock(it) => (&it.merchant_id, &it.external_order_id),
     };
     let can_be = (1..=ORDER_ID_CHARACTERS_MAX).contains(&external_order_id.chars().count());
     (check_name(merchant_id).is_ok() && can_be).then_some(event)

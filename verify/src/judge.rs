@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oracle::{End, Now, Order as Facts, order_end};
+use oracle::{End, Now, Order as Facts, Reviews, order_end};
 use schemas::Timestamp;
 use schemas::records::{
     ClickRecorded, ConversionReported, ConversionTransitioned, OrderStatusReported, ReportedStatus,
 };
-use schemas::topics::{CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, TRANSITIONS};
+use schemas::topics::{CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, SETTLEMENTS, TRANSITIONS};
 
 use crate::clicks::Clicks;
 use crate::digest::Digest;
@@ -72,6 +72,9 @@ impl Judge<'_> {
         if !(self.processed)(of(CONVERSIONS.number, order.last_fact)) {
             return true;
         }
+        if order.settled.is_some_and(|offset| !(self.processed)(of(SETTLEMENTS.number, offset))) {
+            return true;
+        }
         if let Some(click) = &order.click {
             return !(self.processed)(of(CLICK_VERDICTS.number, click.offset));
         }
@@ -109,7 +112,12 @@ impl Judge<'_> {
         counts: &mut Counts,
         found: &mut Found,
     ) {
-        let (updates, now) = (counting(order, report), Now { at: self.at, skew_ms: self.options.tolerance_ms });
+        let now = Now { at: self.at, skew_ms: self.options.tolerance_ms };
+        let counting = counting(order);
+        let updates: Vec<OrderStatusReported> = counting.iter().map(|(_, update)| update.record(report)).collect();
+        // What is set aside are the first in the log, of which some may not count.
+        let aside = |all: usize| counting.iter().filter(|(index, _)| *index < all).count();
+        let reviews = Reviews { set_aside: order.standing.set_aside.map(aside), ..order.standing.clone() };
         let click: Option<ClickRecorded> = order.click.as_ref().and_then(|it| schemas::decode(&it.record).ok());
         if click.is_none() && report.click_id.is_some() && last.affiliate_id.is_some() && self.is_gone(report) {
             // What attributed it is no longer in the log.
@@ -117,7 +125,8 @@ impl Judge<'_> {
             counts.begun_before += 1;
             return;
         }
-        let facts = Facts { report, updates: &updates, click: click.as_ref() };
+        let (advanced_to, paid) = (order.advanced_to(), order.paid_minor > 0);
+        let facts = Facts { report, updates: &updates, click: click.as_ref(), reviews: &reviews, advanced_to, paid };
         let decided = self.terms.in_force(order.attributed_at.unwrap_or(last.at), self.options.tolerance_ms);
         let begun = self.terms.in_force(order.begun_at, self.options.tolerance_ms);
         let mut nearest: Option<Vec<(&'static str, String, String)>> = None;
@@ -147,10 +156,10 @@ impl Judge<'_> {
     }
 }
 
-/// Each fact of the log stands in the timeline once; the conversion counts its conflicts.
+/// Each fact of the log stands in the timeline once, and in the last explanation; the conversion counts its conflicts.
 fn facts_are_told(order: &Order, report: &ConversionReported, found: &mut Found) {
-    let mut add = |expected: String, told: String| {
-        found.add(|| order.subject(), "timeline", expected, told, &order.places());
+    let mut add = |field, expected: String, told: String| {
+        found.add(|| order.subject(), field, expected, told, &order.places());
     };
     let own = order.click.as_ref().and_then(|it| schemas::decode::<ClickRecorded>(&it.record).ok());
     let own = u8::from(own.is_some_and(|click| click.merchant_id == report.merchant_id));
@@ -159,11 +168,20 @@ fn facts_are_told(order: &Order, report: &ConversionReported, found: &mut Found)
         [("its report", reported, 1, 1), ("its click", clicked, own, own), ("the end of its wait", waited, 1, 0)]
     {
         if !(least..=most).contains(&told) {
-            add(format!("{what} told {least} to {most} times"), format!("{told} times"));
+            add("timeline", format!("{what} told {least} to {most} times"), format!("{told} times"));
         }
     }
     for conflict in order.conflicts.iter().filter(|conflict| conflict.told != 1) {
-        add(format!("the conflict at offset {} told once", conflict.offset), format!("{} times", conflict.told));
+        add(
+            "timeline",
+            format!("the conflict at offset {} told once", conflict.offset),
+            format!("{} times", conflict.told),
+        );
+    }
+    if order.reviews.len() <= TOLD_MAX {
+        for review in order.reviews.iter().filter(|review| review.told == 0) {
+            add("timeline", format!("the decision at offset {} told", review.offset), "never".to_owned());
+        }
     }
     // Of an update that is in the log under several events, one stands for all.
     let mut updates: BTreeMap<_, u32> = BTreeMap::new();
@@ -171,10 +189,16 @@ fn facts_are_told(order: &Order, report: &ConversionReported, found: &mut Found)
         *updates.entry(update.what()).or_default() += u32::from(update.told);
     }
     if updates.len() <= TOLD_MAX {
+        let facts = 1 + updates.len() + usize::from(own);
+        let told = order.last.as_ref().map_or(0, |last| last.explained_by);
+        if told != facts {
+            add("explanation", format!("by {facts} facts"), format!("by {told}"));
+        }
         for ((status, at, refunded), told) in updates.into_iter().filter(|(_, told)| *told != 1) {
-            add(format!("the update {status:?} {at:?} {refunded:?} told once"), format!("{told} times"));
+            add("timeline", format!("the update {status:?} {at:?} {refunded:?} told once"), format!("{told} times"));
         }
     }
+    clocks_are_told(order, &mut add);
     let conflicts = order.last_revision().map_or(0, |last| last.conflicts);
     if usize::try_from(conflicts) != Ok(order.conflicts.len()) {
         found.add(
@@ -187,8 +211,33 @@ fn facts_are_told(order: &Order, report: &ConversionReported, found: &mut Found)
     }
 }
 
-/// The updates that count: all, but of partial refunds the first.
-fn counting(order: &Order, report: &ConversionReported) -> Vec<OrderStatusReported> {
+/// Each event that made the order's time later stands in the timeline once; of those before the report only the last.
+fn clocks_are_told(order: &Order, add: &mut impl FnMut(&'static str, String, String)) {
+    let reported = order.report.as_ref().map_or(0, |report| report.offset);
+    let (mut latest, mut times, mut expected) = (Timestamp::MIN, 0, BTreeSet::new());
+    for clock in &order.clocks {
+        if clock.advanced_to > latest {
+            (latest, times) = (clock.advanced_to, times + 1);
+            if clock.offset < reported {
+                expected.clear();
+            }
+            expected.insert(clock.offset);
+        }
+    }
+    for clock in order.clocks.iter().filter(|_| times <= TOLD_MAX) {
+        let wanted = u8::from(expected.contains(&clock.offset));
+        if clock.told != wanted {
+            add(
+                "timeline",
+                format!("the clock moved to {} told {wanted} times", clock.advanced_to),
+                format!("{} times", clock.told),
+            );
+        }
+    }
+}
+
+/// The updates that count, each with its place among all: all, but of partial refunds the first.
+fn counting(order: &Order) -> Vec<(usize, &Update)> {
     let mut refunds: BTreeMap<_, Timestamp> = BTreeMap::new();
     for update in order.updates.iter().filter(|update| update.refunded.is_some()) {
         let at = refunds.entry(update.what()).or_insert(update.at());
@@ -198,18 +247,5 @@ fn counting(order: &Order, report: &ConversionReported) -> Vec<OrderStatusReport
     refunds.sort_unstable();
     let beyond: BTreeSet<(ReportedStatus, Option<Timestamp>, Option<i64>)> =
         refunds.into_iter().skip(TOLD_MAX).map(|(_, _, what)| what).collect();
-    let record = |update: &Update| OrderStatusReported {
-        event_id: String::new(),
-        merchant_id: report.merchant_id.clone(),
-        livemode: report.livemode,
-        external_order_id: report.external_order_id.clone(),
-        status: update.status,
-        click_id: None,
-        status_updated_at: update.sent,
-        refunded_thousandths: update.refunded,
-        received_at: update.received,
-        reason: None,
-        metadata: None,
-    };
-    order.updates.iter().filter(|update| !beyond.contains(&update.what())).map(record).collect()
+    order.updates.iter().enumerate().filter(|(_, update)| !beyond.contains(&update.what())).collect()
 }

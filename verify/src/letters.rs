@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use schemas::records::DeadLetter;
-use schemas::topics::{CATALOGUE, CLICKS, CONVERSIONS, DEAD_LETTERS};
+use schemas::topics::{CATALOGUE, CLICKS, CONVERSIONS, DEAD_LETTERS, PAYOUT_REPORTS, PAYOUTS};
 
 use crate::report::{Found, Place, Subject};
+
+/// The processor whose letters are passed over.
+const UNVERIFIED: &str = "webhooks";
 
 /// Records that cannot be processed, and dead letters.
 #[derive(Debug, Default)]
@@ -23,6 +26,10 @@ impl Letters {
 
     pub(crate) fn letter(&mut self, letter: &DeadLetter, place: Place, found: &mut Found) {
         self.count += 1;
+        // What merchants are told is not verified, and no conversion follows from it.
+        if letter.processor == UNVERIFIED {
+            return;
+        }
         let topic = CATALOGUE.iter().find(|spec| spec.name == letter.topic).map(|spec| spec.number);
         let (partition, offset) = (u32::try_from(letter.partition), u64::try_from(letter.offset));
         let (Some(topic), Ok(partition), Ok(offset)) = (topic, partition, offset) else {
@@ -50,8 +57,11 @@ impl Letters {
             }
         }
         for (of, letter) in self.letters {
-            let is_fact = [CONVERSIONS.number, CLICKS.number].contains(&of.topic);
-            if !is_fact || !lost(of) {
+            let is_fact = [CONVERSIONS.number, CLICKS.number, PAYOUT_REPORTS.number].contains(&of.topic);
+            // Whether a report is of a payout is not known either where the payout may be gone.
+            let payout = Place { topic: PAYOUTS.number, ..of };
+            let of_lost = lost(of) || (of.topic == PAYOUT_REPORTS.number && lost(payout));
+            if !is_fact || !of_lost {
                 let expected = "a record that can be processed has none";
                 found.add(|| Subject::Record, "deadLetter", expected, "a dead letter", &[of, letter]);
             }

@@ -1,5 +1,6 @@
 //! Records of `commissions` and `ledger-entries`, against the revisions that caused them.
 
+use oracle::keys;
 use schemas::encode;
 use schemas::records::{Account, CommissionChanged, LedgerEntry};
 
@@ -73,7 +74,7 @@ pub(crate) fn entry(order: &mut Order, record: &LedgerEntry, place: Place, sight
     }
     let of_conversion = last.affiliate_id.as_ref() == Some(&record.affiliate_id)
         && (last.currency, &last.merchant_id) == (record.currency, &record.merchant_id)
-        && last.livemode == record.livemode;
+        && keys::order(&record.merchant_id, record.livemode, &record.external_order_id) == *order.key;
     if !of_conversion {
         let expected = format!("{:?} in {} of {}", last.affiliate_id, last.currency, last.merchant_id);
         add(order, expected, format!("{record:?}"));
@@ -86,15 +87,23 @@ pub(crate) fn entry(order: &mut Order, record: &LedgerEntry, place: Place, sight
     let id = record.conversion_id.ledger_entry_id(record.revision, change.entries.into());
     let (same_id, same_time, at) = (record.entry_id == id, record.at == change.at, change.at);
     change.entries = change.entries.saturating_add(1);
+    let mut beyond = false;
     for (account, amount) in
         [(record.debit, record.amount_minor.saturating_neg()), (record.credit, record.amount_minor)]
     {
         let booked = match account {
             Account::MerchantReceivable => continue,
+            Account::PayoutInTransit | Account::AffiliatePaid => {
+                beyond = true;
+                continue;
+            }
             Account::AffiliatePending => &mut change.booked[0],
             Account::AffiliatePayable => &mut change.booked[1],
         };
         *booked = booked.saturating_add(amount);
+    }
+    if beyond {
+        add(order, "accounts that orders move".to_owned(), format!("{record:?}"));
     }
     if !same_id {
         add(order, id, record.entry_id.clone());

@@ -1,7 +1,9 @@
 //! What is kept of an order.
 
+use oracle::Reviews;
 use schemas::records::{
-    CommissionState, ConversionReported, ConversionTransitioned, OrderStatusReported, ReportedStatus,
+    CommissionState, ConversionReported, ConversionTransitioned, FactKind, FactPlace, OrderStatusReported,
+    ReportedStatus, ReviewDecided, TestClockAdvanced,
 };
 use schemas::topics::{CLICK_VERDICTS, CONVERSIONS, TRANSITIONS};
 use schemas::{Timestamp, encode};
@@ -24,8 +26,18 @@ pub(crate) struct Order {
     pub(crate) report: Option<Report>,
     pub(crate) updates: Vec<Update>,
     pub(crate) conflicts: Vec<Conflict>,
+    pub(crate) reviews: Vec<Reviewed>,
+    /// What stands of the decisions that the revisions have told of.
+    pub(crate) standing: Reviews,
+    /// The last revision that changed more than the timeline.
+    pub(crate) changed_in: i64,
+    pub(crate) clocks: Vec<Clock>,
     pub(crate) asked: Option<Asked>,
     pub(crate) click: Option<Matched>,
+    /// The offset of the last word of what a payout has of it.
+    pub(crate) settled: Option<u64>,
+    /// The sum of what payouts have of it, in minor units.
+    pub(crate) paid_minor: i128,
     pub(crate) last: Option<Last>,
     pub(crate) changes: Vec<Change>,
     /// The offset of the last fact that may not be processed yet.
@@ -75,7 +87,39 @@ pub(crate) struct Update {
     pub(crate) told: u8,
 }
 
+/// A reviewer's decision.
+#[derive(Debug)]
+pub(crate) struct Reviewed {
+    pub(crate) event: u64,
+    pub(crate) offset: u64,
+    pub(crate) told: u8,
+    record: Box<[u8]>,
+}
+
+impl Reviewed {
+    pub(crate) fn decided(&self) -> ReviewDecided {
+        schemas::decode(&self.record).expect("it was encoded here")
+    }
+}
+
 impl Update {
+    /// The record that it was, as far as it counts.
+    pub(crate) fn record(&self, report: &ConversionReported) -> OrderStatusReported {
+        OrderStatusReported {
+            event_id: String::new(),
+            merchant_id: report.merchant_id.clone(),
+            livemode: report.livemode,
+            external_order_id: report.external_order_id.clone(),
+            status: self.status,
+            click_id: None,
+            status_updated_at: self.sent,
+            refunded_thousandths: self.refunded,
+            received_at: self.received,
+            reason: None,
+            metadata: None,
+        }
+    }
+
     /// What tells two updates of an order apart.
     pub(crate) fn what(&self) -> (ReportedStatus, Option<Timestamp>, Option<i64>) {
         (self.status, self.sent, self.refunded)
@@ -85,6 +129,15 @@ impl Update {
     pub(crate) fn at(&self) -> Timestamp {
         self.sent.unwrap_or(self.received)
     }
+}
+
+/// The time of a test order that was moved.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    event: u64,
+    pub(crate) offset: u64,
+    pub(crate) advanced_to: Timestamp,
+    pub(crate) told: u8,
 }
 
 /// A question for a click.
@@ -106,7 +159,9 @@ pub(crate) struct Matched {
 #[derive(Debug)]
 pub(crate) struct Last {
     pub(crate) offset: u64,
-    /// Without timeline, and without what is the report's.
+    /// How many facts its explanation tells of, decisions apart.
+    pub(crate) explained_by: usize,
+    /// Without timeline, explanation, and without what is the report's.
     record: Box<[u8]>,
 }
 
@@ -136,8 +191,14 @@ impl Order {
             report: None,
             updates: Vec::new(),
             conflicts: Vec::new(),
+            reviews: Vec::new(),
+            standing: Reviews::default(),
+            changed_in: 0,
+            clocks: Vec::new(),
             asked: None,
             click: None,
+            settled: None,
+            paid_minor: 0,
             last: None,
             changes: Vec::new(),
             last_fact: 0,
@@ -156,6 +217,7 @@ impl Order {
     pub(crate) fn places(&self) -> Vec<Place> {
         let of = |topic: u16| move |offset: u64| Place { topic, partition: self.partition, offset };
         let facts = self.report.iter().map(|it| it.offset).chain(self.updates.iter().map(|it| it.offset));
+        let facts = facts.chain(self.clocks.iter().map(|it| it.offset));
         let mut places: Vec<Place> = facts.take(PLACES_MAX).map(of(CONVERSIONS.number)).collect();
         places.extend(self.click.iter().map(|it| it.offset).map(of(CLICK_VERDICTS.number)));
         places.extend(self.last.iter().map(|it| it.offset).map(of(TRANSITIONS.number)));
@@ -205,6 +267,33 @@ impl Order {
         self.updates.push(update);
     }
 
+    pub(crate) fn decided(&mut self, decided: &ReviewDecided, offset: u64, found: &mut Found) {
+        self.last_fact = offset;
+        let (event, record) = (short(&decided.event_id), packed(decided));
+        if let Some(known) = self.reviews.iter().find(|known| known.event == event) {
+            self.same_event(known.record == record, offset, found);
+            return;
+        }
+        self.reviews.reserve_exact(1);
+        self.reviews.push(Reviewed { event, offset, told: 0, record });
+    }
+
+    pub(crate) fn advanced(&mut self, advanced: &TestClockAdvanced, offset: u64, found: &mut Found) {
+        self.last_fact = offset;
+        let event = short(&advanced.event_id);
+        if let Some(known) = self.clocks.iter().find(|known| known.event == event) {
+            self.same_event(known.advanced_to == advanced.advanced_to, offset, found);
+            return;
+        }
+        self.clocks.reserve_exact(1);
+        self.clocks.push(Clock { event, offset, advanced_to: advanced.advanced_to, told: 0 });
+    }
+
+    /// The latest instant that its time was moved to, in what was read so far.
+    pub(crate) fn advanced_to(&self) -> Option<Timestamp> {
+        self.clocks.iter().map(|clock| clock.advanced_to).max()
+    }
+
     /// The whole record of a known event of a report.
     fn known_event(&self, event: u64) -> Option<u64> {
         let report = self.report.iter().map(|it| (it.event, it.whole));
@@ -231,16 +320,25 @@ impl Order {
     }
 
     pub(crate) fn keep_last(&mut self, revision: ConversionTransitioned, offset: u64) {
-        let kept = ConversionTransitioned {
-            event_id: String::new(),
-            external_order_id: String::new(),
-            click_id: None,
-            external_product_id: None,
-            metadata: None,
-            timeline: Vec::new(),
-            ..revision
-        };
-        self.last = Some(Last { offset, record: packed(&kept) });
+        // What stands of the decisions is told by the revision itself, and of moved clocks only the latest counts.
+        let counted = |it: &&FactPlace| !matches!(it.fact, FactKind::Review | FactKind::TestClock);
+        let explained_by = revision.explanation.as_ref().map_or(0, |it| it.facts.iter().filter(counted).count());
+        self.last = Some(Last { offset, explained_by, record: packed(&kept(revision)) });
+    }
+
+    /// Whether an update of this event is in the log where `is` says.
+    pub(crate) fn has_update(&self, event_id: &str, is: impl Fn(u64) -> bool) -> bool {
+        is_there(&self.updates, event_id, is, |it| (it.event, it.offset))
+    }
+
+    /// Whether a decision of this event is in the log where `is` says.
+    pub(crate) fn has_review(&self, event_id: &str, is: impl Fn(u64) -> bool) -> bool {
+        is_there(&self.reviews, event_id, is, |it| (it.event, it.offset))
+    }
+
+    /// Whether a moved clock of this event is in the log where `is` says.
+    pub(crate) fn has_clock(&self, event_id: &str, is: impl Fn(u64) -> bool) -> bool {
+        is_there(&self.clocks, event_id, is, |it| (it.event, it.offset))
     }
 
     /// Takes note that the timeline tells of a report's event; false if there is no such report, or no such conflict.
@@ -251,21 +349,49 @@ impl Order {
     }
 
     pub(crate) fn tell_conflict(&mut self, event_id: &str) -> bool {
-        let event = short(event_id);
-        let conflict = self.conflicts.iter_mut().find(|it| it.event == event);
-        conflict.is_some_and(|it| {
-            it.told = it.told.saturating_add(1);
-            true
-        })
+        tell(&mut self.conflicts, event_id, |it| (it.event, &mut it.told))
+    }
+
+    pub(crate) fn tell_review(&mut self, event_id: &str) -> bool {
+        tell(&mut self.reviews, event_id, |it| (it.event, &mut it.told))
+    }
+
+    pub(crate) fn tell_clock(&mut self, event_id: &str) -> bool {
+        tell(&mut self.clocks, event_id, |it| (it.event, &mut it.told))
     }
 
     pub(crate) fn tell_update(&mut self, event_id: &str) -> bool {
-        let event = short(event_id);
-        let update = self.updates.iter_mut().find(|it| it.event == event);
-        update.is_some_and(|it| {
-            it.told = it.told.saturating_add(1);
-            true
-        })
+        tell(&mut self.updates, event_id, |it| (it.event, &mut it.told))
+    }
+}
+
+/// Whether one of these has this event, and is in the log where `is` says.
+fn is_there<T>(all: &[T], event_id: &str, is: impl Fn(u64) -> bool, of: impl Fn(&T) -> (u64, u64)) -> bool {
+    let wanted = short(event_id);
+    all.iter().map(of).any(|(event, offset)| event == wanted && is(offset))
+}
+
+/// Takes note that the timeline tells of one of these by its event; false if none has it.
+fn tell<T>(all: &mut [T], event_id: &str, of: impl Fn(&mut T) -> (u64, &mut u8)) -> bool {
+    let wanted = short(event_id);
+    let told = all.iter_mut().map(of).find(|(event, _)| *event == wanted);
+    told.is_some_and(|(_, told)| {
+        *told = told.saturating_add(1);
+        true
+    })
+}
+
+/// What is kept of a revision.
+pub(crate) fn kept(revision: ConversionTransitioned) -> ConversionTransitioned {
+    ConversionTransitioned {
+        event_id: String::new(),
+        external_order_id: String::new(),
+        click_id: None,
+        external_product_id: None,
+        metadata: None,
+        timeline: Vec::new(),
+        explanation: None,
+        ..revision
     }
 }
 

@@ -128,6 +128,8 @@ pub struct Counts {
     pub entries_pending: u64,
     /// Accounts of affiliates.
     pub accounts: u64,
+    /// Payouts.
+    pub payouts: u64,
     /// Records that cannot be processed, and were set aside.
     pub dead_letters: u64,
 }

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use oracle::{Invariant, awaited_until, commission_terms, owed};
+use oracle::{Invariant, Known, Seen, awaited_until, changes, commission_terms, earliest_test_payout, owed};
 use schemas::records::{
-    CauseType, CommissionChanged, CommissionState, Confidence, ConfidenceReason, ConversionReported,
-    ConversionTransitioned, ReportedStatus,
+    Cause, CauseType, ClickRecorded, CommissionChanged, CommissionState, Confidence, ConfidenceReason,
+    ConversionReported, ConversionState, ConversionTransitioned, FactKind, OrderStatusReported, ReportedStatus,
 };
 use schemas::topics::TRANSITIONS;
 use schemas::{Timestamp, encode};
 
 use crate::digest::short;
-use crate::orders::{Change, Order};
+use crate::orders::{Change, Order, kept};
 use crate::report::{Found, Place};
 use crate::terms::Terms;
 
@@ -35,14 +35,25 @@ pub(crate) fn take(order: &mut Order, now: ConversionTransitioned, offset: u64, 
         order.begun_at = now.at;
     }
     let place = Place { topic: TRANSITIONS.number, partition: order.partition, offset };
+    // First, for whatever it tells of that is gone says that a part of the order is.
+    told(order, &now, place, with.lost, found);
     follows(order, report.as_ref(), before.as_ref(), &now, place, found);
     if order.begun_before.is_none()
         && let Some(report) = &report
     {
         waited(order, report, &now, place, with, found);
+        paid_in_time(order, report, &now, place, with, found);
     }
-    told(order, &now, place, with.lost, found);
-    if order.attributed_at.is_none() && now.confidence == Some(Confidence::High) {
+    if let (Some(report), Some(before)) = (&report, &before) {
+        reviewed(order, report, before, &now, place, found);
+    }
+    if before.as_ref().is_none_or(|before| changes(before, &kept(now.clone()))) {
+        order.changed_in = now.revision;
+    }
+    if order.begun_before.is_none() {
+        explained(order, &now, place, found);
+    }
+    if order.attributed_at.is_none() && now.affiliate_id.is_some() {
         order.attributed_at = Some(now.at);
     }
     // What the first revision that is left has changed is not known.
@@ -74,11 +85,12 @@ fn follows(
     }
     let approved = order.updates.iter().any(|it| it.status == ReportedStatus::CommissionApproved);
     let compared = ConversionTransitioned { metadata: None, ..now.clone() };
-    for fault in oracle::revision(&order.key, report, approved, before, &compared) {
+    let known = Known { report, approved, advanced_to: order.advanced_to() };
+    for fault in oracle::revision(&order.key, known, before, &compared) {
         // Of an order that the log has lost a part of, what went before is not known.
         let unknown = match fault.invariant {
             Invariant::Report | Invariant::Early => true,
-            Invariant::Revisions | Invariant::Timeline | Invariant::Course => before.is_none(),
+            Invariant::Revisions | Invariant::Timeline | Invariant::Course | Invariant::Review => before.is_none(),
             _ => false,
         };
         if order.begun_before.is_none() || !unknown {
@@ -95,6 +107,8 @@ fn field(invariant: Invariant) -> &'static str {
         Invariant::Course => "state",
         Invariant::Early => "at",
         Invariant::Pinned => "terms",
+        Invariant::Review => "affiliateId",
+        Invariant::Explained => "explanation",
         _ => "conversion",
     }
 }
@@ -106,13 +120,11 @@ fn expected(invariant: Invariant) -> &'static str {
         Invariant::Report => "what the first report in the log says",
         Invariant::Course => "a state that may follow, and fits what the revision says besides",
         Invariant::Early => "nothing before its time",
+        Invariant::Review => "nobody credited with a LOW order but by a reviewer",
+        Invariant::Explained => "an explanation of what the revision says",
         Invariant::Pinned => "the terms that were pinned when the order was attributed",
         _ => "what a conversion may be",
     }
-}
-
-fn tells_of_click(revision: &ConversionTransitioned) -> bool {
-    revision.timeline.iter().any(|entry| entry.cause.kind == CauseType::Click)
 }
 
 /// A click is given up no sooner than the wait is over, and not awaited for longer.
@@ -124,23 +136,118 @@ fn waited(
     with: With<'_>,
     found: &mut Found,
 ) {
-    let unclicked = report.click_id.is_some() && order.told[1] == 0 && !tells_of_click(now);
+    let unclicked = report.click_id.is_some() && order.told[1] == 0;
+    if now.state == ConversionState::Rejected || (now.confidence == Some(Confidence::Low) && now.affiliate_id.is_some())
+    {
+        // What was decided stays LOW for the reason it had then.
+        return;
+    }
     let given_up = match (now.confidence, now.confidence_reason) {
         (Some(Confidence::Low), Some(ConfidenceReason::ClickUnknown | ConfidenceReason::ClickNotYours)) => true,
         // A coupon counts where no click does, so not before the click named was waited for.
-        (Some(Confidence::Low), Some(ConfidenceReason::CouponOnly)) if unclicked => true,
+        (Some(Confidence::Low), Some(ConfidenceReason::CouponOnly | ConfidenceReason::SelfReferral)) if unclicked => {
+            true
+        }
         (None, _) => false,
         (Some(_), _) => return,
     };
     let in_force = with.terms.in_force(order.begun_at, with.tolerance_ms);
     let untils: Vec<Timestamp> = in_force.known.iter().map(|registry| awaited_until(report, registry)).collect();
-    if in_force.or_another || untils.iter().any(|until| (*until <= now.at) == given_up) {
+    // Of a click that is still awaited the order's own time may have been moved since.
+    let latest = order.advanced_to().filter(|_| given_up).map_or(now.at, |moved| moved.max(now.at));
+    if in_force.or_another || untils.iter().any(|until| (*until <= latest) == given_up) {
         return;
     }
     let what = format!("{:?} at {}", now.confidence, now.at);
     let mut places = order.places();
     places.push(place);
     found.add(|| order.subject(), "confidence", format!("the click awaited until {untils:?}"), what, &places);
+}
+
+/// A test order is not told to be paid before a cut-off that could have paid it.
+fn paid_in_time(
+    order: &Order,
+    report: &ConversionReported,
+    now: &ConversionTransitioned,
+    place: Place,
+    with: With<'_>,
+    found: &mut Found,
+) {
+    if now.livemode || now.state != ConversionState::Paid {
+        return;
+    }
+    let in_force = with.terms.in_force(order.attributed_at.unwrap_or(now.at), with.tolerance_ms);
+    let updates: Vec<OrderStatusReported> = order.updates.iter().map(|it| it.record(report)).collect();
+    let earliest: Vec<Option<Timestamp>> =
+        in_force.known.iter().map(|terms| earliest_test_payout(report, &updates, terms)).collect();
+    let latest = order.advanced_to().map_or(now.at, |moved| moved.max(now.at));
+    if in_force.or_another || earliest.iter().flatten().any(|at| *at <= latest) {
+        return;
+    }
+    let mut places = order.places();
+    places.push(place);
+    let expected = format!("not paid before a cut-off, the first of which may be {earliest:?}");
+    found.add(|| order.subject(), "state", expected, format!("Paid at {latest}"), &places);
+}
+
+/// Takes the decisions that a revision tells of: the first on what was shown counts.
+fn reviewed(
+    order: &mut Order,
+    report: &ConversionReported,
+    before: &ConversionTransitioned,
+    now: &ConversionTransitioned,
+    place: Place,
+    found: &mut Found,
+) {
+    let mut told: Vec<&Cause> = now.timeline.iter().map(|entry| &entry.cause).collect();
+    told.retain(|cause| cause.kind == CauseType::Review);
+    told.dedup_by(|next, cause| next.event_id == cause.event_id);
+    for cause in told {
+        let event = cause.event_id.as_deref().map(short);
+        // One that is in no log is missed with the other facts.
+        let Some(known) = order.reviews.iter().find(|it| Some(it.event) == event) else { continue };
+        let (decided, offset) = (known.decided(), known.offset);
+        let earlier = order.updates.iter().filter(|it| it.offset < offset);
+        let updates: Vec<OrderStatusReported> = earlier.map(|it| it.record(report)).collect();
+        let click: Option<ClickRecorded> = order.click.as_ref().and_then(|it| schemas::decode(&it.record).ok());
+        let click = click.filter(|_| order.told[1] > 0);
+        let (last, changed_in) = (before, order.changed_in);
+        let seen = Seen { report, updates: &updates, click: click.as_ref(), last, changed_in };
+        let counts = order.standing.take(&decided.review, seen);
+        let same = cause.review.as_ref() == Some(&decided.review);
+        // Of an order that the log has lost a part of, what was decided before is not known.
+        if (counts != cause.applied || !same) && order.begun_before.is_none() {
+            let expected = format!("{:?}, which counts: {counts}", decided.review);
+            let what = format!("{:?}, which counts: {}", cause.review, cause.applied);
+            let mut places = order.places();
+            places.push(place);
+            found.add(|| order.subject(), "review", expected, what, &places);
+        }
+    }
+}
+
+/// The facts that explain a revision are where it says that they are.
+fn explained(order: &Order, now: &ConversionTransitioned, place: Place, found: &mut Found) {
+    for told in now.explanation.iter().flat_map(|it| &it.facts) {
+        let is = |offset: u64| {
+            u32::try_from(told.partition) == Ok(order.partition) && u64::try_from(told.offset) == Ok(offset)
+        };
+        let is_there = match (told.fact, &told.event_id) {
+            (FactKind::Report, _) => order.report.as_ref().is_some_and(|report| is(report.offset)),
+            (FactKind::OrderStatus, Some(event_id)) => order.has_update(event_id, is),
+            (FactKind::OrderStatus, None) => false,
+            (FactKind::Click, _) => order.click.as_ref().is_some_and(|click| is(click.offset)),
+            (FactKind::Review, Some(event_id)) => order.has_review(event_id, is),
+            (FactKind::TestClock, Some(event_id)) => order.has_clock(event_id, is),
+            (FactKind::Review | FactKind::TestClock, None) => false,
+        };
+        if !is_there {
+            let what = format!("{told:?} in revision {}", now.revision);
+            let mut places = order.places();
+            places.push(place);
+            found.add(|| order.subject(), "explanation", "the place of a fact of the order", what, &places);
+        }
+    }
 }
 
 /// Takes note of the facts that a revision tells of, each once a revision.
@@ -152,8 +259,10 @@ fn told(order: &mut Order, now: &ConversionTransitioned, place: Place, lost: boo
             (CauseType::Reported, Some(event_id)) => order.tell_report(event_id),
             (CauseType::Conflict, Some(event_id)) => order.tell_conflict(event_id),
             (CauseType::OrderStatus, Some(event_id)) => order.tell_update(event_id),
+            (CauseType::TestClock, Some(event_id)) => order.tell_clock(event_id),
             // One that was received earlier than was known may move a state without being news: it has no event.
-            (CauseType::OrderStatus, None) | (CauseType::HoldElapsed, _) => true,
+            (CauseType::OrderStatus, None)
+            | (CauseType::HoldElapsed | CauseType::PaidOut | CauseType::PayoutSimulated, _) => true,
             (CauseType::Click, _) => {
                 order.told[1] = order.told[1].saturating_add(1);
                 true
@@ -162,7 +271,8 @@ fn told(order: &mut Order, now: &ConversionTransitioned, place: Place, lost: boo
                 order.told[2] = order.told[2].saturating_add(1);
                 true
             }
-            (CauseType::Reported | CauseType::Conflict, None) => false,
+            (CauseType::Review, Some(event_id)) => order.tell_review(event_id),
+            (CauseType::Reported | CauseType::Conflict | CauseType::Review | CauseType::TestClock, None) => false,
         };
         if !known && lost {
             // It was in the part that is gone, and so may others have been.
@@ -210,7 +320,7 @@ fn record(now: &ConversionTransitioned) -> Option<CommissionChanged> {
         livemode: now.livemode,
         external_order_id: now.external_order_id.clone(),
         affiliate_id: now.affiliate_id.clone()?,
-        campaign_id: now.campaign_id.clone()?,
+        campaign_id: now.campaign_id.clone(),
         state,
         commission: commission.clone(),
         order_amount_minor: now.amount_minor,

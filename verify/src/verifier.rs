@@ -6,13 +6,13 @@ use std::sync::Arc;
 use oracle::{Event, keys};
 use schemas::ids::{ConversionId, OrderKey};
 use schemas::records::{
-    BalanceChanged, ClickLookupRequested, ClickMatched, CommissionChanged, ConversionTransitioned, DeadLetter,
-    LedgerEntry,
+    BalanceChanged, ClickLookupRequested, ClickMatched, CommissionChanged, ConversionSettled, ConversionTransitioned,
+    DeadLetter, LedgerEntry, PayoutChanged,
 };
 use schemas::registry::Registry;
 use schemas::topics::numbers::{
     BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES,
-    TRANSITIONS,
+    PAYOUT_REPORTS, PAYOUTS, SETTLEMENTS, TRANSITIONS,
 };
 use schemas::{AvroRecord, Timestamp};
 
@@ -23,6 +23,7 @@ use crate::judge::Judge;
 use crate::letters::Letters;
 use crate::money::{self, Sight};
 use crate::orders::Order;
+use crate::payouts::{self, Payouts};
 use crate::report::{Counts, Found, Place, Report, Subject};
 use crate::revisions::{self, With};
 use crate::terms::Terms;
@@ -61,6 +62,7 @@ pub struct Verifier {
     orders: BTreeMap<ConversionId, Box<Order>>,
     clicks: Clicks,
     accounts: Accounts,
+    payouts: Payouts,
     letters: Letters,
     counts: Counts,
     last_change: Option<Timestamp>,
@@ -86,6 +88,7 @@ impl Verifier {
             orders: BTreeMap::new(),
             clicks: Clicks::default(),
             accounts: Accounts::default(),
+            payouts: Payouts::default(),
             letters: Letters::default(),
             counts: Counts::default(),
             last_change: None,
@@ -110,7 +113,7 @@ impl Verifier {
     }
 
     /// Takes a record of the topic with this number, after those that it was made from and those before it in its
-    /// partition; the registry and changelogs are passed over.
+    /// partition; the registry, changelogs and webhooks are passed over.
     pub fn take(&mut self, topic: u16, partition: u32, offset: u64, key: &[u8], value: &[u8]) {
         let record = Shown { place: Place { topic, partition, offset }, key, value };
         match topic {
@@ -122,6 +125,9 @@ impl Verifier {
             COMMISSIONS => self.decoded(record, Self::commission),
             LEDGER_ENTRIES => self.decoded(record, Self::entry),
             BALANCES => self.decoded(record, Self::balance),
+            PAYOUT_REPORTS => self.payouts.reported(record.key, record.value, record.place, &mut self.letters),
+            PAYOUTS => self.decoded(record, Self::payout),
+            SETTLEMENTS => self.decoded(record, Self::settled),
             DEAD_LETTERS => self.decoded(record, Self::letter),
             _ => return,
         }
@@ -141,7 +147,19 @@ impl Verifier {
         for order in self.orders.values() {
             judge.judge(order, &mut self.counts, &mut self.found);
         }
-        self.counts.entries_pending = self.accounts.judge(processed, &mut self.found);
+        // The balances that a payout's change leaves are written with it.
+        let (payouts, settled) = (&self.payouts, Timestamp(at.0.saturating_sub(self.options.tolerance_ms)));
+        let balanced = |place: Place| processed(place) || payouts.changed_before(place, settled);
+        self.counts.entries_pending = self.accounts.judge(balanced, &mut self.found);
+        self.counts.payouts = self.payouts.len();
+        let with = payouts::With {
+            terms: &self.terms,
+            accounts: &self.accounts,
+            options: &self.options,
+            at,
+            processed: &processed,
+        };
+        self.payouts.judge(&with, &mut self.letters, &mut self.found);
         self.counts.clicks = self.clicks.len();
         self.counts.accounts = self.accounts.len();
         self.counts.dead_letters = self.letters.count;
@@ -163,12 +181,25 @@ impl Verifier {
             return;
         };
         let key = String::from_utf8_lossy(record.key).into_owned();
+        if matches!(fact, Event::Review(_)) && !self.is_reported(&key) {
+            // Of an order whose report the log has lost, nobody knows whether it was refused.
+            if !self.options.has_lost(CONVERSIONS, Some(record.place.partition)) {
+                self.letters.refused(record.place);
+            }
+            return;
+        }
         let Some((order, found)) = order(&mut self.orders, &mut self.found, &key, record.place) else { return };
         let offset = record.place.offset;
         match fact {
             Event::Report(report) => order.reported(report, offset, found),
             Event::Status(update) => order.updated(&update, offset, found),
+            Event::Review(decided) => order.decided(&decided, offset, found),
+            Event::Clock(advanced) => order.advanced(&advanced, offset, found),
         }
+    }
+
+    fn is_reported(&mut self, key: &str) -> bool {
+        known(&mut self.orders, key).is_some_and(|order| order.report.is_some())
     }
 
     fn click(&mut self, record: Shown<'_>) {
@@ -264,6 +295,23 @@ impl Verifier {
         self.same_key(record, &name, || Subject::Account(name.clone()));
         let how = Reading { lost: self.options.has_lost(LEDGER_ENTRIES, None), compacted: self.options.compacted };
         self.accounts.told(&name, &balance, record.place, how, &mut self.found);
+    }
+
+    fn payout(&mut self, record: Shown<'_>, payout: PayoutChanged) {
+        let ledger = keys::ledger(&payout.affiliate_id, payout.currency.code(), payout.livemode);
+        self.same_key(record, &ledger, || Subject::Account(ledger.clone()));
+        let lost = self.options.has_lost(LEDGER_ENTRIES, None) || self.options.has_lost(PAYOUTS, None);
+        self.accounts.payout(&ledger, &payout, record.place, lost, &mut self.found);
+        self.payouts.changed(&ledger, payout, record.place, lost, &mut self.found);
+    }
+
+    fn settled(&mut self, record: Shown<'_>, settled: ConversionSettled) {
+        let key = keys::order(&settled.merchant_id, settled.livemode, &settled.external_order_id);
+        self.same_key(record, &key, || Subject::order(&key));
+        self.payouts.settled(&key, &settled, record.place);
+        let Some((order, _)) = order(&mut self.orders, &mut self.found, &key, record.place) else { return };
+        order.settled = Some(record.place.offset);
+        order.paid_minor += i128::from(settled.amount_minor);
     }
 
     fn letter(&mut self, record: Shown<'_>, letter: DeadLetter) {

@@ -1,13 +1,28 @@
 //! A record's value as JSON, by its Avro schema, and back.
 
-use schemas::records::OrderStatusReported;
-use schemas::records::{ClickLookupRequested, ClickMatched, ClickRecorded, ConversionReported, LedgerEntry};
-use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, TopicSpec};
+use schemas::records::{
+    ClickLookupRequested, ClickMatched, ClickRecorded, ConversionReported, ConversionSettled, ConversionTransitioned,
+    LedgerEntry, OrderStatusReported, PayoutReported, ReviewDecided, TestClockAdvanced, WebhookOutcome,
+};
+use schemas::topics::{
+    CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, PAYOUT_REPORTS, SETTLEMENTS, TRANSITIONS,
+    TopicSpec, WEBHOOK_OUTCOMES,
+};
 use schemas::{AvroRecord, DecodeError};
 use serde_json::{Map, Value};
 
 /// The topics that the processors read: where a refused record can have come from.
-const INPUTS: [&TopicSpec; 5] = [&CONVERSIONS, &CLICKS, &CLICK_LOOKUPS, &CLICK_VERDICTS, &LEDGER_ENTRIES];
+const INPUTS: [&TopicSpec; 9] = [
+    &CONVERSIONS,
+    &CLICKS,
+    &CLICK_LOOKUPS,
+    &CLICK_VERDICTS,
+    &LEDGER_ENTRIES,
+    &PAYOUT_REPORTS,
+    &SETTLEMENTS,
+    &TRANSITIONS,
+    &WEBHOOK_OUTCOMES,
+];
 
 /// A record of these topics.
 struct Kind {
@@ -17,13 +32,19 @@ struct Kind {
     write: fn(Value) -> Result<Vec<u8>, String>,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 12] = [
     kind::<ConversionReported>(),
     kind::<OrderStatusReported>(),
+    kind::<ReviewDecided>(),
+    kind::<TestClockAdvanced>(),
     kind::<ClickRecorded>(),
     kind::<ClickLookupRequested>(),
     kind::<ClickMatched>(),
     kind::<LedgerEntry>(),
+    kind::<PayoutReported>(),
+    kind::<ConversionSettled>(),
+    kind::<ConversionTransitioned>(),
+    kind::<WebhookOutcome>(),
 ];
 
 const fn kind<R: AvroRecord>() -> Kind {

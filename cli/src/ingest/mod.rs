@@ -32,6 +32,7 @@ use tokio::sync::oneshot;
 use self::data::Data;
 use self::shared::Shared;
 use self::stores::Stores;
+use crate::admins;
 use crate::error::CliError;
 use crate::registry::follower::{DemoKeys, Follows, RegistryFollower, RegistryView};
 use crate::registry::master_keys;
@@ -89,7 +90,7 @@ pub(crate) fn run(args: &IngestArgs, runtime: &Runtime) -> Result<ExitCode, CliE
     let (data, feeder) = Data::open(&settings.get::<PathBuf>("ingest.data"), &connection, identity, loss)?;
     let caught_up = feed(&mut process.threads, feeder)?;
     if let Err(end) = process.until(runtime, caught_up) {
-        process.threads.stop();
+        process.threads.stop_for_good();
         data.close()?;
         return ended(end);
     }
@@ -173,7 +174,7 @@ impl Process {
     fn publisher(&mut self, settings: &Settings, connection: &Connection) -> Result<Arc<KafkaPublisher>, CliError> {
         let publisher = Arc::new(publisher(settings, connection)?);
         let watched = Arc::clone(&publisher);
-        self.threads.start("publisher", move |stop| watch(&watched, stop))?;
+        self.threads.start("publisher", move |stop| watch_publisher(&watched, stop))?;
         Ok(publisher)
     }
 
@@ -200,6 +201,7 @@ impl Process {
             metrics,
             exposition: Arc::new(std::mem::take(&mut self.exposition)),
             service_token: service_token::of_settings(settings)?,
+            admins: admins::of_settings(settings)?,
             config,
         };
         Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))
@@ -207,7 +209,7 @@ impl Process {
 
     /// Stops what is running, and says how it ended.
     fn ended(self, end: End) -> Result<ExitCode, CliError> {
-        self.threads.stop();
+        self.threads.stop_for_good();
         drop(self.follower);
         ended(end)
     }
@@ -254,7 +256,7 @@ fn compression(name: &str) -> Compression {
 }
 
 /// Ends once the producer can do nothing more: the process is to begin anew with another.
-fn watch(publisher: &KafkaPublisher, stop: &AtomicBool) -> Result<(), String> {
+pub(crate) fn watch_publisher(publisher: &KafkaPublisher, stop: &AtomicBool) -> Result<(), String> {
     while !stop.load(Ordering::Acquire) {
         if let Some(reason) = publisher.failure() {
             return Err(reason);

@@ -86,7 +86,7 @@ pub(crate) fn run(args: &MaterializerArgs, runtime: &Runtime) -> Result<ExitCode
         signals.end(&threads, &readiness).await
     });
     readiness.draining();
-    threads.stop();
+    threads.stop_for_good();
     drop(stop_serving);
     let _ = runtime.block_on(serving);
     match end {

@@ -24,12 +24,13 @@ use crate::registry::follower::{Follows, RegistryFollower};
 use crate::serving::{self, End, Signals};
 use crate::settings::{ConfigArg, Settings};
 use crate::threads::Threads;
+use crate::webhooks::endpoints::{Endpoints, Named};
 use crate::{folder, topics};
 
 /// The setting of the address.
 const LISTEN: &str = "processors.metrics_listen";
 
-/// Run the state machines on Kafka: orders, clicks and the ledger.
+/// Run the state machines on Kafka: orders, clicks, the ledger and webhooks.
 ///
 /// SIGTERM ends it and keeps its partitions for a restart within the session time-out; SIGUSR1 ends it for good, and
 /// others take them at once.
@@ -63,6 +64,8 @@ pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> R
     readiness.caught_up();
     let mut exposition = MetricsRegistry::default();
     metrics::register(&mut exposition, &views);
+    let endpoints = Endpoints::default();
+    endpoints.register(&mut exposition, Named::Endpoints);
     let follower = RegistryFollower::start(&connection, Follows::Processors)?;
     follower.register(&mut exposition);
     let (stop_serving, stopped) = oneshot::channel::<()>();
@@ -79,7 +82,7 @@ pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> R
         tokio::spawn(status::keep(readiness.clone(), views.clone()));
         tokio::select! {
             end = signals.end(&threads, &readiness) => return Ok(end),
-            registry = view.first() => workers.start(&mut threads, &registry?, &view, &views)?,
+            registry = view.first() => workers.start(&mut threads, &registry?, &view, (&views, &endpoints))?,
         }
         Ok::<End, CliError>(signals.end(&threads, &readiness).await)
     })?;
@@ -87,7 +90,7 @@ pub(crate) fn run(args: &ProcessorsArgs, runtime: &tokio::runtime::Runtime) -> R
     if matches!(end, End::Retired) {
         workers.retire();
     }
-    threads.stop();
+    threads.stop_for_good();
     drop(follower);
     drop(stop_serving);
     let _ = runtime.block_on(serving);

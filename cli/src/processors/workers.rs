@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use processors::{Clicks, Ledger, Orders};
+use processors::{Clicks, Ledger, Orders, Webhooks};
 use schemas::registry::Registry;
 use schemas::topics::TOMBSTONES_KEPT_DAYS;
 use streams::kafka::{Connection, KafkaSession, KafkaStores, SessionOptions, Work};
 use streams::log::Limits;
 use streams::snapshot::FolderStores;
 use streams::store::StateFolder;
-use streams::{Driver, DriverError, Processor, SystemClock};
+use streams::{Driver, DriverError, Processor, StoreError, SystemClock};
 
 use super::status::{View, Views};
 use crate::error::CliError;
 use crate::registry::follower::RegistryView;
 use crate::settings::Settings;
 use crate::threads::Threads;
+use crate::webhooks::endpoints::{Endpoints, Look};
 
 /// A store that was away for longer is made again: half the time for which its changelog keeps tombstones.
 const UNSEEN_MAX: Duration = Duration::from_secs(TOMBSTONES_KEPT_DAYS as u64 * 24 * 60 * 60 / 2);
@@ -34,6 +35,8 @@ pub(super) struct Workers {
     each: usize,
     options: SessionOptions,
     limits: Limits,
+    /// How long an endpoint may fail before it is disabled.
+    disable_after: Duration,
     /// Set when the process is not to come back.
     retired: Arc<AtomicBool>,
 }
@@ -44,6 +47,7 @@ struct Starting<'a> {
     registry: &'a Arc<Registry>,
     view: &'a RegistryView,
     views: &'a Views,
+    endpoints: &'a Endpoints,
 }
 
 impl Workers {
@@ -74,6 +78,7 @@ impl Workers {
                 records_max: settings.get("processors.records_max"),
                 bytes_max: settings.get("processors.bytes_max"),
             },
+            disable_after: settings.get("webhooks.disable_after"),
             retired: Arc::default(),
         })
     }
@@ -84,19 +89,23 @@ impl Workers {
         threads: &mut Threads,
         registry: &Arc<Registry>,
         view: &RegistryView,
-        views: &Views,
+        (views, endpoints): (&Views, &Endpoints),
     ) -> Result<(), CliError> {
-        let mut starting = Starting { threads, registry, view, views };
-        self.processor(&mut starting, |registry| Orders::new(Arc::clone(registry)))?;
-        self.processor(&mut starting, Clicks::new)?;
-        self.processor(&mut starting, |_| Ledger)
+        let mut starting = Starting { threads, registry, view, views, endpoints };
+        self.processor(&mut starting, |registry| Orders::new(Arc::clone(registry)), |_, _| Ok(()))?;
+        self.processor(&mut starting, Clicks::new, |_, _| Ok(()))?;
+        self.processor(&mut starting, Ledger::new, |_, _| Ok(()))?;
+        let disable_after = self.disable_after;
+        let make = move |registry: &Arc<Registry>| Webhooks::new(Arc::clone(registry), disable_after);
+        self.processor(&mut starting, make, |look, driver| look.turn(driver))
     }
 
     /// The workers of one processor, which share the stores of the process.
     fn processor<P: Processor>(
         &self,
         starting: &mut Starting<'_>,
-        make: fn(&Arc<Registry>) -> P,
+        make: impl Fn(&Arc<Registry>) -> P + Clone + Send + 'static,
+        look: fn(&mut Look, &Driver<P, KafkaSession>) -> Result<(), StoreError>,
     ) -> Result<(), CliError> {
         let processor = make(starting.registry);
         let name = processor.name();
@@ -122,13 +131,17 @@ impl Workers {
             );
             starting.views.add(View { processor: name, number, progress: driver.progress(), stats, watch });
             let (mut view, retired) = (starting.view.clone(), Arc::clone(&self.retired));
+            let (make, mut endpoints) = (make.clone(), starting.endpoints.look(number, Arc::clone(starting.registry)));
             starting.threads.start(&format!("{name}-{number}"), move |stop| -> Result<(), DriverError> {
                 while !stop.load(Ordering::Acquire) {
                     if let Some(registry) = view.poll() {
                         driver.set_processor(make(&registry));
+                        endpoints.set_registry(registry);
                     }
                     driver.turn()?;
+                    look(&mut endpoints, &driver)?;
                 }
+                driver.finish();
                 if retired.load(Ordering::Acquire) {
                     driver.into_session().leave();
                 }

@@ -56,6 +56,11 @@ pub(crate) enum Follows {
         /// What secrets are decrypted with.
         master_keys: MasterKeys,
     },
+    /// Endpoints and their secrets: it lets nobody in, and signs.
+    Sender {
+        /// What secrets are decrypted with.
+        master_keys: MasterKeys,
+    },
     /// All but the keys: it lets nobody in, and has no master key.
     Processors,
 }
@@ -63,7 +68,7 @@ pub(crate) enum Follows {
 impl Follows {
     fn secrets(&self) -> Secrets<'_> {
         match self {
-            Follows::Edge { master_keys, .. } => Secrets::Decrypt(master_keys),
+            Follows::Edge { master_keys, .. } | Follows::Sender { master_keys } => Secrets::Decrypt(master_keys),
             Follows::Processors => Secrets::Leave,
         }
     }
@@ -71,7 +76,7 @@ impl Follows {
     fn takes_demo_keys(&self) -> bool {
         match self {
             Follows::Edge { demo_keys, .. } => *demo_keys == DemoKeys::Accept,
-            Follows::Processors => true,
+            Follows::Sender { .. } | Follows::Processors => true,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ingest::Config;
 use streams::kafka::{Connection, SettingError};
+use webhooks::{ClientOptions, SenderOptions};
 
 use super::faults::FaultList;
 use super::value::{FromValue, Value};
@@ -124,6 +125,23 @@ impl Settings {
             connections_max: self.get("ingest.connections_max"),
             recent_claims_max: self.get("ingest.recent_claims_max"),
             clicks_in_flight_max: self.get("ingest.clicks_in_flight_max"),
+        }
+    }
+
+    /// How webhooks are sent.
+    pub(crate) fn webhooks_client(&self) -> ClientOptions {
+        ClientOptions {
+            timeout: self.get("webhooks.timeout"),
+            allow_private_addresses: self.get::<String>("webhooks.allow_private_addresses") == "yes",
+        }
+    }
+
+    /// How many webhooks are sent at once.
+    pub(crate) fn webhooks_sender(&self) -> SenderOptions {
+        SenderOptions {
+            in_flight_max: self.get("webhooks.in_flight_max"),
+            in_flight_per_endpoint_max: self.get("webhooks.in_flight_per_endpoint_max"),
+            waiting_max: self.get("webhooks.waiting_max"),
         }
     }
 

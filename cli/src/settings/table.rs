@@ -177,8 +177,8 @@ pub(crate) const TABLE: &[Setting] = &[
         Kind::Path,
         "",
         "The master keys that signing secrets on Kafka are encrypted under: 64 hexadecimal digits each, as `openssl rand -hex 32` \
-         prints, a line each. The first encrypts, the others still decrypt. For `conversions ingest`, `apply` and `reencrypt`; \
-         nobody else needs it. Others must not be able to read the file.",
+         prints, a line each. The first encrypts, the others still decrypt. For `conversions ingest`, `webhooks`, `apply` and \
+         `reencrypt`; nobody else needs it. Others must not be able to read the file.",
     )
     .preset(Preset::Nothing),
     setting(
@@ -204,6 +204,15 @@ pub(crate) const TABLE: &[Setting] = &[
         "",
         "The same without a file; looked at if there is no `ingest.service_token_file`. Best given by its variable. It is \
          never shown.",
+    )
+    .preset(Preset::Nothing),
+    setting(
+        "ingest.admin_tokens_file",
+        Kind::Path,
+        "",
+        "Who may use the admin API, for reviews and payouts: a line each with a name, a role (`administrator`, `reviewer` or `auditor`), the SHA-256 of a \
+         token of at least 32 characters in hexadecimal and, if it ends, the instant, as `2026-12-31T00:00:00Z`. Others must \
+         not be able to read the file. Without it there is no admin API.",
     )
     .preset(Preset::Nothing),
     setting("ingest.data", Kind::Path, "./data/ingest", "Where the edge keeps its claims and read model; made if it is not there. Not used with `cql.contact_points`."),
@@ -403,6 +412,44 @@ pub(crate) const TABLE: &[Setting] = &[
         Kind::Address,
         "127.0.0.1:8082",
         "Where the materializer serves metrics and health.",
+    ),
+    setting(
+        "webhooks.timeout",
+        Kind::Duration("100ms", "10s"),
+        "10s",
+        "How long one attempt to deliver a webhook may take, from the question for its address to the head of the answer.",
+    ),
+    setting("webhooks.in_flight_max", Kind::Count(1, 4_096), "256", "Most attempts of a process under way at once."),
+    setting(
+        "webhooks.in_flight_per_endpoint_max",
+        Kind::Count(1, 256),
+        "8",
+        "Most of them to one endpoint, so that one that is slow holds no other.",
+    ),
+    setting(
+        "webhooks.waiting_max",
+        Kind::Count(4, MILLION),
+        "4096",
+        "Most attempts that wait to be sent, a quarter of them to one endpoint; those beyond come again later.",
+    ),
+    setting(
+        "webhooks.allow_private_addresses",
+        Kind::Choice(&["no", "yes"]),
+        "no",
+        "Whether webhooks may be sent to addresses that are not the internet's (loopback, private, link-local, a cloud's \
+         metadata) and to `http` URLs: for tests, and where all endpoints are in a network of your own.",
+    ),
+    setting(
+        "webhooks.disable_after",
+        Kind::Duration("1m", "90d"),
+        "5d",
+        "How long an endpoint may fail, without a success, before it is disabled. For `conversions processors`.",
+    ),
+    setting(
+        "webhooks.metrics_listen",
+        Kind::Address,
+        "127.0.0.1:8083",
+        "Where `conversions webhooks` serves metrics and health.",
     ),
     setting(
         "topics.partitions",

@@ -80,7 +80,7 @@ fn all_faults_are_told_at_once_each_with_its_place() {
         &[
             "line 1: kafka.bootstrap \"3\" must be a text in quotes: host:port",
             "line 1: kafka.prefix \"a b\" must be empty, or up to 100",
-            "line 2: there is no setting \"other\": sections are kafka, cql, registry, ingest, processors, materializer, topics",
+            "line 2: there is no setting \"other\": sections are kafka, cql, registry, ingest, processors, materializer, webhooks, topics",
             "line 4: there is no setting \"ingest.in_flight\": must be one of ingest.listen, ",
             "line 5: ingest.in_flight_max \"10\" must be a whole number from 1 to 1000000, without quotes",
             "line 6: ingest.connections_max \"99999999999999999999\" must be a whole number from 1 to 1000000",

@@ -36,6 +36,14 @@ pub(crate) struct UpArgs {
     /// else; preferred to the variable `CONVERSIONS_SERVICE_TOKEN`. Without a token there is no such route.
     #[arg(long, value_name = "FILE", env = "CONVERSIONS_SERVICE_TOKEN_FILE")]
     pub(crate) service_token_file: Option<PathBuf>,
+    /// A file with a line for each administrator: a name, a role (administrator, reviewer or auditor), the SHA-256 of a token
+    /// and, if it ends, the instant. Without it there is no admin API.
+    #[arg(long, value_name = "FILE", env = "CONVERSIONS_ADMIN_TOKENS_FILE")]
+    pub(crate) admin_tokens_file: Option<PathBuf>,
+    /// Send webhooks to addresses that are not the internet's too (loopback, private, link-local, a cloud's metadata), and to
+    /// `http` URLs: for tests, and where all endpoints are in a network of your own.
+    #[arg(long)]
+    pub(crate) webhooks_allow_private_addresses: bool,
     /// Go on without what the read model lost: for when it says that neither it nor its snapshot reaches back to where
     /// the log begins.
     #[arg(long)]

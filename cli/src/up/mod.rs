@@ -11,6 +11,7 @@ mod data;
 pub(crate) mod files;
 mod gauges;
 pub(crate) mod registry;
+mod webhooks;
 mod workers;
 
 use std::io::{self, Write};
@@ -27,11 +28,14 @@ use streams::{Message, Publisher, SystemClock};
 
 use self::args::UpArgs;
 use self::data::DataFolder;
+use self::webhooks::Webhooks;
 use self::workers::Workers;
+use crate::admins;
 use crate::error::CliError;
 use crate::registry::file;
 use crate::service_token;
 use crate::serving::{self, End, Signals};
+use crate::webhooks::endpoints::Named;
 
 /// Clicks of the registry recorded with one sync.
 const CLICKS_PER_SYNC: usize = 1_000;
@@ -42,6 +46,7 @@ type LocalEdge = Edge<streams::embedded::EmbeddedLog, store::EmbeddedStore, stor
 pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<ExitCode, CliError> {
     let registry = Arc::new(registry::load(args)?);
     let service_token = service_token::of_file_or_variable(args.service_token_file.as_deref())?;
+    let admins = args.admin_tokens_file.as_deref().map(admins::of_file).transpose()?;
     let connections_max = files::connections_max(Config::default().connections_max)?;
     let socket = {
         let _runtime = runtime.enter();
@@ -54,7 +59,13 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
     let mut feeder = data.feeder.take().expect("a folder just opened has its feeder");
     feeder.catch_up(&AtomicBool::new(false)).map_err(|error| data.failed(&error))?;
     record_clicks(&data, &registry, runtime)?;
-    let workers = Workers::start(&data, feeder, &registry, args.log_retention)?;
+    // Before the state machine that says what is to be sent: nothing of that is missed.
+    let webhooks = Webhooks::open(args, &data, &registry, (&mut metrics, runtime))?;
+    let mut workers = Workers::start(&data, feeder, &registry, args.log_retention)?;
+    if let Some(webhooks) = &webhooks {
+        webhooks.start(&mut workers.threads)?;
+    }
+    workers.endpoints.register(&mut metrics, Named::Nobody);
     let edge_metrics = Metrics::register(&mut metrics);
     gauges::register(&mut metrics, &data, &workers);
     let parts = Parts {
@@ -67,6 +78,7 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
         metrics: edge_metrics,
         exposition: Arc::new(metrics),
         service_token,
+        admins,
         config: Config { connections_max, trusted_proxies: args.trusted_proxies, ..Config::default() },
     };
     let edge: LocalEdge = Edge::new(parts).map_err(|error| CliError::Usage(error.to_string()))?;
@@ -79,7 +91,7 @@ pub(crate) fn run(args: &UpArgs, runtime: &tokio::runtime::Runtime) -> Result<Ex
     readiness.caught_up();
     announce(args, address);
     let end = runtime.block_on(serving::serve(listener, edge, &mut signals, &workers.threads, &readiness));
-    close(data, workers, end)
+    close(data, workers, webhooks, end)
 }
 
 /// Records the registry's clicks; those that are known already change nothing.
@@ -101,8 +113,11 @@ fn announce(args: &UpArgs, address: SocketAddr) {
     tracing::info!(%address, %data, "up");
 }
 
-fn close(data: DataFolder, workers: Workers, end: End) -> Result<ExitCode, CliError> {
-    workers.threads.stop();
+fn close(data: DataFolder, workers: Workers, webhooks: Option<Webhooks>, end: End) -> Result<ExitCode, CliError> {
+    workers.threads.stop_for_good();
+    if let Some(webhooks) = webhooks {
+        webhooks.stop();
+    }
     let closed = data.close();
     match end {
         End::Failed(reason) => Err(CliError::Failed(format!("{reason}; start again to go on from what the log holds"))),

@@ -8,13 +8,15 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::data::DataFolder;
 use crate::error::CliError;
 use crate::threads::Threads;
-use processors::{Clicks, Ledger, Orders};
+use crate::webhooks::endpoints::Endpoints;
+use processors::{Clicks, Ledger, Orders, Webhooks};
 use schemas::registry::Registry;
 use store::embedded::{Feeder, STORE_NAME};
+use streams::embedded::EmbeddedSession;
 use streams::log::Limits;
 use streams::retention::{self, Keeper};
 use streams::snapshot::FolderStores;
-use streams::{Clock, Driver, Processor, Progress, SystemClock};
+use streams::{Clock, Driver, DriverError, Processor, Progress, SystemClock};
 
 /// How often retention looks for segments to drop.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
@@ -27,6 +29,7 @@ const STOP_CHECK_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Workers {
     pub(super) threads: Threads,
     pub(super) progress: Vec<(&'static str, Arc<Progress>)>,
+    pub(super) endpoints: Endpoints,
 }
 
 impl Workers {
@@ -37,11 +40,13 @@ impl Workers {
         registry: &Arc<Registry>,
         log_retention: Duration,
     ) -> Result<Workers, CliError> {
-        let mut workers = Workers { threads: Threads::default(), progress: Vec::new() };
+        let mut workers =
+            Workers { threads: Threads::default(), progress: Vec::new(), endpoints: Endpoints::default() };
         let mut keepers: Vec<Box<dyn Keeper>> = vec![Box::new(data.store.clone())];
         keepers.push(workers.processor(data, Orders::new(Arc::clone(registry)))?);
         keepers.push(workers.processor(data, Clicks::new(registry))?);
-        keepers.push(workers.processor(data, Ledger)?);
+        keepers.push(workers.processor(data, Ledger::new(registry))?);
+        keepers.push(workers.webhooks(data, registry)?);
         let mut feeder = feeder;
         workers.threads.start(STORE_NAME, move |stop| feeder.run(stop))?;
         let log = data.log.clone();
@@ -61,13 +66,38 @@ impl Workers {
     /// Starts a processor, and returns its stores for retention.
     fn processor<P: Processor>(&mut self, data: &DataFolder, processor: P) -> Result<Box<dyn Keeper>, CliError> {
         let name = processor.name();
+        let (mut driver, keeper) = self.driver(data, processor);
+        self.threads.start(name, move |stop| driver.run(stop))?;
+        Ok(keeper)
+    }
+
+    /// The same of webhooks, whose endpoints are looked at.
+    fn webhooks(&mut self, data: &DataFolder, registry: &Arc<Registry>) -> Result<Box<dyn Keeper>, CliError> {
+        let processor = Webhooks::new(Arc::clone(registry), Webhooks::DISABLE_AFTER);
+        let (name, mut look) = (processor.name(), self.endpoints.look(0, Arc::clone(registry)));
+        let (mut driver, keeper) = self.driver(data, processor);
+        self.threads.start(name, move |stop| -> Result<(), DriverError> {
+            while !stop.load(Ordering::Acquire) {
+                driver.turn()?;
+                look.turn(&driver)?;
+            }
+            Ok(())
+        })?;
+        Ok(keeper)
+    }
+
+    fn driver<P: Processor>(
+        &mut self,
+        data: &DataFolder,
+        processor: P,
+    ) -> (Driver<P, EmbeddedSession>, Box<dyn Keeper>) {
+        let name = processor.name();
         let session = data.log.session(name, &processor.inputs());
         let stores = FolderStores::new(data.state.clone(), &data.snapshots(), name, processor.state_version());
         let keeper = Box::new(stores.clone());
-        let mut driver = Driver::new(processor, session, Box::new(stores), Arc::new(SystemClock), Limits::default());
+        let driver = Driver::new(processor, session, Box::new(stores), Arc::new(SystemClock), Limits::default());
         self.progress.push((name, driver.progress()));
-        self.threads.start(name, move |stop| driver.run(stop))?;
-        Ok(keeper)
+        (driver, keeper)
     }
 
     /// Waits until every processor has restored its state; the error says which thread failed instead.

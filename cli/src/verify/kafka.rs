@@ -11,8 +11,8 @@ use std::time::Duration;
 use schemas::Timestamp;
 use schemas::registry::{Fold, Folded, Registry, Secrets};
 use schemas::topics::{
-    BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES, REGISTRY,
-    TRANSITIONS, TopicSpec,
+    BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES,
+    PAYOUT_REPORTS, PAYOUTS, REGISTRY, SETTLEMENTS, TRANSITIONS, TopicSpec,
 };
 use streams::kafka::{Connection, Extent, Extents, KafkaReader};
 use streams::log::Limits;
@@ -31,22 +31,26 @@ const WAIT: Duration = Duration::from_secs(120);
 const REGISTRIES_MAX: usize = 100;
 
 /// In the order in which ends are taken.
-const ENDS: [&[TopicSpec]; 4] = [
+const ENDS: [&[TopicSpec]; 5] = [
     &[TRANSITIONS, BALANCES, DEAD_LETTERS],
-    &[CLICK_VERDICTS, COMMISSIONS, LEDGER_ENTRIES],
-    &[CLICK_LOOKUPS],
-    &[CONVERSIONS, CLICKS],
+    &[CLICK_VERDICTS, COMMISSIONS, SETTLEMENTS],
+    &[PAYOUTS],
+    &[CLICK_LOOKUPS, LEDGER_ENTRIES],
+    &[CONVERSIONS, CLICKS, PAYOUT_REPORTS],
 ];
 
 /// In the order in which they are read: each after what it is made from.
-const READ: [TopicSpec; 9] = [
+const READ: [TopicSpec; 12] = [
     CONVERSIONS,
     CLICKS,
+    PAYOUT_REPORTS,
     CLICK_LOOKUPS,
     CLICK_VERDICTS,
     TRANSITIONS,
     COMMISSIONS,
     LEDGER_ENTRIES,
+    PAYOUTS,
+    SETTLEMENTS,
     BALANCES,
     DEAD_LETTERS,
 ];

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 use schemas::Timestamp;
-use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, TopicSpec};
+use schemas::topics::{
+    CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, PAYOUT_REPORTS, SETTLEMENTS, TopicSpec,
+};
 use verify::Options;
 
 use crate::args::parse_duration;
@@ -19,8 +21,11 @@ mod kafka;
 mod print;
 
 /// The consumers of facts, and what each reads.
-const CONSUMERS: [(&str, &[TopicSpec]); 3] =
-    [("orders", &[CONVERSIONS, CLICK_VERDICTS]), ("clicks", &[CLICKS, CLICK_LOOKUPS]), ("ledger", &[LEDGER_ENTRIES])];
+const CONSUMERS: [(&str, &[TopicSpec]); 3] = [
+    ("orders", &[CONVERSIONS, CLICK_VERDICTS, SETTLEMENTS]),
+    ("clicks", &[CLICKS, CLICK_LOOKUPS]),
+    ("ledger", &[LEDGER_ENTRIES, PAYOUT_REPORTS]),
+];
 
 /// Check the topics, or an embedded log: work every conversion, commission and balance out again from the facts, and tell
 /// each difference. Writes nothing.

@@ -14,8 +14,8 @@ pub(super) fn text(outcome: &Outcome, clean: bool) -> io::Result<()> {
     let (report, counts) = (&outcome.report, &outcome.report.counts);
     writeln!(
         out,
-        "{} orders, {} conversions, {} clicks, {} ledger entries, {} accounts; judged as of {}",
-        counts.orders, counts.conversions, counts.clicks, counts.entries, counts.accounts, report.at
+        "{} orders, {} conversions, {} clicks, {} ledger entries, {} accounts, {} payouts; judged as of {}",
+        counts.orders, counts.conversions, counts.clicks, counts.entries, counts.accounts, counts.payouts, report.at
     )?;
     for it in outcome.progress.iter().filter(|it| it.committed < it.end) {
         let (topic, partition) = (it.topic, it.partition);
@@ -96,6 +96,7 @@ pub(super) fn json(outcome: &Outcome, clean: bool) -> io::Result<()> {
         "ledgerEntries": counts.entries,
         "ledgerEntriesPending": counts.entries_pending,
         "accounts": counts.accounts,
+        "payouts": counts.payouts,
         "deadLetters": counts.dead_letters,
         "progress": progress,
         "lost": lost(outcome),

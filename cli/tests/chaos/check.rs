@@ -10,12 +10,25 @@ use crate::stack::{KEYSPACES, Stack};
 /// Longer than the registry's windows one after another: in that time every hold that was begun has ended.
 const STILL: Duration = Duration::from_secs(9);
 
+/// After a fault of which nobody knows yet. A worker that was away is given up after its session of 10 s, and the transaction
+/// that it left open ends after 10 s at the earliest and 10 s later at the latest, when its broker looks.
+const STILL_AFTER_FAULTS: Duration = Duration::from_secs(32);
+
 /// Waits until nothing more is written, and checks every topic; `run` says which run it is. Returns what was read.
 pub(crate) fn check(stack: &Stack, run: &str) -> PathBuf {
+    check_once_still(stack, run, STILL)
+}
+
+/// As [`check`], right after faults of all kinds: for as long as nobody knows of them, nothing is written either.
+pub(crate) fn check_after_faults(stack: &Stack, run: &str) -> PathBuf {
+    check_once_still(stack, run, STILL_AFTER_FAULTS)
+}
+
+fn check_once_still(stack: &Stack, run: &str, still: Duration) -> PathBuf {
     let dump = stack.folder().join("records.jsonl");
     let mut command = command(stack.facts.file());
     command.args(["--bootstrap", stack.kafka.bootstrap(), "--prefix", stack.prefix()]);
-    command.arg("--still").arg(STILL.as_secs().to_string()).arg("--dump").arg(&dump);
+    command.arg("--still").arg(still.as_secs().to_string()).arg("--dump").arg(&dump);
     let output = command.output().expect("Python runs");
     assert!(output.status.success(), "{run}: {}", said(&output));
     say(&format!("{run}: {}", said(&output).trim_end()));

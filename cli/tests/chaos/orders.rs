@@ -103,7 +103,7 @@ fn report(random: &mut Random, merchant: &Merchant, id: &str, steps: &mut VecDeq
         body["externalProductId"] = json!(product);
     }
     if random.percent(40) {
-        body["couponCode"] = json!(random.pick(&["AFF10", "aff10", "turn", "TWO10", "NOBODYS"]));
+        body["couponCode"] = json!(random.pick(&["AFF10", "aff10", "turn", "TWO10", "own10", "NOBODYS"]));
     }
     match random.below(100) {
         0..80 => body["orderedAt"] = json!(ORDERED_AT),
@@ -123,7 +123,7 @@ fn report(random: &mut Random, merchant: &Merchant, id: &str, steps: &mut VecDeq
             }
             steps.push_back(Step::Click(random.pick(links)));
         }
-        78..90 => body["clickId"] = json!(random.pick(&["clk_edge", "clk_old", "clk_long"])),
+        78..90 => body["clickId"] = json!(random.pick(&["clk_edge", "clk_old", "clk_long", "clk_own"])),
         _ => body["clickId"] = json!(late_click(random.below(LATE_CLICKS))),
     }
     body

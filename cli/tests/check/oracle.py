@@ -47,6 +47,7 @@ class Registry:
         self.rules = file["rules"]
         self.clicks = {it["id"]: it for it in file.get("clicks", [])}
         self.coupons = file.get("coupons", [])
+        self.affiliates = {it["id"]: it for it in file["affiliates"]}
 
     @staticmethod
     def duration(text):
@@ -59,6 +60,10 @@ class Registry:
     def min_click_to_order(self, campaign):
         own = self.campaigns[campaign].get("min_click_to_order")
         return self.policies.get("min_click_to_order", 0) if own is None else self.duration(own)
+
+    def owns(self, affiliate, merchant):
+        own = self.affiliates.get(affiliate, {}).get("own_merchants", "")
+        return merchant in [it.strip() for it in own.split(",")]
 
     def coupon(self, merchant, code, at):
         """Whether the merchant ever had a coupon of this code, and whose it is at an instant."""
@@ -164,14 +169,14 @@ def course(report, statuses):
 def attribution(report, click, registry):
     """Confidence, its reason and who is suggested, once nothing more is awaited."""
     confidence, reason = by_click(report, click, registry)
-    if reason == "click_too_recent":
+    if reason in ("self_referral", "click_too_recent"):
         return confidence, reason, click["affiliateId"]
     if confidence == "HIGH" or report["couponCode"] is None:
         return confidence, reason, None
     ordered_at = report["receivedAt"] if report["orderedAt"] is None else report["orderedAt"]
     known, affiliate = registry.coupon(report["merchantId"], report["couponCode"], ordered_at)
     if affiliate is not None:
-        return "LOW", "coupon_only", affiliate
+        return "LOW", "self_referral" if registry.owns(affiliate, report["merchantId"]) else "coupon_only", affiliate
     if reason == "no_click":
         return "LOW", "coupon_outside_window" if known else "coupon_unknown", None
     return confidence, reason, None
@@ -191,6 +196,8 @@ def by_click(report, click, registry):
         return "LOW", "click_after_order"
     if ordered_at - click["clickedAt"] > registry.lookback(click["campaignId"]):
         return "LOW", "click_outside_window"
+    if registry.owns(click["affiliateId"], report["merchantId"]):
+        return "LOW", "self_referral"
     if ordered_at - click["clickedAt"] < registry.min_click_to_order(click["campaignId"]):
         return "LOW", "click_too_recent"
     return "HIGH", None

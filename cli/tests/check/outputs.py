@@ -29,7 +29,7 @@ def check(log, by_topic, registry, fault):
     joins(log, by_topic, fault)
     commissions(by_order, by_topic["commissions"], fault)
     entries(by_order, by_topic["ledger-entries"], fault)
-    balances(by_topic["ledger-entries"], by_topic["balances"], fault)
+    balances(by_topic["ledger-entries"], by_topic["payouts"], by_topic["balances"], fault)
 
 
 def conversion(key, log, changes, registry, fault):
@@ -200,13 +200,29 @@ def entries(by_order, records, fault):
         fault(f"booked for conversions that are not: {dict(booked)}")
 
 
-def balances(entry_records, balance_records, fault):
-    """`balances` is the fold of `ledger-entries`, entry by entry; each ledger sums to zero."""
-    expected = defaultdict(list)
+def folded(entry_records, payout_records):
+    """The balances of each account after each booking. A payout says its place among the bookings of its accounts."""
+    booked, placed = defaultdict(list), defaultdict(dict)
     for key, _, entry in entry_records:
         for account, change in ((entry["debit"], -entry["amountMinor"]), (entry["credit"], entry["amountMinor"])):
-            steps = expected[f"{key}/{account}"]
-            steps.append(((steps[-1][0] if steps else 0) + change, len(steps) + 1, entry["entryId"]))
+            booked[f"{key}/{account}"].append((change, entry["entryId"]))
+    for key, _, payout in payout_records:
+        booking = f"{payout['payoutId']}_{payout['state']}"
+        for side, change in (("debit", -payout["amountMinor"]), ("credit", payout["amountMinor"])):
+            placed[f"{key}/{payout[side]}"][payout[side + "Entries"]] = (change, booking)
+    steps = defaultdict(list)
+    for account in booked.keys() | placed.keys():
+        entries, total = iter(booked[account]), 0
+        for place in range(1, len(booked[account]) + len(placed[account]) + 1):
+            change, booking = placed[account].get(place) or next(entries, (0, None))
+            total += change
+            steps[account].append((total, place, booking))
+    return steps
+
+
+def balances(entry_records, payout_records, balance_records, fault):
+    """`balances` is the fold of `ledger-entries` and `payouts`, booking by booking; each ledger sums to zero."""
+    expected = folded(entry_records, payout_records)
     shown = defaultdict(list)
     for key, _, value in balance_records:
         shown[key].append((int(value["balanceMinor"]), value["entries"], value["entryId"]))

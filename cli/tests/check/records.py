@@ -13,7 +13,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 SCHEMAS = pathlib.Path(__file__).resolve().parents[3] / "schemas" / "avro"
 TOPICS = (
-    "conversions clicks click-lookups click-verdicts transitions commissions ledger-entries balances dead-letters"
+    "conversions clicks click-lookups click-verdicts transitions commissions ledger-entries balances payouts dead-letters"
 ).split()
 IDLE_SECONDS_MAX = 60.0
 

@@ -5,7 +5,6 @@ use std::process::Output;
 
 use schemas::registry::{KeyStatus, SEALED_KEY};
 use schemas::topics::{CLICKS, REGISTRY};
-use testkit::Kafka;
 
 use crate::installation::Installation;
 use crate::support::{command, run, text};
@@ -159,7 +158,7 @@ fn what_another_hand_wrote_is_put_right() {
 
 #[test]
 fn nothing_is_written_of_what_is_wrong() {
-    let nowhere = Installation { prefix: Kafka::unique_prefix() };
+    let nowhere = Installation::without_topics();
     let bad =
         SHOP.replace("merchant = \"everest\"", "merchant = \"everst\"").replace("percent = \"5\"", "percent = \"x\"");
     for (registry, expected) in [

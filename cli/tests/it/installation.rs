@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use schemas::topics::{REGISTRY, TopicSpec};
 use streams::Record;
 use streams::kafka::{AtomicWriter, Connection, KafkaReader};
 use streams::log::Limits;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 use testkit::{Kafka, MASTER_KEY};
 
 use crate::support::{command, run, text};
-use crate::up::client::SERVICE_TOKEN;
+use crate::up::client::{self, SERVICE_TOKEN};
 use crate::up::poll;
 
 /// A process of the installation, killed when it is dropped.
@@ -59,12 +59,21 @@ pub(crate) const PARTITIONS: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Installation {
     pub(crate) prefix: String,
+    /// Its administrators.
+    admins: NamedTempFile,
 }
 
 impl Installation {
+    /// One whose topics nobody has made.
+    pub(crate) fn without_topics() -> Installation {
+        let mut admins = NamedTempFile::new().expect("a file");
+        admins.write_all(client::admins().as_bytes()).expect("a list");
+        Installation { prefix: Kafka::unique_prefix(), admins }
+    }
+
     /// Makes the topics.
     pub(crate) fn new() -> Installation {
-        let installation = Installation { prefix: Kafka::unique_prefix() };
+        let installation = Installation::without_topics();
         let made = installation.run(&["topics", "--create"]);
         assert!(made.status.success(), "{}", text(&made.stderr));
         installation
@@ -79,6 +88,7 @@ impl Installation {
             ("KAFKA_PREFIX", &self.prefix),
             ("REGISTRY_MASTER_KEY", MASTER_KEY),
             ("INGEST_SERVICE_TOKEN", SERVICE_TOKEN),
+            ("INGEST_ADMIN_TOKENS_FILE", self.admins.path().to_str().expect("UTF-8")),
             ("TOPICS_PARTITIONS", &partitions),
             ("TOPICS_REPLICATION_FACTOR", "1"),
             ("TOPICS_MIN_INSYNC_REPLICAS", "1"),

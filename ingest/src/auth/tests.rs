@@ -108,9 +108,12 @@ fn timestamps_at_and_past_the_tolerance() {
 #[test]
 fn hexadecimal_of_either_case() {
     let lower = "00ff".repeat(16);
-    assert_eq!(decode_hex(lower.as_bytes()), decode_hex(lower.to_uppercase().as_bytes()));
-    assert!(decode_hex(lower.as_bytes()).is_some());
+    assert_eq!(
+        hex::decode::<SIGNATURE_BYTES>(lower.as_bytes()),
+        hex::decode::<SIGNATURE_BYTES>(lower.to_uppercase().as_bytes())
+    );
+    assert!(hex::decode::<SIGNATURE_BYTES>(lower.as_bytes()).is_some());
     for text in ["", "00", &"0".repeat(63), &"0".repeat(65), &"0g".repeat(32), &"+1".repeat(32)] {
-        assert_eq!(decode_hex(text.as_bytes()), None, "{text}");
+        assert_eq!(hex::decode::<SIGNATURE_BYTES>(text.as_bytes()), None, "{text}");
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use store::{Claims, ReadModel};
 use streams::{Message, Publisher};
+use utoipa::ToSchema;
 
 use super::reports::{AcceptedBody, DuplicateBody};
 use super::{Signed, json_response};
@@ -45,11 +46,23 @@ enum ResultBody {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         conflict: Vec<&'static str>,
     },
-    Rejected {
-        status: &'static str,
-        code: &'static str,
-        message: Vec<String>,
-    },
+    Rejected(RejectedBody),
+}
+
+/// What became of an item that was not recorded, or is not known to be.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RejectedBody {
+    status: &'static str,
+    /// As of an error.
+    code: &'static str,
+    /// What is wrong, each with its field and the remedy.
+    message: Vec<String>,
+}
+
+impl RejectedBody {
+    pub(crate) fn of(error: &Error) -> RejectedBody {
+        RejectedBody { status: "REJECTED", code: error.code(), message: error.messages() }
+    }
 }
 
 /// Reports conversions, each as if it had come alone.
@@ -152,7 +165,7 @@ impl<P: Publisher, C: Claims, R: ReadModel> Inner<P, C, R> {
 
     fn rejected(&self, error: &Error) -> ResultBody {
         self.metrics.item_rejected(error.code());
-        ResultBody::Rejected { status: "REJECTED", code: error.code(), message: error.messages() }
+        ResultBody::Rejected(RejectedBody::of(error))
     }
 
     fn answer(&self, mut results: Vec<Option<ResultBody>>, ended: Ended) -> Result<Response, Error> {

@@ -12,15 +12,18 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use store::{Claims, ReadModel};
 use streams::Publisher;
+use utoipa::ToSchema;
 
 use super::{Route, json_response};
 use crate::edge::Edge;
 use crate::error::Error;
 use crate::readiness::Readiness;
 
-#[derive(Serialize)]
-struct HealthBody {
+/// How a process is.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HealthBody {
     status: &'static str,
+    /// Why requests should not come, or what it has to do without.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
 }

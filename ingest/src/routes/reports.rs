@@ -9,6 +9,7 @@ use schemas::topics::CONVERSIONS;
 use serde::Serialize;
 use store::{Claims, Fingerprint, IdempotencyScope, ReadModel, status_digest};
 use streams::{Message, Publisher};
+use utoipa::ToSchema;
 
 use super::{Signed, check_json, json_response};
 use crate::clock::Ids;
@@ -18,37 +19,43 @@ use crate::error::Error;
 use crate::fields::Reader;
 use crate::idempotency::IdempotencyKey;
 use crate::json::Object;
+use crate::openapi::words;
 use crate::order_status;
 use crate::submit::{Guard, Identity, Outcome, Sender, Submission};
 
 const X_CONFLICT: HeaderName = HeaderName::from_static("x-conflict");
 
 /// The answer to a report that is new.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct AcceptedBody {
+pub(crate) struct AcceptedBody {
+    /// The event that is in the log.
+    #[schema(schema_with = words::event_id)]
     event_id: String,
     status: &'static str,
+    #[schema(schema_with = words::never)]
     duplicate: bool,
 }
 
 /// The answer to a report that was known.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct DuplicateBody {
+pub(crate) struct DuplicateBody {
     status: &'static str,
+    #[schema(schema_with = words::conversion_id)]
     conversion_id: ConversionId,
+    #[schema(schema_with = words::always)]
     duplicate: bool,
 }
 
 impl AcceptedBody {
-    pub(super) fn new(event_id: String, status: &'static str) -> AcceptedBody {
+    pub(crate) fn new(event_id: String, status: &'static str) -> AcceptedBody {
         AcceptedBody { event_id, status, duplicate: false }
     }
 }
 
 impl DuplicateBody {
-    pub(super) fn new(conversion_id: ConversionId) -> DuplicateBody {
+    pub(crate) fn new(conversion_id: ConversionId) -> DuplicateBody {
         DuplicateBody { status: "DUPLICATE", conversion_id, duplicate: true }
     }
 }
@@ -73,15 +80,17 @@ pub(super) async fn order_status<P: Publisher, C: Claims, R: ReadModel>(
     let signed = edge.0.authenticate(request).await?;
     let (reader, key) = signed.open(order_status::FIELDS)?;
     let (mut submission, message, _) = signed.update(reader, None, &edge.0.ids)?;
-    let key = key.map(|IdempotencyKey { key, body_digest }| IdempotencyKey { key: status_key(&key), body_digest });
-    submission.guard = key.map(|key| Guard { scope: signed.scope(), key, is_event: false });
+    submission.guard = guarded("order-status", key, &signed);
     answer(edge, signed, submission, message, "ACCEPTED").await
 }
 
-/// The name under which an idempotency key of a status update is remembered: each of the two routes has keys of its
-/// own. A key as sent has no NUL, so no key of a conversion is one of these.
-fn status_key(sent: &str) -> String {
-    format!("order-status\0{sent}")
+/// What an idempotency key guards on a route that is none of conversions: each has keys of its own, remembered with its
+/// name. A key as sent has no NUL, so no key of a conversion is one of these.
+pub(super) fn guarded(route: &str, key: Option<IdempotencyKey>, signed: &Signed) -> Option<Guard> {
+    key.map(|IdempotencyKey { key, body_digest }| {
+        let key = IdempotencyKey { key: format!("{route}\0{key}"), body_digest };
+        Guard { scope: signed.scope(), key, is_event: false }
+    })
 }
 
 impl Signed {
@@ -154,11 +163,12 @@ impl Signed {
         IdempotencyScope { merchant_id: self.caller.merchant_id.clone(), livemode: self.caller.livemode }
     }
 
-    fn order<'a>(&'a self, external_order_id: &'a str) -> OrderKey<'a> {
+    pub(super) fn order<'a>(&'a self, external_order_id: &'a str) -> OrderKey<'a> {
         OrderKey { merchant_id: &self.caller.merchant_id, livemode: self.caller.livemode, external_order_id }
     }
 
-    fn submission(&self, conversion_id: ConversionId, identity: Identity, event_id: String) -> Submission {
+    /// What is submitted of an order, unguarded.
+    pub(super) fn submission(&self, conversion_id: ConversionId, identity: Identity, event_id: String) -> Submission {
         Submission {
             conversion_id,
             identity,

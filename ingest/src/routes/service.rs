@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 use store::{Claims, ReadModel};
 use streams::Publisher;
+use utoipa::ToSchema;
 
 use super::{check_json, json_response};
 use crate::clicks;
@@ -15,9 +16,10 @@ use crate::fields::Reader;
 use crate::json::Object;
 
 /// The answer to a click that is durable.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct RecordedBody<'a> {
+pub(crate) struct RecordedBody<'a> {
+    /// As it was sent.
     click_id: &'a str,
     status: &'static str,
 }

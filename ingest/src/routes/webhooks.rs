@@ -24,14 +24,15 @@ const NOT_FOUND: Error = Error::NotFound(
 
 /// What an event says of its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
+pub(crate) enum Event {
     /// That it is there: the body is a conversion's.
     Created,
     /// That it has this status: the body is a status update's.
     Status(ReportedStatus),
 }
 
-const EVENTS: [(&str, Event); 6] = [
+/// The events there are, by the last part of their path.
+pub(crate) const EVENTS: [(&str, Event); 6] = [
     ("order-created", Event::Created),
     ("order-paid", Event::Status(ReportedStatus::Paid)),
     ("order-delivered", Event::Status(ReportedStatus::Delivered)),

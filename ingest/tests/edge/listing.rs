@@ -257,7 +257,7 @@ async fn a_read_model_that_fails_is_unavailable() {
         let bench = Bench::with(|config| config.store_deadline = Duration::from_millis(10));
         bench.read_model.set(mode);
         let reply = bench.send(list("?limit=1")).await;
-        assert_eq!(reply.error(503, "UNAVAILABLE"), ["conversions cannot be read at the moment: try again"]);
+        assert_eq!(reply.error(503, "UNAVAILABLE"), ["what was asked for cannot be read at the moment: try again"]);
         assert_eq!(reply.header("retry-after"), Some("1"));
         bench.send(list("?limit=0")).await.error(400, "VALIDATION_FAILED");
     }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use schemas::ids::OrderKey;
 use schemas::records::{
-    Cause, CauseType, Commission, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned, OrderStatus,
-    ReportedStatus, RuleLevel, TimelineEntry,
+    Arithmetic, Cause, CauseType, ClickCheck, ClickMeasured, ClickQuestion, Commission, Confidence, ConfidenceReason,
+    ConversionState, ConversionTransitioned, CouponFinding, DecisionExplained, Explanation, FactKind, FactPlace,
+    HoldExplained, HoldWindow, OrderStatus, PaidBy, ReportedStatus, ReviewDecision, Rounding, RuleConsidered,
+    RuleLevel, RuleOutcome, StateReason, TimelineEntry,
 };
 use schemas::{Currency, Timestamp};
 use store::ConversionView;
@@ -22,6 +24,7 @@ fn entry(seq: i32, kind: CauseType) -> TimelineEntry {
         refunded_thousandths: None,
         applied: true,
         fields: Vec::new(),
+        review: None,
     };
     TimelineEntry { seq, state: ConversionState::Received, at: AT, cause }
 }
@@ -57,6 +60,7 @@ pub(crate) fn received(order: &str) -> ConversionView {
         refunded_thousandths: None,
         conflicts: 0,
         timeline: Vec::new(),
+        explanation: None,
         at: AT,
     };
     ConversionView { conversion, timeline: vec![entry(1, CauseType::Reported)] }
@@ -110,6 +114,7 @@ async fn every_field_is_there() {
         refunded_thousandths: Some(20_500),
         applied: false,
         fields: vec!["orderAmount".to_owned()],
+        review: None,
     };
     full.timeline.push(TimelineEntry { seq: 2, state: ConversionState::Hold, at: AT, cause });
     bench.read_model.insert(full);
@@ -163,6 +168,77 @@ async fn found_by_either_id_by_its_merchant_and_mode_alone() {
 }
 
 #[tokio::test]
+async fn a_conversion_is_explained_to_its_merchant() {
+    let bench = Bench::new();
+    let mut view = received("A/1");
+    let get = |path: &str| Call::get(&format!("/api/v1/conversions/{path}/explain"));
+    bench.read_model.insert(received("B"));
+    let unprocessed = bench.send(get("B")).await;
+    assert_eq!((unprocessed.status.as_u16(), &unprocessed.json()["explanation"]), (200, &serde_json::Value::Null));
+    view.conversion.coupon_code = Some("AFF10".to_owned());
+    view.conversion.explanation = Some(Explanation {
+        state_reason: StateReason::OnHold,
+        click_checks: vec![ClickCheck { question: ClickQuestion::Named, passed: true }],
+        click: Some(ClickMeasured {
+            clicked_at: AT,
+            lookback_ms: 86_400_000,
+            min_click_to_order_ms: 0,
+            self_referral: false,
+        }),
+        coupon: Some(CouponFinding::Holds),
+        decisions: vec![DecisionExplained {
+            decision: ReviewDecision::Reinstate,
+            event_id: "revevt_1".to_owned(),
+            role: "administrator".to_owned(),
+            decided_at: AT,
+        }],
+        rules: vec![RuleConsidered {
+            level: RuleLevel::Product,
+            rule_id: "rul_1".to_owned(),
+            version: "0123456789abcdef".to_owned(),
+            outcome: RuleOutcome::Won,
+        }],
+        rules_left_out: 0,
+        arithmetic: Some(Arithmetic {
+            paid_by: PaidBy::Percentage,
+            rate: Some("12".to_owned()),
+            flat_minor: None,
+            remaining_thousandths: 2_999_000,
+            numerator: "359880000000".to_owned(),
+            denominator: "10000000".to_owned(),
+            rounding: Rounding::Exact,
+            amount_minor: 35_988,
+        }),
+        hold: Some(HoldExplained { window: HoldWindow::Return, since: AT, window_ms: 1_500 }),
+        facts: vec![FactPlace {
+            fact: FactKind::Report,
+            event_id: Some("cnvevt_1".to_owned()),
+            topic: "conversions".to_owned(),
+            partition: 3,
+            offset: 7,
+        }],
+    });
+    bench.read_model.insert(view);
+    let text = bench.send(get("A%2F1")).await.text;
+    let expected = concat!(
+        r#""externalOrderId":"A/1","state":"received","explanation":{"stateReason":"on_hold","click":{"clickId":null,"#,
+        r#""clickedAt":"2026-06-14T09:30:00Z","orderedAt":"2026-06-14T09:30:00Z","lookbackMs":86400000,"#,
+        r#""minClickToOrderMs":0,"checks":[{"question":"named","passed":true}]},"#,
+        r#""coupon":{"code":"AFF10","finding":"holds"},"decisions":[{"decision":"reinstate","eventId":"revevt_1","#,
+        r#""decidedBy":"administrator","decidedAt":"2026-06-14T09:30:00Z"}],"rules":[{"level":"product","ruleId":"rul_1","#,
+        r#""version":"0123456789abcdef","outcome":"won"}],"rulesLeftOut":0,"arithmetic":{"paidBy":"percentage","#,
+        r#""rate":"12","flatAmount":null,"orderAmount":"2999.00","remainingAmount":"2999.00","#,
+        r#""numerator":"359880000000","denominator":"10000000","rounding":"exact","amount":"359.88","currency":"NPR"},"#,
+        r#""hold":{"window":"return","since":"2026-06-14T09:30:00Z","windowMs":1500,"until":"2026-06-14T09:30:01.5Z"},"#,
+        r#""facts":[{"fact":"report","eventId":"cnvevt_1","topic":"conversions","partition":3,"offset":7}]}}"#
+    );
+    assert!(text.ends_with(expected), "{text}");
+    for call in [get("C"), get("A%2F1").by(TWO), get("A%2F1").by(ONE_TEST)] {
+        bench.send(call).await.error(404, "NOT_FOUND");
+    }
+}
+
+#[tokio::test]
 async fn anothers_click_is_not_told() {
     let bench = Bench::new();
     let mut view = received("A");
@@ -187,6 +263,7 @@ async fn who_is_suggested_is_told_in_both_places() {
         (ConfidenceReason::CouponOutsideWindow, "coupon_outside_window"),
         (ConfidenceReason::CouponUnknown, "coupon_unknown"),
         (ConfidenceReason::ClickTooRecent, "click_too_recent"),
+        (ConfidenceReason::SelfReferral, "self_referral"),
     ] {
         let bench = Bench::new();
         let mut view = received("A");
@@ -210,7 +287,7 @@ async fn a_read_model_that_fails_is_unavailable() {
         let bench = Bench::with(|config| config.store_deadline = Duration::from_millis(10));
         bench.read_model.set(mode);
         let reply = bench.send(Call::get("/api/v1/conversions/A")).await;
-        assert_eq!(reply.error(503, "UNAVAILABLE"), ["conversions cannot be read at the moment: try again"]);
+        assert_eq!(reply.error(503, "UNAVAILABLE"), ["what was asked for cannot be read at the moment: try again"]);
         assert_eq!(reply.header("retry-after"), Some("1"));
     }
 }

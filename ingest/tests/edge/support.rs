@@ -1,26 +1,54 @@
 //! A bench with an edge on it, and the calls to make.
 
 mod calls;
+mod described;
 mod doubles;
 mod lines;
 
 pub(crate) use calls::{Call, ONE, ONE_TEST, Reply, Sender, TWO};
+pub(crate) use described::DESCRIBED;
 pub(crate) use doubles::{LogMode, StoreMode, TestClaims, TestClock, TestLog, TestReadModel};
 pub(crate) use lines::Lines;
 
 use std::sync::Arc;
 
 use axum::Router;
-use ingest::{Config, Edge, Metrics, Parts, Readiness, ServiceToken};
+use ingest::{Admins, Config, Edge, Metrics, Parts, Readiness, ServiceToken};
 use schemas::registry::Registry;
 use schemas::topics::CONVERSIONS;
 use schemas::{AvroRecord, decode};
+use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
 /// 2026-06-14T09:30:00Z, which the bench's clock shows.
 pub(crate) const NOW_S: i64 = 1_781_429_400;
 
 pub(crate) const SERVICE_TOKEN: &str = "service_0123456789abcdef0123456789abcdef";
+
+/// The tokens of Asha, who is an administrator, of Bina, a reviewer, and of Chandra, an auditor.
+pub(crate) const ASHA: &str = "asha_0123456789abcdef0123456789abcdef";
+pub(crate) const BINA: &str = "bina_0123456789abcdef0123456789abcdef";
+pub(crate) const CHANDRA: &str = "chandra_0123456789abcdef0123456789abcdef";
+
+/// The token of somebody whose time is over, and one that is too short for anybody.
+pub(crate) const ENDED: &str = "ended_0123456789abcdef0123456789abcdef";
+pub(crate) const SHORT: &str = "short_0123456789abcdef012345678";
+
+/// The list that has them.
+pub(crate) fn admins() -> String {
+    let line = |(name, role, token, end): (&str, &str, &str, &str)| {
+        let digest: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{name} {role} {digest} {end}\n")
+    };
+    let lines = [
+        ("asha", "administrator", ASHA, ""),
+        ("bina", "reviewer", BINA, "2100-01-01T00:00:00Z"),
+        ("chandra", "auditor", CHANDRA, ""),
+        ("devi", "administrator", ENDED, "2026-01-01T00:00:00Z"),
+        ("short", "administrator", SHORT, ""),
+    ];
+    lines.map(line).concat()
+}
 
 pub(crate) const REGISTRY: &str = r#"
 [[merchants]]
@@ -127,15 +155,21 @@ impl Bench {
 
     /// An edge that knows no service.
     pub(crate) fn without_service_token() -> Bench {
-        Bench::made(TestClaims::default(), Config::default(), None)
+        Bench::made(TestClaims::default(), Config::default(), None, Some(Admins::parse(&admins()).unwrap()))
+    }
+
+    /// An edge that knows no administrator.
+    pub(crate) fn without_admins() -> Bench {
+        Bench::made(TestClaims::default(), Config::default(), None, None)
     }
 
     /// Another edge process beside one that made `claims`.
     pub(crate) fn on(claims: TestClaims, config: Config) -> Bench {
-        Bench::made(claims, config, Some(ServiceToken::new(SERVICE_TOKEN).unwrap()))
+        let service_token = Some(ServiceToken::new(SERVICE_TOKEN).unwrap());
+        Bench::made(claims, config, service_token, Some(Admins::parse(&admins()).unwrap()))
     }
 
-    fn made(claims: TestClaims, config: Config, service_token: Option<ServiceToken>) -> Bench {
+    fn made(claims: TestClaims, config: Config, service_token: Option<ServiceToken>, admins: Option<Admins>) -> Bench {
         let registry = Arc::new(Registry::parse(REGISTRY).unwrap());
         let (log, read_model, clock) = (TestLog::default(), TestReadModel::default(), TestClock::new(NOW_S * 1_000));
         let readiness = Readiness::new();
@@ -150,6 +184,7 @@ impl Bench {
             metrics: Metrics::register(&mut metrics_registry),
             exposition: Arc::new(metrics_registry),
             service_token,
+            admins,
             config,
         })
         .unwrap();
@@ -160,8 +195,11 @@ impl Bench {
         self.edge.set_registry(Arc::new(Registry::parse(text).unwrap()));
     }
 
+    /// Sends a request. It and its answer have to be as the description says.
     pub(crate) async fn send(&self, call: Call) -> Reply {
-        Reply::of(self.router.clone().oneshot(call.into_request()).await.unwrap()).await
+        let reply = Reply::of(self.router.clone().oneshot(call.clone().into_request()).await.unwrap()).await;
+        described::check(&call, &reply);
+        reply
     }
 
     /// The one record published, of type `R`.

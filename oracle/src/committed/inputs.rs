@@ -1,10 +1,17 @@
 //! What the edge wrote.
 
-use schemas::records::{ClickRecorded, ConversionReported, OrderStatusReported, ReportedStatus};
+use schemas::ids::check_name;
+use schemas::records::{
+    ClickRecorded, ConversionReported, OrderStatusReported, ReportedStatus, ReviewDecided, ReviewDecision,
+    TestClockAdvanced,
+};
 
-use super::{Committed, Refused, Visible};
+use super::{Advance, Committed, Refused, Visible};
 use crate::fault::{Faults, Invariant};
 use crate::keys;
+
+/// How far after it was received an order's time may be moved, in milliseconds: 400 days.
+const ADVANCE_MS_MAX: i64 = 34_560_000_000;
 
 /// A fact about an order, as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +20,10 @@ pub enum Event {
     Report(ConversionReported),
     /// A status update.
     Status(OrderStatusReported),
+    /// A decision of an administrator.
+    Review(ReviewDecided),
+    /// A test order's time that was moved.
+    Clock(TestClockAdvanced),
 }
 
 impl Event {
@@ -20,7 +31,9 @@ impl Event {
     #[must_use]
     pub fn read(key: &[u8], value: &[u8]) -> Option<Event> {
         let report = schemas::decode(value).map(Event::Report);
-        let event = report.or_else(|_| schemas::decode(value).map(Event::Status)).ok()?;
+        let status = report.or_else(|_| schemas::decode(value).map(Event::Status));
+        let event = status.or_else(|_| schemas::decode(value).map(Event::Review));
+        let event = event.or_else(|_| schemas::decode(value).map(Event::Clock)).ok()?;
         (event.key().as_bytes() == key && event.can_be()).then_some(event)
     }
 
@@ -34,6 +47,13 @@ impl Event {
                 let goes_back = matches!(status, ReportedStatus::Refunded | ReportedStatus::Returned);
                 goes_back && *refunded > 0 && digits(*refunded, 3)
             }
+            // An approval names somebody, and nothing else does.
+            Event::Review(it) => match (it.review.decision, &it.review.affiliate_id) {
+                (ReviewDecision::Approve, Some(affiliate_id)) => check_name(affiliate_id).is_ok(),
+                (ReviewDecision::Approve, None) => false,
+                (ReviewDecision::Reject | ReviewDecision::Reinstate, named) => named.is_none(),
+            },
+            Event::Clock(it) => !it.livemode && it.advanced_to.0.saturating_sub(it.received_at.0) <= ADVANCE_MS_MAX,
         }
     }
 
@@ -41,6 +61,8 @@ impl Event {
         match self {
             Event::Report(report) => &report.event_id,
             Event::Status(status) => &status.event_id,
+            Event::Review(decided) => &decided.event_id,
+            Event::Clock(advanced) => &advanced.event_id,
         }
     }
 
@@ -48,14 +70,18 @@ impl Event {
         match self {
             Event::Report(it) => keys::order(&it.merchant_id, it.livemode, &it.external_order_id),
             Event::Status(it) => keys::order(&it.merchant_id, it.livemode, &it.external_order_id),
+            Event::Review(it) => keys::order(&it.merchant_id, it.livemode, &it.external_order_id),
+            Event::Clock(it) => keys::order(&it.merchant_id, it.livemode, &it.external_order_id),
         }
     }
 }
 
 impl Committed {
-    /// A report or a status update; anything else on `conversions` must be refused by `orders`.
+    /// A report, a status update, a moved clock, or a decision on an order that was reported; anything else on `conversions` must be
+    /// refused by `orders`.
     pub(super) fn fact(&mut self, record: Visible<'_>, faults: &mut Faults) {
-        let Some(event) = Event::read(record.key, record.value) else {
+        let decides_nothing = |event: &Event| matches!(event, Event::Review(_)) && self.report(&event.key()).is_none();
+        let Some(event) = Event::read(record.key, record.value).filter(|event| !decides_nothing(event)) else {
             self.refuse(record);
             return;
         };
@@ -71,6 +97,14 @@ impl Committed {
         match event {
             Event::Report(report) => self.reports.entry(key).or_default().push(report),
             Event::Status(status) => self.statuses.entry(key).or_default().push(status),
+            Event::Review(decided) => {
+                let updates_before = self.statuses.get(&key).map_or(0, Vec::len);
+                self.reviews.entry(key).or_default().push((decided, updates_before));
+            }
+            Event::Clock(advanced) => {
+                let reported = self.report(&key).is_some();
+                self.clocks.entry(key).or_default().push(Advance { advanced, reported });
+            }
         }
     }
 
@@ -86,7 +120,7 @@ impl Committed {
         });
     }
 
-    fn refuse(&mut self, record: Visible<'_>) {
+    pub(super) fn refuse(&mut self, record: Visible<'_>) {
         let Visible { topic, partition, offset, key, value } = record;
         self.refused.push(Refused { topic, partition, offset, key: key.to_vec(), value: value.to_vec() });
     }

@@ -2,28 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::AvroRecord;
 use schemas::ids::ConversionId;
 use schemas::records::{
-    ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported, ConversionTransitioned,
-    DeadLetter, LedgerEntry, OrderStatusReported,
+    ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported, ConversionSettled,
+    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, PayoutReported, ReviewDecided,
+    TestClockAdvanced,
 };
 use schemas::topics::numbers::{
     BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES,
-    TRANSITIONS,
+    PAYOUT_REPORTS, PAYOUTS, SETTLEMENTS, TRANSITIONS,
 };
+use schemas::{AvroRecord, Timestamp};
 
 use crate::fault::{Fault, Faults, Invariant};
+use crate::mission::{Payout, Reviews};
 
 mod conversions;
 mod inputs;
 mod joins;
 mod money;
+mod payouts;
 
-pub use conversions::revision;
+pub use conversions::{Known, revision};
 pub use inputs::Event;
 pub use money::Booked;
-pub(crate) use money::KINDS;
+pub(crate) use money::{Booking, KINDS};
 
 /// What a reader of committed records has seen of every topic so far.
 #[derive(Debug, Default)]
@@ -37,6 +40,12 @@ pub struct Committed {
     pub(crate) reports: BTreeMap<String, Vec<ConversionReported>>,
     /// Status updates by order, in the order of the log, each event once.
     pub(crate) statuses: BTreeMap<String, Vec<OrderStatusReported>>,
+    /// Reviewers' decisions by order, in the order of the log, each event once, with the number of updates before it.
+    pub(crate) reviews: BTreeMap<String, Vec<(ReviewDecided, usize)>>,
+    /// What of them stands, by order.
+    pub(crate) standing: BTreeMap<String, Reviews>,
+    /// Moved clocks by order, in the order of the log, each event once.
+    pub(crate) clocks: BTreeMap<String, Vec<Advance>>,
     /// Clicks by id, in their first form.
     pub(crate) clicks: BTreeMap<String, ClickRecorded>,
     /// What `orders` and `clicks` must refuse.
@@ -49,7 +58,23 @@ pub struct Committed {
     pub(crate) commissions: BTreeMap<String, Vec<CommissionChanged>>,
     /// Bookings by conversion.
     pub(crate) entries: BTreeMap<ConversionId, Vec<LedgerEntry>>,
+    /// Payouts by ledger, by their numbers.
+    pub(crate) payouts: BTreeMap<String, Vec<Payout>>,
+    /// Of each payout that was reported, what came to the log first.
+    pub(crate) outcomes: BTreeMap<String, PayoutReported>,
+    /// What reports in the log say, each as often as it is there.
+    pub(crate) payout_reports: Vec<PayoutReported>,
+    /// What orders are told of the payouts that paid for them.
+    pub(crate) settled: BTreeMap<String, Vec<ConversionSettled>>,
     pub(crate) dead_letters: Vec<DeadLetter>,
+}
+
+/// An order's time that was moved.
+#[derive(Debug)]
+pub(crate) struct Advance {
+    pub(crate) advanced: TestClockAdvanced,
+    /// Whether the log had the order's report before it.
+    pub(crate) reported: bool,
 }
 
 /// A record of an input topic that nobody can process.
@@ -80,10 +105,10 @@ impl Visible<'_> {
 
 impl Committed {
     /// Takes the next record that is visible in a partition to a reader of committed records, and says what is wrong with
-    /// it. `topic` is the number of [`schemas::topics`]; changelogs and the registry are passed over.
+    /// it. `topic` is the number of [`schemas::topics`]; changelogs, webhooks and the registry are passed over.
     ///
     /// A record must be shown after those that it was made from: when several partitions have new ones, in the order of
-    /// the topics' numbers. Of those that were written in one transaction, each partition's may become visible at another
+    /// the topics' numbers, but for what follows from a payout, which is for [`crate::end`]. Of those that were written in one transaction, each partition's may become visible at another
     /// time, so what two outputs say of each other is for [`crate::end`].
     pub fn observe(&mut self, topic: u16, partition: u32, offset: u64, key: &[u8], value: &[u8]) -> Vec<Fault> {
         let mut faults = Faults::default();
@@ -97,6 +122,9 @@ impl Committed {
             COMMISSIONS => self.decoded(record, &mut faults, Self::commissioned),
             LEDGER_ENTRIES => self.decoded(record, &mut faults, Self::booked),
             BALANCES => self.decoded(record, &mut faults, Self::balanced),
+            PAYOUTS => self.decoded(record, &mut faults, Self::paid_out),
+            PAYOUT_REPORTS => self.payout_reported(record),
+            SETTLEMENTS => self.decoded(record, &mut faults, Self::settled),
             DEAD_LETTERS => self.decoded(record, &mut faults, Self::refused),
             _ => return Vec::new(),
         }
@@ -109,10 +137,20 @@ impl Committed {
         self.conversions.iter().map(|(key, revisions)| (&**key, &**revisions))
     }
 
+    /// Every ledger's payouts so far, by the ledger's key.
+    pub fn payouts(&self) -> impl Iterator<Item = (&str, &[Payout])> {
+        self.payouts.iter().map(|(ledger, payouts)| (&**ledger, &**payouts))
+    }
+
     /// The first report of an order in the log, by the order's key.
     #[must_use]
     pub fn report(&self, key: &str) -> Option<&ConversionReported> {
         self.reports.get(key).and_then(|reports| reports.first())
+    }
+
+    /// The latest instant that an order's time was moved to, in the log so far.
+    pub(crate) fn advanced_to(&self, key: &str) -> Option<Timestamp> {
+        self.clocks.get(key).into_iter().flatten().map(|it| it.advanced.advanced_to).max()
     }
 
     fn placed(&mut self, record: Visible<'_>, faults: &mut Faults) {

@@ -1,5 +1,8 @@
 //! Commissions, bookings and balances.
 
+use std::collections::BTreeMap;
+
+use schemas::Timestamp;
 use schemas::records::{Account as Kind, BalanceChanged, CommissionChanged, LedgerEntry};
 
 use super::{Committed, Visible, same_key};
@@ -9,16 +12,40 @@ use crate::keys;
 
 /// One account of an affiliate's ledger.
 #[derive(Debug, Default)]
-pub(super) struct Account {
-    /// The balance after each entry, and that entry's id.
-    steps: Vec<(i128, String)>,
-    /// How many of them `balances` has told.
-    told: usize,
+pub(crate) struct Account {
+    /// What orders booked, in their order.
+    entries: Vec<Booking>,
+    /// What payouts booked, each with its place among all bookings of the account, from 1.
+    payouts: BTreeMap<i64, Booking>,
+    /// The balances that `balances` has told, each with its booking's id.
+    told: Vec<(i128, String)>,
+}
+
+/// What is booked on an account.
+#[derive(Debug)]
+pub(crate) struct Booking {
+    pub(crate) change: i128,
+    pub(crate) id: String,
+    pub(crate) at: Timestamp,
+    /// The key of the order that it is of; none of a payout's.
+    pub(crate) order: Option<String>,
 }
 
 impl Account {
-    fn balance(&self) -> i128 {
-        self.steps.last().map_or(0, |(balance, _)| *balance)
+    /// All bookings, each with the balance that it leaves. One of a payout that says a place beyond them is not among them.
+    pub(crate) fn steps(&self) -> Vec<(i128, &Booking)> {
+        let (mut entries, mut balance, mut steps) = (self.entries.iter(), 0, Vec::new());
+        for place in 1.. {
+            let Some(booking) = self.payouts.get(&place).or_else(|| entries.next()) else { break };
+            balance += booking.change;
+            steps.push((balance, booking));
+        }
+        steps
+    }
+
+    /// Takes a payout's booking; false if another stands at its place.
+    pub(super) fn pay_out(&mut self, place: i64, booking: Booking) -> bool {
+        self.payouts.insert(place, booking).is_none()
     }
 }
 
@@ -31,6 +58,10 @@ pub struct Booked {
     pub pending: i128,
     /// What the affiliate may be paid.
     pub payable: i128,
+    /// What is on its way to the affiliate: of no conversion's own entries.
+    pub in_transit: i128,
+    /// What the affiliate was paid: of no conversion's own entries.
+    pub paid: i128,
 }
 
 impl Booked {
@@ -48,10 +79,13 @@ impl Booked {
             Kind::MerchantReceivable => &mut self.receivable,
             Kind::AffiliatePending => &mut self.pending,
             Kind::AffiliatePayable => &mut self.payable,
+            Kind::PayoutInTransit => &mut self.in_transit,
+            Kind::AffiliatePaid => &mut self.paid,
         }
     }
 }
 
+/// The accounts that orders book.
 pub(crate) const KINDS: [Kind; 3] = [Kind::MerchantReceivable, Kind::AffiliatePending, Kind::AffiliatePayable];
 
 impl Committed {
@@ -85,9 +119,10 @@ impl Committed {
             format!("{ledger}: {id} takes more than there is of {}: {now:?}", entry.conversion_id)
         });
         let amount = i128::from(entry.amount_minor);
+        let order = keys::order(&entry.merchant_id, entry.livemode, &entry.external_order_id);
         for (kind, change) in [(entry.debit, -amount), (entry.credit, amount)] {
-            let account = self.accounts.entry(keys::account(&ledger, kind)).or_default();
-            account.steps.push((account.balance() + change, id.clone()));
+            let booking = Booking { change, id: id.clone(), at: entry.at, order: Some(order.clone()) };
+            self.accounts.entry(keys::account(&ledger, kind)).or_default().entries.push(booking);
         }
     }
 
@@ -96,26 +131,35 @@ impl Committed {
         let name = keys::account(&ledger, now.account);
         same_key(record, &name, faults);
         let account = self.accounts.entry(name.clone()).or_default();
-        let (expected, entries) = (account.steps.get(account.told), account.told + 1);
-        let told = (now.balance_minor.0, now.entry_id);
-        let counted = usize::try_from(now.entries) == Ok(entries);
-        faults.check(Invariant::Balances, expected == Some(&told) && counted, || {
-            format!(
-                "account {name}: entry {} leaves {told:?}, and by the entries {entries} leaves {expected:?}",
-                now.entries
-            )
+        let entries = account.told.len() + 1;
+        // What it must be is for the end to say: of the payouts among its bookings some may not be visible yet.
+        faults.check(Invariant::Balances, usize::try_from(now.entries) == Ok(entries), || {
+            format!("account {name}: entry {} is told where {entries} belongs", now.entries)
         });
-        account.told += 1;
+        account.told.push((now.balance_minor.0, now.entry_id));
     }
 
-    /// Accounts of which `balances` has not told all entries.
-    pub(crate) fn untold(&self) -> impl Iterator<Item = (&str, usize)> {
-        let rest = |account: &Account| account.steps.len().saturating_sub(account.told);
-        self.accounts.iter().map(move |(name, account)| (&**name, rest(account))).filter(|(_, rest)| *rest > 0)
+    /// The accounts of which `balances` does not tell what is booked.
+    pub(crate) fn mistold(&self) -> impl Iterator<Item = String> {
+        self.accounts.iter().filter_map(|(name, account)| {
+            let steps = account.steps();
+            let told = account.told.iter().map(|(balance, id)| (*balance, &**id));
+            let same = told.clone().zip(&steps).take_while(|(told, (balance, step))| *told == (*balance, &*step.id));
+            let place = same.count();
+            let (told, booked) = (account.told.get(place), steps.get(place));
+            (told.is_some() || booked.is_some())
+                .then(|| format!("account {name}: entry {} leaves {booked:?}, and {told:?} is told of it", place + 1))
+        })
     }
 
-    /// Every account's balance by the entries.
+    /// An account's bookings, with the balance after each.
+    pub(crate) fn steps(&self, account: &str) -> Vec<(i128, &Booking)> {
+        self.accounts.get(account).map(Account::steps).unwrap_or_default()
+    }
+
+    /// Every account's last balance by what is booked.
     pub(crate) fn balances(&self) -> impl Iterator<Item = (&str, i128)> {
-        self.accounts.iter().map(|(name, account)| (&**name, account.balance()))
+        let last = |account: &Account| account.steps().last().map_or(0, |(balance, _)| *balance);
+        self.accounts.iter().map(move |(name, account)| (&**name, last(account)))
     }
 }

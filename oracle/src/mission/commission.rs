@@ -1,16 +1,18 @@
 //! Which rule pays, and how much.
 
+use std::ops::Deref;
+
 use schemas::records::{Commission, ConversionReported, RuleLevel};
 use schemas::registry::{Payment, Registry, Rule, RuleScope};
 
 use super::fraction::Fraction;
 use super::ordered_at;
 
-/// The commission by the first rule that matches: product, campaign of the click, merchant, platform; on what is left of
+/// The commission by the first rule that matches: product, campaign of the click if one counts, merchant, platform; on what is left of
 /// the order after its refunds.
 pub(super) fn commission(
     report: &ConversionReported,
-    campaign_id: &str,
+    campaign_id: Option<&str>,
     registry: &Registry,
     left: Fraction,
 ) -> Option<Commission> {
@@ -20,11 +22,14 @@ pub(super) fn commission(
         let product = RuleScope::Product { merchant_id: merchant_id.clone(), external_product_id: product.clone() };
         scopes.push((RuleLevel::Product, product));
     }
-    scopes.push((RuleLevel::Campaign, RuleScope::Campaign { campaign_id: campaign_id.to_owned() }));
+    if let Some(campaign_id) = campaign_id {
+        scopes.push((RuleLevel::Campaign, RuleScope::Campaign { campaign_id: campaign_id.to_owned() }));
+    }
     scopes.push((RuleLevel::Merchant, RuleScope::Merchant { merchant_id }));
     scopes.push((RuleLevel::Platform, RuleScope::Platform));
     for (level, scope) in scopes {
-        let mut found: Vec<&Rule> = registry.rules().of(&scope).iter().filter(|rule| matches(rule, report)).collect();
+        let rules = registry.rules().of(&scope).iter().map(Deref::deref);
+        let mut found: Vec<&Rule> = rules.filter(|rule| matches(rule, report)).collect();
         // The one that took effect latest; one that always was comes last.
         found.sort_by(|a, b| b.effective_from.cmp(&a.effective_from).then(a.id.cmp(&b.id)));
         if let Some(rule) = found.first() {
@@ -70,7 +75,7 @@ fn paid(rule: &Rule, level: RuleLevel, report: &ConversionReported, left: Fracti
 }
 
 /// A percentage, written as a decimal, of an amount in minor units.
-fn percent(rate: &str, amount_minor: i64) -> Fraction {
+pub(super) fn percent(rate: &str, amount_minor: i64) -> Fraction {
     let (whole, decimals) = rate.split_once('.').unwrap_or((rate, ""));
     let digits: i128 = format!("{whole}{decimals}").parse().expect("a rate is written as digits");
     let denominator = 100 * 10_i128.pow(u32::try_from(decimals.len()).expect("a rate has few decimals"));

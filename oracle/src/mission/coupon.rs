@@ -3,7 +3,7 @@
 use schemas::records::{ConfidenceReason, ConversionReported};
 use schemas::registry::{Coupon, Registry};
 
-use super::ordered_at;
+use super::{is_own_shop, ordered_at};
 
 /// Why an order is LOW and whom a review could credit, given why it is LOW by its click.
 pub(super) fn judged(
@@ -18,7 +18,9 @@ pub(super) fn judged(
         .filter(|coupon| coupon.merchant_id == report.merchant_id && is_same(&coupon.code, code))
         .collect();
     if let Some(coupon) = named.iter().find(|coupon| holds(coupon, report)) {
-        return (ConfidenceReason::CouponOnly, Some(coupon.affiliate_id.clone()));
+        let own = is_own_shop(&coupon.affiliate_id, report, registry);
+        let reason = if own { ConfidenceReason::SelfReferral } else { ConfidenceReason::CouponOnly };
+        return (reason, Some(coupon.affiliate_id.clone()));
     }
     let reason = match (by_click, named.len()) {
         (ConfidenceReason::NoClick, 0) => ConfidenceReason::CouponUnknown,

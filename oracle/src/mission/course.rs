@@ -17,7 +17,8 @@ pub(super) struct Course {
     pub(super) settled: Option<Timestamp>,
     /// The first delivery.
     pub(super) delivered: Option<Timestamp>,
-    pub(super) approved: bool,
+    /// The first approval of the commission.
+    pub(super) approved: Option<Timestamp>,
     pub(super) reversed: bool,
     /// The sum of the partial refunds, at most the order, in thousandths of the currency's unit.
     pub(super) refunded: Option<i64>,
@@ -30,22 +31,25 @@ pub(super) struct Course {
 /// refunded, nothing counts.
 ///
 /// `updates` may be in any order, and have the same update several times: its earliest receipt counts.
-pub(super) fn course(report: &ConversionReported, updates: &[OrderStatusReported]) -> Course {
+///
+/// Of the first `set_aside` of them the reversals are none, and of the report; of partial refunds everything stays.
+pub(super) fn course(report: &ConversionReported, updates: &[OrderStatusReported], set_aside: Option<usize>) -> Course {
     let mut course = Course {
         order_statuses: BTreeSet::from([report.order_status]),
         settled: None,
         delivered: None,
-        approved: false,
+        approved: None,
         reversed: false,
         refunded: None,
         left: Fraction::ONE,
     };
-    take(&mut course, &[first(report.order_status)], report.received_at);
+    take(&mut course, &[first(report.order_status)], report.received_at, set_aside.is_some());
     // Partial refunds of one amount are a group too: which of a refund and a return was the rest of the order is open.
     let mut groups: BTreeMap<(Timestamp, Group), Vec<ReportedStatus>> = BTreeMap::new();
-    for (status, at, refunded) in distinct(updates) {
+    for (status, at, refunded, is_aside) in distinct(updates, set_aside.unwrap_or(0)) {
         let group = match refunded {
             Some(thousandths) => Group::Refund(thousandths),
+            None if is_reversal(status) && is_aside => Group::SetAside,
             None if is_reversal(status) => Group::Reversal,
             None => Group::Other,
         };
@@ -54,7 +58,8 @@ pub(super) fn course(report: &ConversionReported, updates: &[OrderStatusReported
     for ((at, group), statuses) in groups {
         match group {
             _ if course.reversed => {}
-            Group::Other | Group::Reversal => take(&mut course, &statuses, at),
+            Group::Other | Group::Reversal => take(&mut course, &statuses, at, false),
+            Group::SetAside => take(&mut course, &statuses, at, true),
             Group::Refund(thousandths) => refund(&mut course, &statuses, thousandths, thousandths_of(report)),
         }
     }
@@ -66,18 +71,24 @@ pub(super) fn course(report: &ConversionReported, updates: &[OrderStatusReported
 enum Group {
     Other,
     Refund(i64),
+    SetAside,
     Reversal,
 }
 
-/// The updates that differ in status, in the time or in the amount sent, each with its time.
-fn distinct(updates: &[OrderStatusReported]) -> Vec<(ReportedStatus, Timestamp, Option<i64>)> {
-    let mut known: BTreeMap<(ReportedStatus, Option<Timestamp>, Option<i64>), Timestamp> = BTreeMap::new();
-    for update in updates {
+/// The updates that differ in status, in the time or in the amount sent, each with its time, and whether it is one of the
+/// first `set_aside` in the log.
+fn distinct(updates: &[OrderStatusReported], set_aside: usize) -> Vec<(ReportedStatus, Timestamp, Option<i64>, bool)> {
+    type What = (ReportedStatus, Option<Timestamp>, Option<i64>);
+    let mut known: BTreeMap<What, (Timestamp, bool)> = BTreeMap::new();
+    for (index, update) in updates.iter().enumerate() {
         let what = (update.status, update.status_updated_at, update.refunded_thousandths);
-        let received = known.entry(what).or_insert(update.received_at);
+        let (received, _) = known.entry(what).or_insert((update.received_at, index < set_aside));
         *received = update.received_at.min(*received);
     }
-    known.into_iter().map(|((status, sent, refunded), received)| (status, sent.unwrap_or(received), refunded)).collect()
+    let timed = known
+        .into_iter()
+        .map(|((status, sent, refunded), (received, is_aside))| (status, sent.unwrap_or(received), refunded, is_aside));
+    timed.collect()
 }
 
 /// The order's amount in thousandths of its currency's unit.
@@ -104,22 +115,22 @@ fn refund(course: &mut Course, statuses: &[ReportedStatus], thousandths: i64, wh
     }
 }
 
-/// Takes statuses of one instant, which are all reversals or none.
-fn take(course: &mut Course, statuses: &[ReportedStatus], at: Timestamp) {
+/// Takes statuses of one instant, which are all reversals or none; those that are set aside reverse nothing.
+fn take(course: &mut Course, statuses: &[ReportedStatus], at: Timestamp, set_aside: bool) {
     let mut may_be_last = BTreeSet::new();
     let mut decides_alone = false;
     for status in statuses {
         match status {
             ReportedStatus::Confirmed | ReportedStatus::Paid => course.settled = course.settled.or(Some(at)),
             ReportedStatus::Delivered => course.delivered = course.delivered.or(Some(at)),
-            ReportedStatus::CommissionApproved => course.approved = true,
+            ReportedStatus::CommissionApproved => course.approved = course.approved.or(Some(at)),
             ReportedStatus::Pending
             | ReportedStatus::Cancelled
             | ReportedStatus::Returned
             | ReportedStatus::Refunded
             | ReportedStatus::CommissionRejected => (),
         }
-        course.reversed |= is_reversal(*status);
+        course.reversed |= is_reversal(*status) && !set_aside;
         match order_status(*status) {
             Some(status) => {
                 may_be_last.insert(status);

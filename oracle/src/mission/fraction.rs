@@ -19,6 +19,10 @@ impl Fraction {
         Fraction::new(number.into(), 1)
     }
 
+    pub(super) fn is_whole(self) -> bool {
+        self.denominator == 1
+    }
+
     pub(super) fn is_below(self, other: Fraction) -> bool {
         self.numerator * other.denominator < other.numerator * self.denominator
     }

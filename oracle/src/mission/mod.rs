@@ -13,17 +13,31 @@ use schemas::registry::Registry;
 mod commission;
 mod coupon;
 mod course;
+pub(crate) mod explained;
 mod fraction;
+mod payouts;
+mod review;
+mod test_payout;
+
+pub use payouts::{Payout, paid_with, payout_fault, pays_out, state_of, take_payout};
+pub use review::{Decision, Reviews, Seen, changes};
+pub use test_payout::earliest as earliest_test_payout;
 
 /// All facts of an order.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
     /// The first report in the log.
     pub report: &'a ConversionReported,
-    /// All updates in the log.
+    /// All updates in the log, in its order.
     pub updates: &'a [OrderStatusReported],
     /// The click it names, if `clicks` knew it.
     pub click: Option<&'a ClickRecorded>,
+    /// Whether payouts have paid more for it than they took back.
+    pub paid: bool,
+    /// What reviewers have decided.
+    pub reviews: &'a Reviews,
+    /// The latest instant that its time was moved to, if it was.
+    pub advanced_to: Option<Timestamp>,
 }
 
 /// The confidence, why it is LOW, and whom a review could credit.
@@ -94,10 +108,23 @@ pub struct Now {
     pub skew_ms: i64,
 }
 
-impl Now {
-    /// Whether clocks may say that an instant has come, and whether they may say that it has not.
+/// What clocks may show, of which an order's own is never behind where it was moved to.
+#[derive(Clone, Copy, Debug)]
+struct Clocks {
+    earliest: Timestamp,
+    latest: Timestamp,
+}
+
+impl Clocks {
+    fn of(order: Order<'_>, now: Now) -> Clocks {
+        let moved = order.advanced_to.unwrap_or(Timestamp::MIN);
+        let off_by = |ms: i64| Timestamp(now.at.0 + ms).max(moved);
+        Clocks { earliest: off_by(-now.skew_ms), latest: off_by(now.skew_ms) }
+    }
+
+    /// Whether they may say that an instant has come, and whether they may say that it has not.
     fn has_come(self, instant: Timestamp) -> (bool, bool) {
-        (instant.0 <= self.at.0 + self.skew_ms, instant.0 > self.at.0 - self.skew_ms)
+        (instant <= self.latest, instant > self.earliest)
     }
 }
 
@@ -115,12 +142,24 @@ pub fn awaited_until(report: &ConversionReported, registry: &Registry) -> Timest
 /// What an order must have become, its terms being those of `terms`, and its wait and its coupon those of `begun`.
 #[must_use]
 pub fn end(order: Order<'_>, terms: &Registry, begun: &Registry, now: Now) -> End {
-    let Order { report, updates, click } = order;
-    let course = course::course(report, updates);
-    let judged = judged(report, click, terms, begun, now);
-    let click = click.filter(|_| judged.contains(&(Some(Confidence::High), None, None)));
-    let Some(click) = click else {
-        let state = if course.reversed { ConversionState::Reversed } else { ConversionState::Received };
+    let Order { report, updates, click, reviews, paid, .. } = order;
+    let now = Clocks::of(order, now);
+    let course = course::course(report, updates, reviews.set_aside);
+    let judged = match &reviews.decided {
+        Some(decision) => vec![(Some(Confidence::Low), Some(decision.reason), None)],
+        None => judged(report, click, terms, begun, now),
+    };
+    let by_click = click.filter(|_| judged.contains(&(Some(Confidence::High), None, None)));
+    let credited = match &reviews.decided {
+        Some(Decision { affiliate_id, campaign_id, .. }) => affiliate_id.clone().map(|it| (it, campaign_id.clone())),
+        None => by_click.map(|click| (click.affiliate_id.clone(), Some(click.campaign_id.clone()))),
+    };
+    let Some((affiliate_id, campaign_id)) = credited else {
+        let state = match &reviews.decided {
+            _ if course.reversed => ConversionState::Reversed,
+            Some(_) => ConversionState::Rejected,
+            None => ConversionState::Received,
+        };
         return End {
             states: vec![state],
             judged,
@@ -132,22 +171,35 @@ pub fn end(order: Order<'_>, terms: &Registry, begun: &Registry, now: Now) -> En
             order_statuses: course.order_statuses,
         };
     };
-    let commission = commission::commission(report, &click.campaign_id, terms, course.left);
-    let policies = terms.policies();
-    let hold_until = match (course.delivered, course.settled) {
-        (Some(delivered), _) => Some(later(delivered, policies.return_window)),
-        (None, Some(settled)) => Some(later(settled, policies.settlement_window)),
-        (None, None) => None,
-    };
+    let commission = commission::commission(report, campaign_id.as_deref(), terms, course.left);
+    let hold_until = hold_until(course.delivered, course.settled, terms);
+    let earned = commission.as_ref().filter(|_| !course.reversed).map(|commission| commission.amount_minor);
     End {
-        states: states(&course, commission.is_some(), hold_until, now),
+        states: match states(&course, commission.is_some(), hold_until, now) {
+            // What is paid stays so, unless it is reversed, or taken back by a payout.
+            _ if paid && earned.is_some() => vec![ConversionState::Paid],
+            states if !report.livemode && earned.is_some_and(|minor| minor > 0) => {
+                test_payout::or_paid(states, &course, terms, now)
+            }
+            states => states,
+        },
         judged,
-        affiliate_id: Some(click.affiliate_id.clone()),
-        campaign_id: Some(click.campaign_id.clone()),
+        affiliate_id: Some(affiliate_id),
+        campaign_id,
         commission,
         hold_until,
         refunded: course.refunded,
         order_statuses: course.order_statuses,
+    }
+}
+
+/// Until when an order is held that was delivered, and confirmed or paid for, at these instants, if it was.
+fn hold_until(delivered: Option<Timestamp>, settled: Option<Timestamp>, terms: &Registry) -> Option<Timestamp> {
+    let policies = terms.policies();
+    match (delivered, settled) {
+        (Some(delivered), _) => Some(later(delivered, policies.return_window)),
+        (None, Some(settled)) => Some(later(settled, policies.settlement_window)),
+        (None, None) => None,
     }
 }
 
@@ -156,7 +208,7 @@ fn states(
     course: &course::Course,
     with_commission: bool,
     hold_until: Option<Timestamp>,
-    now: Now,
+    now: Clocks,
 ) -> Vec<ConversionState> {
     if course.reversed {
         return vec![ConversionState::Reversed];
@@ -164,7 +216,7 @@ fn states(
     if !with_commission {
         return vec![ConversionState::Attributed];
     }
-    if course.approved {
+    if course.approved.is_some() {
         return vec![ConversionState::Payable];
     }
     let Some(hold_until) = hold_until else { return vec![ConversionState::CommissionCreated] };
@@ -179,11 +231,13 @@ fn judged(
     click: Option<&ClickRecorded>,
     terms: &Registry,
     begun: &Registry,
-    now: Now,
+    now: Clocks,
 ) -> Vec<Judged> {
     let possible = by_click(report, click, terms, begun, now).into_iter();
     let judged = possible.map(|(confidence, reason)| match reason {
-        Some(ConfidenceReason::ClickTooRecent) => (confidence, reason, click.map(|it| it.affiliate_id.clone())),
+        Some(ConfidenceReason::SelfReferral | ConfidenceReason::ClickTooRecent) => {
+            (confidence, reason, click.map(|it| it.affiliate_id.clone()))
+        }
         Some(by_click) => {
             let (reason, suggested) = coupon::judged(by_click, report, begun);
             (confidence, Some(reason), suggested)
@@ -199,7 +253,7 @@ fn by_click(
     click: Option<&ClickRecorded>,
     terms: &Registry,
     begun: &Registry,
-    now: Now,
+    now: Clocks,
 ) -> Vec<(Option<Confidence>, Option<ConfidenceReason>)> {
     let low = |reason| (Some(Confidence::Low), Some(reason));
     if report.click_id.is_none() {
@@ -222,11 +276,20 @@ fn by_click(
     if later(own.clicked_at, lookback) < ordered_at {
         return vec![low(ConfidenceReason::ClickOutsideWindow)];
     }
+    if is_own_shop(&own.affiliate_id, report, terms) {
+        return vec![low(ConfidenceReason::SelfReferral)];
+    }
     let least = campaign.and_then(|it| it.min_click_to_order).unwrap_or(terms.policies().min_click_to_order);
     if later(own.clicked_at, least) > ordered_at {
         return vec![low(ConfidenceReason::ClickTooRecent)];
     }
     vec![(Some(Confidence::High), None)]
+}
+
+/// Whether an order is one of a shop that is the affiliate's own.
+fn is_own_shop(affiliate_id: &str, report: &ConversionReported, registry: &Registry) -> bool {
+    let own = registry.affiliate(affiliate_id).map(|affiliate| &affiliate.own_merchants);
+    own.into_iter().flatten().any(|merchant_id| *merchant_id == report.merchant_id)
 }
 
 fn later(from: Timestamp, window: std::time::Duration) -> Timestamp {

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use schemas::records::{
-    ClickRecorded, Confidence, ConversionReported, ConversionState, OrderStatus, OrderStatusReported, ReportedStatus,
+    ClickRecorded, Confidence, ConfidenceReason, ConversionReported, ConversionState, OrderStatus, OrderStatusReported,
+    ReportedStatus,
 };
 use schemas::registry::Registry;
 use schemas::{Currency, Timestamp};
 
-use super::{End, Now, Order, end};
+use super::{Decision, End, Now, Order, Reviews, end};
+
+mod self_referrals;
+mod test_payouts;
 
 const T0: i64 = 1_781_429_400_000;
 const DAY: i64 = 86_400_000;
@@ -113,7 +117,9 @@ struct Case {
     report: ConversionReported,
     updates: Vec<OrderStatusReported>,
     click: Option<ClickRecorded>,
+    reviews: Reviews,
     now_ms: i64,
+    advanced_to: Option<Timestamp>,
 }
 
 impl Case {
@@ -142,7 +148,8 @@ impl Case {
             link_id: None,
             clicked_at: Timestamp(T0 - 3_600_000),
         };
-        Case { report, updates: Vec::new(), click: Some(click), now_ms: T0 + 730 * DAY }
+        let now_ms = T0 + 730 * DAY;
+        Case { report, updates: Vec::new(), click: Some(click), reviews: Reviews::default(), now_ms, advanced_to: None }
     }
 
     fn report(mut self, change: impl FnOnce(&mut ConversionReported)) -> Case {
@@ -192,9 +199,19 @@ impl Case {
         self
     }
 
+    /// With its own time moved to then.
+    fn moved_to(mut self, advanced_to: i64) -> Case {
+        self.advanced_to = Some(Timestamp(advanced_to));
+        self
+    }
+
+    fn order(&self) -> Order<'_> {
+        let Case { report, updates, click, reviews, advanced_to, .. } = self;
+        Order { report, updates, click: click.as_ref(), reviews, paid: false, advanced_to: *advanced_to }
+    }
+
     fn end(&self) -> End {
-        let registry = Registry::parse(REGISTRY).unwrap();
-        let order = Order { report: &self.report, updates: &self.updates, click: self.click.as_ref() };
+        let (registry, order) = (Registry::parse(REGISTRY).unwrap(), self.order());
         end(order, &registry, &registry, Now { at: Timestamp(self.now_ms), skew_ms: 0 })
     }
 }
@@ -415,11 +432,30 @@ fn partial_refunds() {
 }
 
 #[test]
+fn an_orders_own_time_is_the_later_one() {
+    let held = || Case::new().update(ReportedStatus::Confirmed, Some(1)).at(T0 + 2 * DAY);
+    let until = T0 + 31 * DAY;
+    check(held().moved_to(until - 1), "Hold High r-campaign 29990 31d Confirmed");
+    check(held().moved_to(until), "Payable High r-campaign 29990 31d Confirmed");
+    check(held().moved_to(T0 - DAY), "Hold High r-campaign 29990 31d Confirmed");
+    check(held().moved_to(T0).at(until), "Payable High r-campaign 29990 31d Confirmed");
+    let awaited = || Case::new().unknown_click().at(T0);
+    check(awaited().moved_to(T0 + 59_999), "Received awaited Pending");
+    check(awaited().moved_to(T0 + 60_000), "Received ClickUnknown Pending");
+    // Where it was moved to no clock is off.
+    let (case, registry) = (held().moved_to(until - 1), Registry::parse(REGISTRY).unwrap());
+    let now = Now { at: Timestamp(until - 5), skew_ms: 4 };
+    assert_eq!(end(case.order(), &registry, &registry, now).states, [ConversionState::Hold]);
+    let case = held().moved_to(until);
+    assert_eq!(end(case.order(), &registry, &registry, now).states, [ConversionState::Payable]);
+}
+
+#[test]
 fn what_the_contract_leaves_open() {
     let case = Case::new().update(ReportedStatus::Confirmed, Some(1)).update(ReportedStatus::Paid, Some(1));
     assert_eq!(case.end().order_statuses.len(), 2, "which of two updates of one instant comes last");
     let registry = Registry::parse(REGISTRY).unwrap();
-    let order = Order { report: &case.report, updates: &case.updates, click: case.click.as_ref() };
+    let order = case.order();
     let hold_until = Timestamp(T0 + DAY) + Duration::from_secs(30 * 86_400);
     for (off_ms, states) in [(-11, 1), (-10, 2), (0, 2), (9, 2), (10, 1)] {
         let now = Now { at: Timestamp(hold_until.0 + off_ms), skew_ms: 10 };
@@ -427,4 +463,34 @@ fn what_the_contract_leaves_open() {
         assert_eq!(end.states.len(), states, "{off_ms} ms after the hold: {:?}", end.states);
         assert!(end.states.iter().all(|it| matches!(it, ConversionState::Hold | ConversionState::Payable)));
     }
+}
+
+#[test]
+fn reviewers_decide() {
+    let decided = |affiliate_id: Option<&str>, campaign_id: Option<&str>, set_aside| {
+        let mut case = Case::new().report(|it| it.order_status = OrderStatus::Confirmed).at(T0 + 10 * DAY);
+        case.reviews = Reviews {
+            decided: Some(Decision {
+                affiliate_id: affiliate_id.map(str::to_owned),
+                campaign_id: campaign_id.map(str::to_owned),
+                reason: ConfidenceReason::ClickUnknown,
+            }),
+            set_aside,
+        };
+        case
+    };
+    let low = vec![(Some(Confidence::Low), Some(ConfidenceReason::ClickUnknown), None)];
+    let rejected = decided(None, None, None).end();
+    assert_eq!((rejected.states, rejected.judged), (vec![ConversionState::Rejected], low.clone()));
+    assert_eq!((rejected.affiliate_id, rejected.commission), (None, None));
+    let approved = decided(Some("a2"), None, None).end();
+    assert_eq!((approved.states, approved.judged), (vec![ConversionState::Hold], low));
+    assert_eq!((approved.affiliate_id.as_deref(), approved.campaign_id), (Some("a2"), None));
+    assert!(approved.commission.is_some_and(|it| it.level != schemas::records::RuleLevel::Campaign));
+    // What came before a reinstatement reverses no more; what came after it does.
+    let cancelled = |set_aside| decided(Some("a2"), None, set_aside).update(ReportedStatus::Cancelled, Some(1));
+    assert_eq!(cancelled(None).end().states, [ConversionState::Reversed]);
+    assert_eq!(cancelled(Some(0)).end().states, [ConversionState::Reversed]);
+    assert_eq!(cancelled(Some(1)).end().states, [ConversionState::Hold]);
+    assert_eq!(cancelled(Some(1)).update(ReportedStatus::Returned, Some(0)).end().states, [ConversionState::Reversed]);
 }

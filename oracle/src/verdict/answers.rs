@@ -45,6 +45,12 @@ pub(super) fn sent(facts: &Facts, committed: &Committed, faults: &mut Faults) {
             format!("{key}: nobody had sent this: {logged:?}")
         });
     }
+    for (key, logged) in committed.clocks.iter().flat_map(|(key, all)| all.iter().map(move |it| (key, &it.advanced))) {
+        let same = |body: &Body| *body == Body::Clock(logged.advanced_to);
+        faults.check(Invariant::Sent, known(key, logged.received_at.0, &same), || {
+            format!("{key}: nobody had sent this: {logged:?}")
+        });
+    }
     for (key, logged) in committed.statuses.iter().flat_map(|(key, all)| all.iter().map(move |it| (key, it))) {
         let same = |body: &Body| matches!(body, Body::Status(sent) if is_status(logged, sent));
         faults.check(Invariant::Sent, known(key, logged.received_at.0, &same), || {
@@ -67,6 +73,12 @@ pub(super) fn requests(facts: &Facts, committed: &Committed, faults: &mut Faults
                 Body::Status(sent) => {
                     statuses(committed, &key).iter().any(|it| it.received_at.0 <= by_ms && is_status(it, sent))
                 }
+                Body::Clock(sent) => committed
+                    .clocks
+                    .get(&key)
+                    .into_iter()
+                    .flatten()
+                    .any(|it| it.advanced.received_at.0 <= by_ms && it.advanced.advanced_to == *sent),
             };
             faults.check(Invariant::Lost, logged, || {
                 format!("{key}: was answered {answer:?} at {answered_ms} and is not in the log: {:?}", request.body)
@@ -108,7 +120,8 @@ fn is_of_a_kind(one: &Request, other: &Request) -> bool {
         && match (&one.body, &other.body) {
             (Body::Report(_), Body::Report(_)) => true,
             (Body::Status(one), Body::Status(other)) => one == other,
-            (Body::Report(_), Body::Status(_)) | (Body::Status(_), Body::Report(_)) => false,
+            (Body::Clock(one), Body::Clock(other)) => one == other,
+            (Body::Report(_) | Body::Status(_) | Body::Clock(_), _) => false,
         }
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use schemas::records::{Commission, CommissionChanged, CommissionState, ConversionState, ConversionTransitioned};
+use schemas::records::{
+    Account as Kind, Commission, CommissionChanged, CommissionState, ConversionState, ConversionTransitioned,
+    PayoutState,
+};
 
 use crate::committed::{Booked, Committed, KINDS};
 use crate::facts::conversion_id;
@@ -20,7 +23,8 @@ pub fn commission_terms(revision: &ConversionTransitioned) -> Option<Terms<'_>> 
             CommissionState::Created
         }
         ConversionState::Hold => CommissionState::Held,
-        ConversionState::Payable | ConversionState::Paid => CommissionState::Payable,
+        ConversionState::Payable => CommissionState::Payable,
+        ConversionState::Paid => CommissionState::Paid,
         ConversionState::Rejected | ConversionState::Reversed => CommissionState::Reversed,
     };
     Some((state, revision.commission.as_ref()?, revision.hold_until, revision.refunded_thousandths))
@@ -32,8 +36,12 @@ pub fn owed(revision: &ConversionTransitioned) -> Booked {
     let Some((state, commission, ..)) = commission_terms(revision) else { return Booked::default() };
     let amount = i128::from(commission.amount_minor);
     match state {
-        CommissionState::Created | CommissionState::Held => Booked { receivable: -amount, pending: amount, payable: 0 },
-        CommissionState::Payable => Booked { receivable: -amount, pending: 0, payable: amount },
+        CommissionState::Created | CommissionState::Held => {
+            Booked { receivable: -amount, pending: amount, ..Booked::default() }
+        }
+        CommissionState::Payable | CommissionState::Paid => {
+            Booked { receivable: -amount, payable: amount, ..Booked::default() }
+        }
         CommissionState::Reversed => Booked::default(),
     }
 }
@@ -65,7 +73,7 @@ fn says(told: &CommissionChanged, revision: &ConversionTransitioned) -> bool {
     Some((told.state, &told.commission, told.hold_until, told.refunded_thousandths)) == commission_terms(revision)
         && told.revision == revision.revision
         && Some(&told.affiliate_id) == revision.affiliate_id.as_ref()
-        && Some(&told.campaign_id) == revision.campaign_id.as_ref()
+        && told.campaign_id == revision.campaign_id
         && told.order_amount_minor == revision.amount_minor
         && told.at == revision.at
 }
@@ -97,8 +105,8 @@ pub(super) fn booked(committed: &Committed, faults: &mut Faults) {
     }
 }
 
-/// The last balances are the sums of what is owed for the orders, and `balances` has told them all.
-pub(super) fn payouts(committed: &Committed, faults: &mut Faults) {
+/// The last balances are the sums of what is owed for the orders and of what is paid out, and `balances` tells them all.
+pub(super) fn balances(committed: &Committed, faults: &mut Faults) {
     let mut expected: BTreeMap<String, i128> = BTreeMap::new();
     for (_, revisions) in committed.conversions() {
         let Some((last, affiliate_id)) = revisions.last().and_then(|it| Some((it, it.affiliate_id.as_ref()?))) else {
@@ -109,14 +117,29 @@ pub(super) fn payouts(committed: &Committed, faults: &mut Faults) {
             *expected.entry(keys::account(&ledger, kind)).or_default() += *owed.account(kind);
         }
     }
-    for (name, rest) in committed.untold() {
-        faults.add(Invariant::Balances, format!("account {name}: {rest} entries have no balance"));
+    for (ledger, payouts) in &committed.payouts {
+        for payout in payouts {
+            let amount = i128::from(payout.made.amount_minor);
+            let now = match payout.state() {
+                PayoutState::InTransit => Some(Kind::PayoutInTransit),
+                PayoutState::Paid => Some(Kind::AffiliatePaid),
+                PayoutState::Failed => None,
+            };
+            *expected.entry(keys::account(ledger, Kind::PayoutInTransit)).or_default() += 0;
+            if let Some(kind) = now {
+                *expected.entry(keys::account(ledger, Kind::AffiliatePayable)).or_default() -= amount;
+                *expected.entry(keys::account(ledger, kind)).or_default() += amount;
+            }
+        }
+    }
+    for what in committed.mistold() {
+        faults.add(Invariant::Balances, what);
     }
     let found: BTreeMap<&str, i128> = committed.balances().collect();
     for (name, owed) in &expected {
         let balance = found.get(&**name).copied().unwrap_or(0);
         faults.check(Invariant::Payout, balance == *owed, || {
-            format!("account {name}: has {balance}, and its orders' commissions are {owed}")
+            format!("account {name}: has {balance}, and by its orders and payouts {owed}")
         });
     }
     for (name, balance) in found.into_iter().filter(|(name, _)| !expected.contains_key(*name)) {

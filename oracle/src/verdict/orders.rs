@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use schemas::Timestamp;
-use schemas::records::{CauseType, Confidence, ConfidenceReason, ConversionReported, ConversionTransitioned};
+use schemas::records::{
+    CauseType, Confidence, ConfidenceReason, ConversionReported, ConversionState, ConversionTransitioned,
+};
 
 use crate::committed::Committed;
 use crate::facts::Facts;
 use crate::fault::{Faults, Invariant};
-use crate::mission::{self, End, Now, Order};
+use crate::mission::{self, End, Now, Order, Reviews};
 
+/// Of an order that no reviewer has looked at.
+static NOTHING_DECIDED: Reviews = Reviews { decided: None, set_aside: None };
 /// Most re-sends that a conversion counts.
 const CONFLICTS_MAX: usize = 100;
 /// How long after it was made a click or a question may be processed, clocks that are off included.
@@ -26,7 +30,12 @@ pub(super) fn check(facts: &Facts, committed: &Committed, now: Now, faults: &mut
         joined(key, report, facts, committed, faults);
         let click = committed.verdicts.get(key).map(|verdict| &verdict.click);
         let updates = committed.statuses.get(key).map_or(&[][..], Vec::as_slice);
-        let possible = ends(Order { report, updates, click }, revisions, facts, now);
+        let reviews = committed.standing.get(key).unwrap_or(&NOTHING_DECIDED);
+        let told = committed.settled.get(key).into_iter().flatten();
+        let paid = told.map(|told| i128::from(told.amount_minor)).sum::<i128>() > 0;
+        let advanced_to = committed.advanced_to(key);
+        let order = Order { report, updates, click, reviews, advanced_to, paid };
+        let possible = ends(order, revisions, facts, now);
         faults.check(Invariant::End, possible.iter().any(|end| end.is(last)), || {
             format!("{key}: ended as {last:?}, and must end as one of {possible:?}")
         });
@@ -34,13 +43,14 @@ pub(super) fn check(facts: &Facts, committed: &Committed, now: Now, faults: &mut
         faults.check(Invariant::End, usize::try_from(last.conflicts) == Ok(conflicts), || {
             format!("{key}: counts {} conflicts, and the log has {conflicts}", last.conflicts)
         });
-        waited(key, report, revisions, facts, faults);
+        waited(key, (report, advanced_to), revisions, facts, faults);
+        paid_in_time(key, order, revisions, facts, faults);
     }
 }
 
 /// The ends that an order may have come to, under each registry that it may have been attributed under.
 fn ends(order: Order<'_>, revisions: &[ConversionTransitioned], facts: &Facts, now: Now) -> Vec<End> {
-    let attributed = revisions.iter().find(|it| it.confidence == Some(Confidence::High));
+    let attributed = revisions.iter().find(|it| it.affiliate_id.is_some());
     let decided_at = attributed.or(revisions.last()).map_or(now.at, |it| it.at);
     let begun_at = revisions.first().map_or(now.at, |it| it.at);
     let mut found = Vec::new();
@@ -77,7 +87,7 @@ fn joined(key: &str, report: &ConversionReported, facts: &Facts, committed: &Com
 /// A click is given up no sooner than the wait is over, and not awaited for longer.
 fn waited(
     key: &str,
-    report: &ConversionReported,
+    (report, advanced_to): (&ConversionReported, Option<Timestamp>),
     revisions: &[ConversionTransitioned],
     facts: &Facts,
     faults: &mut Faults,
@@ -90,17 +100,39 @@ fn waited(
         clicked |= revision.timeline.iter().any(|entry| entry.cause.kind == CauseType::Click);
         // A coupon counts where no click does, so not before the click named was waited for.
         let is_given_up = match revision.confidence_reason {
+            // What was decided stays LOW for the reason it had then.
+            _ if revision.affiliate_id.is_some() || revision.state == ConversionState::Rejected => false,
             Some(ConfidenceReason::ClickUnknown | ConfidenceReason::ClickNotYours) => true,
-            Some(ConfidenceReason::CouponOnly) => report.click_id.is_some() && !clicked,
+            Some(ConfidenceReason::CouponOnly | ConfidenceReason::SelfReferral) => {
+                report.click_id.is_some() && !clicked
+            }
             Some(_) | None => false,
         };
         let fits = match revision.confidence {
-            Some(Confidence::Low) if is_given_up => untils.iter().any(|until| *until <= revision.at),
+            Some(Confidence::Low) if is_given_up => {
+                let latest = advanced_to.map_or(revision.at, |moved| moved.max(revision.at));
+                untils.iter().any(|until| *until <= latest)
+            }
             None => untils.iter().any(|until| revision.at < *until),
             Some(_) => true,
         };
         faults.check(Invariant::Early, fits, || {
             format!("{key}: awaits its click until {untils:?}, and revision {} is {revision:?}", revision.revision)
+        });
+    }
+}
+
+/// A test order is not told to be paid before a cut-off that could have paid it.
+fn paid_in_time(key: &str, order: Order<'_>, revisions: &[ConversionTransitioned], facts: &Facts, faults: &mut Faults) {
+    let attributed_at = revisions.iter().find(|it| it.affiliate_id.is_some()).map_or(Timestamp::MIN, |it| it.at);
+    let paid = revisions.iter().filter(|it| !it.livemode && it.state == ConversionState::Paid);
+    for revision in paid {
+        let latest = order.advanced_to.map_or(revision.at, |moved| moved.max(revision.at));
+        let earliest = |terms| mission::earliest_test_payout(order.report, order.updates, terms);
+        let terms = facts.in_force(attributed_at);
+        let fits = terms.into_iter().filter_map(earliest).any(|earliest| earliest <= latest);
+        faults.check(Invariant::Early, fits, || {
+            format!("{key}: no cut-off was passed by {latest}, and revision {} is {revision:?}", revision.revision)
         });
     }
 }

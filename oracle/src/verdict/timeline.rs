@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::Timestamp;
-use schemas::records::{CauseType, ConversionTransitioned, OrderStatusReported, ReportedStatus};
+use schemas::records::{CauseType, ConversionTransitioned, OrderStatusReported, ReportedStatus, ReviewDecided};
 
 use super::orders::differs;
-use crate::committed::Committed;
+use crate::committed::{Advance, Committed};
 use crate::fault::{Faults, Invariant};
 
 /// Of more updates and conflicts than these a conversion tells no more.
@@ -27,6 +27,9 @@ pub(super) fn check(committed: &Committed, faults: &mut Faults) {
         same(key, "the report", &events(CauseType::Reported), &[&report.event_id], faults);
         same(key, "conflicts", &events(CauseType::Conflict), &conflicts, faults);
         tells_updates(key, &events(CauseType::OrderStatus), updates, faults);
+        let decided = committed.reviews.get(key).map_or(&[][..], Vec::as_slice);
+        tells_reviews(key, &events(CauseType::Review), decided, faults);
+        tells_clocks(key, &events(CauseType::TestClock), committed.clocks.get(key).map_or(&[], Vec::as_slice), faults);
         let own = committed.verdicts.get(key).is_some_and(|verdict| verdict.click.merchant_id == report.merchant_id);
         for (what, kind, times) in [
             ("its click", CauseType::Click, usize::from(own)..=usize::from(own)),
@@ -66,6 +69,15 @@ fn same(key: &str, what: &str, told: &[String], logged: &[&str], faults: &mut Fa
     });
 }
 
+/// Each decision is told, and one whose message came twice perhaps as often; of many that came too late not all.
+fn tells_reviews(key: &str, told: &[String], logged: &[(ReviewDecided, usize)], faults: &mut Faults) {
+    let told: BTreeSet<&str> = told.iter().map(|it| &**it).collect();
+    let logged: BTreeSet<&str> = logged.iter().map(|(it, _)| &*it.event_id).collect();
+    faults.check(Invariant::Timeline, told == logged || logged.len() > TOLD_MAX, || {
+        format!("{key}: of decisions the timeline tells {told:?}, and the log {logged:?}")
+    });
+}
+
 /// Of an update that is in the log under several events, one stands for all.
 fn tells_updates(key: &str, told: &[String], logged: &[OrderStatusReported], faults: &mut Faults) {
     let by_event: BTreeMap<&str, Update> =
@@ -81,4 +93,22 @@ fn tells_updates(key: &str, told: &[String], logged: &[OrderStatusReported], fau
     faults.check(Invariant::Timeline, found == expected.iter().copied().map(Some).collect::<Vec<_>>(), || {
         format!("{key}: the timeline tells of the updates {told:?}, and the log of {expected:?}")
     });
+}
+
+/// Each event that made an order's time later is told once; of those before the report only the last is.
+fn tells_clocks(key: &str, told: &[String], logged: &[Advance], faults: &mut Faults) {
+    let (mut latest, mut times, mut expected) = (Timestamp::MIN, 0, Vec::new());
+    for Advance { advanced, reported } in logged.iter() {
+        if advanced.advanced_to <= latest {
+            continue;
+        }
+        (latest, times) = (advanced.advanced_to, times + 1);
+        if !reported {
+            expected.clear();
+        }
+        expected.push(&*advanced.event_id);
+    }
+    if times <= TOLD_MAX {
+        same(key, "its moved clock", told, &expected, faults);
+    }
 }

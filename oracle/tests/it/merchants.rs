@@ -1,13 +1,18 @@
-//! Merchants and browsers from a seed: they retry, differ, come late, early and never, and now and then write rubbish.
+//! Merchants, browsers and administrators from a seed: they retry, differ, come late, early and never, and now and then
+//! write rubbish.
 
 use std::sync::Arc;
 
 use oracle::{Answer, Body, Facts, OrderId, Report, Status};
-use schemas::ids::OrderKey;
-use schemas::records::{ClickRecorded, ConversionReported, OrderStatus, OrderStatusReported, ReportedStatus};
+use schemas::ids::{OrderKey, account_key};
+use schemas::records::{
+    ClickRecorded, ConversionReported, ConversionState, ConversionTransitioned, OrderStatus, OrderStatusReported,
+    PayoutChanged, PayoutOutcome, PayoutReported, PayoutState, ReportedStatus, Review, ReviewDecided, ReviewDecision,
+    TestClockAdvanced,
+};
 use schemas::registry::Registry;
-use schemas::topics::{CLICKS, CONVERSIONS};
-use schemas::{Currency, Timestamp};
+use schemas::topics::{CLICKS, CONVERSIONS, PAYOUT_REPORTS, PAYOUTS, TRANSITIONS};
+use schemas::{Currency, Timestamp, decode};
 use streams::log::Limits;
 
 use crate::registry::{FIRST, SECOND};
@@ -40,6 +45,8 @@ pub(crate) struct Shown {
 /// A run under way.
 pub(crate) struct Run {
     random: u64,
+    /// Decides of moved clocks alone.
+    clocks: u64,
     pub(crate) world: World,
     pub(crate) facts: Facts,
     registry: Arc<Registry>,
@@ -58,7 +65,8 @@ impl Run {
         facts.registry(Arc::clone(&registry), T0);
         let world = World::new(&registry, Limits { records_max, bytes_max: 1 << 20 });
         let clicks_left = CLICK_IDS[1..].to_vec();
-        let mut run = Run { random, world, facts, registry, reported: Vec::new(), events: 0, clicks_left };
+        let clocks = random.rotate_left(32) | 1;
+        let mut run = Run { random, clocks, world, facts, registry, reported: Vec::new(), events: 0, clicks_left };
         for click in run.registry.clicks().to_vec() {
             run.world.write(&CLICKS, click.click_id.as_bytes(), &click);
         }
@@ -68,10 +76,22 @@ impl Run {
                 run.change_registry();
             }
             run.something();
+            std::mem::swap(&mut run.random, &mut run.clocks);
+            run.clock();
+            std::mem::swap(&mut run.random, &mut run.clocks);
             run.pass();
         }
         run.world.settle();
         run.world.at(T0 + 600 * DAY);
+        run.world.settle();
+        for weeks in 1..=3 {
+            run.end_payouts();
+            run.world.settle();
+            run.world.at(T0 + (600 + 8 * weeks) * DAY);
+            run.world.settle();
+        }
+        // What is due at once must have been done by then.
+        run.world.at(run.now() + SECOND_MS);
         run.world.settle();
         run
     }
@@ -125,14 +145,44 @@ impl Run {
     }
 
     fn something(&mut self) {
-        match self.draw(16) {
+        match self.draw(22) {
             0..=4 => self.report(),
             5 => self.again(true),
             6 => self.again(false),
             7..=13 => self.status(),
             14 => self.click(),
+            15..=18 => self.review(),
+            19 | 20 => self.outcome(),
             _ => self.rubbish(),
         }
+    }
+
+    /// Moves the time of an order of test mode, or in vain that of a live one.
+    fn clock(&mut self) {
+        if self.draw(6) > 0 {
+            return;
+        }
+        // The order that is one of test mode.
+        let order = OrderId { livemode: self.draw(8) == 0, external_order_id: "O-5".to_owned(), ..self.order() };
+        let now = self.now();
+        let ahead = self.one_of(&[-DAY, 0, 60 * SECOND_MS, DAY, 20 * DAY, 400 * DAY, 400 * DAY + 1]);
+        let record = TestClockAdvanced {
+            event_id: self.event("tcevt"),
+            merchant_id: order.merchant_id.clone(),
+            livemode: order.livemode,
+            external_order_id: order.external_order_id.clone(),
+            advanced_to: Timestamp(now + ahead),
+            received_at: Timestamp(now),
+        };
+        if order.livemode || ahead > 400 * DAY {
+            let value = schemas::encode(&record);
+            self.facts.poison(CONVERSIONS.number, &key(&order).to_bytes(), &value);
+            self.world.write_bytes(&CONVERSIONS, &key(&order).to_bytes(), value);
+            return;
+        }
+        let request = self.facts.sent(order.clone(), Body::Clock(record.advanced_to), now);
+        self.world.write(&CONVERSIONS, &key(&order).to_bytes(), &record);
+        self.facts.answered(request, now, Answer::Recorded { event_id: record.event_id });
     }
 
     fn order(&mut self) -> OrderId {
@@ -275,6 +325,90 @@ impl Run {
         for _ in 0..self.one_of(&[0, 1, 1, 1, 2]) {
             self.world.write(&CLICKS, click_id.as_bytes(), &click);
         }
+    }
+
+    /// One reviewer or two at once, on what was shown lately or long ago.
+    fn review(&mut self) {
+        let shown = self.world.records().into_iter().filter(|it| it.topic.id == TRANSITIONS.number);
+        let shown: Vec<ConversionTransitioned> = shown.map(|it| decode(&it.value).unwrap()).collect();
+        if shown.is_empty() {
+            return;
+        }
+        let latest = shown[shown.len().saturating_sub(12)..].to_vec();
+        let seen = self.one_of(&latest);
+        for _ in 0..self.one_of(&[1, 1, 2]) {
+            let likely = match seen.state {
+                ConversionState::Rejected | ConversionState::Reversed => ReviewDecision::Reinstate,
+                _ => ReviewDecision::Approve,
+            };
+            let decision = self.one_of(&[likely, likely, ReviewDecision::Approve, ReviewDecision::Reject]);
+            let affiliate_id = self.one_of(&["a1", "a2"]).to_owned();
+            let decided = ReviewDecided {
+                event_id: self.event("revevt"),
+                merchant_id: seen.merchant_id.clone(),
+                livemode: seen.livemode,
+                external_order_id: seen.external_order_id.clone(),
+                review: Review {
+                    decision,
+                    revision: seen.revision,
+                    affiliate_id: (decision == ReviewDecision::Approve).then_some(affiliate_id),
+                    reviewer: "asha".to_owned(),
+                    role: "administrator".to_owned(),
+                    reason: "as it seems".to_owned(),
+                    request_id: "req".to_owned(),
+                },
+                decided_at: Timestamp(self.now()),
+            };
+            let order = OrderId {
+                merchant_id: seen.merchant_id.clone(),
+                livemode: seen.livemode,
+                external_order_id: seen.external_order_id.clone(),
+            };
+            // A producer may have written it twice.
+            for _ in 0..self.one_of(&[1, 1, 1, 2]) {
+                self.world.write(&CONVERSIONS, &key(&order).to_bytes(), &decided);
+            }
+        }
+    }
+
+    /// An administrator reports a payout, whether or not another has.
+    fn outcome(&mut self) {
+        let known = self.payouts();
+        if !known.is_empty() {
+            let payout = self.one_of(&known);
+            self.report_payout(&payout);
+        }
+    }
+
+    /// Administrators report every payout that is on its way, and sometimes two of them report one.
+    fn end_payouts(&mut self) {
+        let (open, ended): (Vec<_>, Vec<_>) =
+            self.payouts().into_iter().partition(|it| it.state == PayoutState::InTransit);
+        for payout in open.iter().filter(|open| ended.iter().all(|it| it.payout_id != open.payout_id)) {
+            self.report_payout(payout);
+            if self.draw(2) == 0 {
+                self.report_payout(payout);
+            }
+        }
+    }
+
+    fn payouts(&self) -> Vec<PayoutChanged> {
+        let records = self.world.records().into_iter().filter(|message| message.topic.id == PAYOUTS.number);
+        records.map(|message| schemas::decode(&message.value).unwrap()).collect()
+    }
+
+    fn report_payout(&mut self, payout: &PayoutChanged) {
+        let report = PayoutReported {
+            event_id: self.event("payevt"),
+            payout_id: payout.payout_id.clone(),
+            outcome: self.one_of(&[PayoutOutcome::Paid, PayoutOutcome::Failed]),
+            reference: self.one_of(&[None, Some("BANK-1".to_owned())]),
+            reported_by: None,
+            received_at: Timestamp(self.now()),
+        };
+        self.facts.payout_reported(report.clone());
+        let ledger = account_key(&payout.affiliate_id, payout.currency.code(), payout.livemode);
+        self.world.write(&PAYOUT_REPORTS, &ledger, &report);
     }
 
     fn rubbish(&mut self) {

@@ -2,7 +2,7 @@
 
 /// Whom both have in common, and the rules that neither changes.
 macro_rules! registry {
-    ($windows:literal, $rates:literal) => {
+    ($windows:literal, $hold:literal, $rates:literal) => {
         concat!(
             "[policies]\n",
             $windows,
@@ -23,7 +23,9 @@ name = "A"
 [[affiliates]]
 id = "a2"
 name = "B"
-
+"#,
+            $hold,
+            r#"
 [[campaigns]]
 id = "c1"
 merchant = "m1"
@@ -97,7 +99,10 @@ currency = "JPY"
 pub(crate) const FIRST: &str = registry!(
     r#"click_wait = "60s"
 min_click_to_order = "5s"
+payout_cut_off = "friday 18:00 Asia/Kathmandu"
+payout_minimum = "NPR 20.00"
 "#,
+    "own_merchants = \"m2\"\n",
     r#"[[rules]]
 id = "r-red"
 level = "product"
@@ -142,7 +147,9 @@ pub(crate) const SECOND: &str = registry!(
 lookback = "1d"
 settlement_window = "10d"
 return_window = "5d"
+payout_cut_off = "sunday 02:30 Europe/Berlin"
 "#,
+    "on_hold = true\nown_merchants = \"m1\"\n",
     r#"[[rules]]
 id = "r-red"
 level = "product"

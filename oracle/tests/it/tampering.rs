@@ -16,6 +16,8 @@ use schemas::{AvroRecord, Timestamp, decode, encode};
 use crate::merchants::{Run, Shown};
 use crate::world::{DAY, T0};
 
+mod payouts;
+
 /// Runs of which each case takes the first that has what it tampers with.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=100;
 
@@ -105,6 +107,8 @@ fn every_invariant_objects() {
     order_of_the_log(&mut check);
     conversions(&mut check);
     money(&mut check);
+    payouts::made(&mut check);
+    payouts::simulated(&mut check);
     facts(&mut check);
     assert_eq!(objected, BTreeSet::from(Invariant::ALL), "each invariant has a case");
 }
@@ -206,7 +210,8 @@ fn conversions(check: Check<'_>) {
         Some(())
     });
     check(Invariant::Course, "back from reversed", |log| {
-        let index = log.find::<ConversionTransitioned>(&TRANSITIONS, |it| it.state == ConversionState::Reversed)?;
+        let told = |it: &ConversionTransitioned| it.state == ConversionState::Reversed && !it.timeline.is_empty();
+        let index = log.find(&TRANSITIONS, told)?;
         let copy = log.repeat(index);
         log.edit(copy, |it: &mut ConversionTransitioned| {
             it.state = ConversionState::Received;
@@ -226,6 +231,31 @@ fn conversions(check: Check<'_>) {
         });
         Some(())
     });
+    check(Invariant::Review, "a decision that counts and is told as too late", |log| {
+        let decided =
+            |it: &ConversionTransitioned| it.timeline.iter().any(|it| it.cause.review.is_some() && it.cause.applied);
+        let index = log.find(&TRANSITIONS, decided)?;
+        log.edit(index, |it: &mut ConversionTransitioned| {
+            it.timeline.iter_mut().for_each(|it| it.cause.applied = false)
+        });
+        Some(())
+    });
+    check(Invariant::Review, "a decision that is told as another's", |log| {
+        let index = log
+            .find(&TRANSITIONS, |it: &ConversionTransitioned| it.timeline.iter().any(|it| it.cause.review.is_some()))?;
+        log.edit(index, |it: &mut ConversionTransitioned| {
+            it.timeline.iter_mut().filter_map(|it| it.cause.review.as_mut()).for_each(|it| it.reviewer.push('x'));
+        });
+        Some(())
+    });
+    check(Invariant::Review, "somebody else is credited", |log| {
+        let approved = |it: &ConversionTransitioned| {
+            it.affiliate_id.is_some() && it.timeline.iter().any(|it| it.cause.review.is_some())
+        };
+        let index = log.find(&TRANSITIONS, approved)?;
+        log.edit(index, |it: &mut ConversionTransitioned| it.affiliate_id = Some("a9".to_owned()));
+        Some(())
+    });
     check(Invariant::Pinned, "another rate", |log| {
         let index = log.find::<ConversionTransitioned>(&TRANSITIONS, |it| high(it) && it.revision > 1)?;
         let copy = log.repeat(index);
@@ -242,6 +272,11 @@ fn conversions(check: Check<'_>) {
             it.revision += 1;
             it.commission = it.commission.take().map(|it| Commission { amount_minor: it.amount_minor + 1, ..it });
         });
+        Some(())
+    });
+    check(Invariant::Explained, "no explanation", |log| {
+        let index = log.any::<ConversionTransitioned>(&TRANSITIONS)?;
+        log.edit(index, |it: &mut ConversionTransitioned| it.explanation = None);
         Some(())
     });
     check(Invariant::End, "another hold", |log| {

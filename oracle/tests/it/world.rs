@@ -108,7 +108,7 @@ impl World {
         World {
             orders: driver(Orders::new(Arc::clone(registry)), &records, &clock, limits),
             clicks: driver(Clicks::new(registry), &records, &clock, limits),
-            ledger: driver(Ledger, &records, &clock, limits),
+            ledger: driver(Ledger::new(registry), &records, &clock, limits),
             records,
             clock,
             observed: 0,
@@ -120,6 +120,7 @@ impl World {
     pub(crate) fn set_registry(&mut self, registry: &Arc<Registry>) {
         self.orders.set_processor(Orders::new(Arc::clone(registry)));
         self.clicks.set_processor(Clicks::new(registry));
+        self.ledger.set_processor(Ledger::new(registry));
     }
 
     pub(crate) fn now(&self) -> i64 {

@@ -3,14 +3,14 @@
 //! Statuses count in the order of their own times, not of their arrival: the report's status first, then the updates
 //! by `statusUpdatedAt` (or receipt), of equal times the terminal one last. In that order a reversal is final, and
 //! the first confirmation or payment, and the first delivery, start their clocks. Partial refunds add up, and are a
-//! reversal once they come to the whole. So an update that comes late
+//! reversal once they come to the whole. A reversal that an administrator has set aside is none. So an update that comes late
 //! changes what it would have changed had it come in time, and nothing else: one older than what is known changes
 //! nothing, unless it is the first of its kind or a reversal, which order of arrival must not decide.
 
 use std::cmp::Ordering;
 
 use schemas::Timestamp;
-use schemas::records::{OrderStatus, ReportedStatus};
+use schemas::records::{HoldExplained, HoldWindow, OrderStatus, ReportedStatus};
 use schemas::state::{PinnedTerms, ReportFact, StatusFact};
 
 /// Where the statuses have brought an order.
@@ -22,8 +22,8 @@ pub struct Course {
     pub settled_from: Option<Timestamp>,
     /// The first delivery.
     pub delivered_at: Option<Timestamp>,
-    /// Whether the merchant approved the commission.
-    pub approved: bool,
+    /// The merchant's first approval of the commission.
+    pub approved_at: Option<Timestamp>,
     /// Whether it was cancelled, returned, refunded or rejected.
     pub reversed: bool,
     /// The sum of the partial refunds, at most the order's amount, in thousandths of the currency's unit; none without
@@ -35,27 +35,29 @@ pub struct Course {
 }
 
 impl Course {
-    /// When the hold ends: by the return window once delivered, by the settlement window before that.
+    /// The hold: of the return window once delivered, of the settlement window before that.
     #[must_use]
-    pub fn hold_until(&self, terms: &PinnedTerms) -> Option<Timestamp> {
-        let after = |from: Timestamp, window_ms: i64| Timestamp(from.0.saturating_add(window_ms));
+    pub fn hold(&self, terms: &PinnedTerms) -> Option<HoldExplained> {
         match (self.delivered_at, self.settled_from) {
-            (Some(delivered_at), _) => Some(after(delivered_at, terms.return_ms)),
-            (None, Some(settled_from)) => Some(after(settled_from, terms.settlement_ms)),
+            (Some(since), _) => Some(HoldExplained { window: HoldWindow::Return, since, window_ms: terms.return_ms }),
+            (None, Some(since)) => {
+                Some(HoldExplained { window: HoldWindow::Settlement, since, window_ms: terms.settlement_ms })
+            }
             (None, None) => None,
         }
     }
 
-    fn take(&mut self, status: ReportedStatus, at: Timestamp) {
+    /// A status that an administrator has set aside says where the order is, and reverses nothing.
+    fn take(&mut self, status: ReportedStatus, at: Timestamp, set_aside: bool) {
         match status {
             ReportedStatus::Pending => {}
             ReportedStatus::Confirmed | ReportedStatus::Paid => self.settled_from = self.settled_from.or(Some(at)),
             ReportedStatus::Delivered => self.delivered_at = self.delivered_at.or(Some(at)),
-            ReportedStatus::CommissionApproved => self.approved = true,
+            ReportedStatus::CommissionApproved => self.approved_at = self.approved_at.or(Some(at)),
             ReportedStatus::Cancelled
             | ReportedStatus::Returned
             | ReportedStatus::Refunded
-            | ReportedStatus::CommissionRejected => self.reversed = true,
+            | ReportedStatus::CommissionRejected => self.reversed |= !set_aside,
         }
         self.order_status = order_status(status).unwrap_or(self.order_status);
     }
@@ -67,7 +69,7 @@ impl Course {
         if refunded < whole {
             self.remaining = whole - refunded;
         } else {
-            self.take(status, at);
+            self.take(status, at, false);
         }
     }
 }
@@ -81,19 +83,19 @@ pub fn fold(report: &ReportFact, updates: &[StatusFact]) -> Course {
         order_status: report.order_status,
         settled_from: None,
         delivered_at: None,
-        approved: false,
+        approved_at: None,
         reversed: false,
         refunded: None,
         remaining: whole,
     };
-    course.take(reported(report.order_status), report.received_at);
+    course.take(reported(report.order_status), report.received_at, report.set_aside);
     for update in updates {
         if course.reversed {
             break;
         }
         match update.refunded_thousandths {
             Some(thousandths) => course.refund(update.status, thousandths, time(update), whole),
-            None => course.take(update.status, time(update)),
+            None => course.take(update.status, time(update), update.set_aside),
         }
     }
     course
@@ -130,6 +132,12 @@ pub fn is_terminal(status: ReportedStatus) -> bool {
         | ReportedStatus::Delivered
         | ReportedStatus::CommissionApproved => false,
     }
+}
+
+/// Whether the status that an order was reported with ends its life.
+#[must_use]
+pub fn begins_reversed(report: &ReportFact) -> bool {
+    is_terminal(reported(report.order_status))
 }
 
 fn reported(status: OrderStatus) -> ReportedStatus {

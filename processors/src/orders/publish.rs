@@ -11,7 +11,7 @@ use streams::Context;
 
 use super::timeline::{cause, path};
 use crate::common::message;
-use crate::derive::{Attribution, Derivation, ordered_at};
+use crate::derive::{Derivation, Facts, Working, ordered_at};
 
 /// What the timeline is to say of a change of the facts, or of time.
 pub(super) enum News {
@@ -27,6 +27,8 @@ pub(super) enum News {
 pub(super) struct Change<'a> {
     /// The derivation.
     pub(super) derivation: &'a Derivation,
+    /// What it came by.
+    pub(super) working: &'a Working,
     /// What made it.
     pub(super) news: News,
     /// Updates that came before the report, for the first timeline.
@@ -37,7 +39,7 @@ pub(super) struct Change<'a> {
 
 /// Publishes the change, if there is one or if it is news though nothing changed.
 pub(super) fn publish(context: &mut Context<'_>, key: &OrderKey<'_>, state: &mut OrderState, change: &Change<'_>) {
-    let Change { derivation, at, .. } = *change;
+    let Change { derivation, working, at, .. } = *change;
     let derived = published(derivation);
     let differs = state.published.as_ref() != Some(&derived);
     let cause = match &change.news {
@@ -47,9 +49,12 @@ pub(super) fn publish(context: &mut Context<'_>, key: &OrderKey<'_>, state: &mut
         News::IfChanged(_) | News::Silent => return,
     };
     let report = state.report.clone().expect("only a reported order is derived");
-    let order = Order { key, conversion_id: key.conversion_id(), report: &report, derivation, at };
+    let order = Order { key, conversion_id: key.conversion_id(), report: &report, derivation, working, at };
     let entries = order.timeline(state, cause, &change.early, differs);
     state.revision += 1;
+    if differs {
+        state.changed_in = state.revision;
+    }
     context.emit(message(&TRANSITIONS, key.to_bytes(), &order.transition(state, entries)));
     let commission =
         |it: &Published| (it.commission_state, it.commission_minor, it.hold_until, it.refunded_thousandths);
@@ -90,6 +95,7 @@ struct Order<'a> {
     conversion_id: ConversionId,
     report: &'a ReportFact,
     derivation: &'a Derivation,
+    working: &'a Working,
     at: Timestamp,
 }
 
@@ -104,13 +110,17 @@ impl Order<'_> {
     ) -> Vec<TimelineEntry> {
         let before = state.published.as_ref().map(|published| published.state);
         let mut states = path(before, self.derivation.state, self.derivation.hold_until.is_some());
-        if states.is_empty() && told.is_some() {
-            states.push(self.derivation.state);
+        // A simulated payout is a cause of its own, and what let it happen is told with the state before.
+        let paid = if self.working.simulates_payout() { states.pop() } else { None };
+        let is_news = told.is_some_and(|cause| paid.is_none() || cause.kind != CauseType::PayoutSimulated);
+        if states.is_empty() && is_news {
+            states.push(paid.map_or(self.derivation.state, |_| ConversionState::Payable));
         }
         // Without news a state is entered only by an update that is known: an earlier receipt of it, or one of many.
         let mut news = told.cloned().unwrap_or_else(|| cause(CauseType::OrderStatus, None));
         news.applied &= differs;
         let mut causes: Vec<(ConversionState, Cause)> = states.into_iter().map(|it| (it, news.clone())).collect();
+        causes.extend(paid.map(|paid| (paid, cause(CauseType::PayoutSimulated, None))));
         causes.extend(early.iter().map(|cause| (self.derivation.state, cause.clone())));
         let mut entry = |(entered, cause): (ConversionState, Cause)| {
             state.seq += 1;
@@ -124,7 +134,8 @@ impl Order<'_> {
     fn transition(&self, state: &OrderState, timeline: Vec<TimelineEntry>) -> ConversionTransitioned {
         let (report, derivation) = (self.report, self.derivation);
         let (confidence, confidence_reason) = derivation.confidence();
-        let click = state.click.as_ref().filter(|_| derivation.attribution == Attribution::High);
+        let credited = derivation.credited.as_ref();
+        let facts = Facts { merchant_id: self.key.merchant_id, livemode: self.key.livemode, state };
         ConversionTransitioned {
             conversion_id: self.conversion_id,
             revision: state.revision,
@@ -137,8 +148,8 @@ impl Order<'_> {
             confidence,
             confidence_reason,
             click_id: report.click_id.clone(),
-            affiliate_id: click.map(|click| click.affiliate_id.clone()),
-            campaign_id: click.map(|click| click.campaign_id.clone()),
+            affiliate_id: credited.map(|credited| credited.affiliate_id.clone()),
+            campaign_id: credited.and_then(|credited| credited.campaign_id.clone()),
             suggested_affiliate_id: derivation.suggested_affiliate_id.clone(),
             external_product_id: report.external_product_id.clone(),
             amount_minor: report.amount_minor,
@@ -153,20 +164,21 @@ impl Order<'_> {
             refunded_thousandths: derivation.refunded,
             conflicts: state.conflicts,
             timeline,
+            explanation: Some(self.working.explain(facts, derivation)),
             at: self.at,
         }
     }
 
     fn commission(&self, state: &OrderState) -> Option<CommissionChanged> {
-        let click = state.click.as_ref()?;
+        let credited = self.derivation.credited.as_ref()?;
         Some(CommissionChanged {
             conversion_id: self.conversion_id,
             revision: state.revision,
             merchant_id: self.key.merchant_id.to_owned(),
             livemode: self.key.livemode,
             external_order_id: self.key.external_order_id.to_owned(),
-            affiliate_id: click.affiliate_id.clone(),
-            campaign_id: click.campaign_id.clone(),
+            affiliate_id: credited.affiliate_id.clone(),
+            campaign_id: credited.campaign_id.clone(),
             state: self.derivation.commission_state()?,
             commission: self.derivation.commission.clone()?,
             order_amount_minor: self.report.amount_minor,
@@ -179,14 +191,15 @@ impl Order<'_> {
     /// The entries that bring what is booked to what is derived.
     fn entries(&self, state: &OrderState) -> Vec<LedgerEntry> {
         let booked = state.published.as_ref().map_or((0, 0), |before| (before.pending_minor, before.payable_minor));
-        let Some(click) = &state.click else { return Vec::new() };
+        let Some(credited) = &self.derivation.credited else { return Vec::new() };
         let moves = moves(booked, self.derivation.affiliate_balances());
         let entry = |(index, (debit, credit, amount_minor)): (usize, (Account, Account, i64))| LedgerEntry {
             entry_id: self.conversion_id.ledger_entry_id(state.revision, index),
             conversion_id: self.conversion_id,
             revision: state.revision,
             merchant_id: self.key.merchant_id.to_owned(),
-            affiliate_id: click.affiliate_id.clone(),
+            external_order_id: self.key.external_order_id.to_owned(),
+            affiliate_id: credited.affiliate_id.clone(),
             livemode: self.key.livemode,
             debit,
             credit,

@@ -4,7 +4,15 @@ use schemas::records::{Cause, CauseType, ConversionState};
 
 /// A cause that was applied.
 pub(super) fn cause(kind: CauseType, event_id: Option<String>) -> Cause {
-    Cause { kind, event_id, order_status: None, refunded_thousandths: None, applied: true, fields: Vec::new() }
+    Cause {
+        kind,
+        event_id,
+        order_status: None,
+        refunded_thousandths: None,
+        applied: true,
+        fields: Vec::new(),
+        review: None,
+    }
 }
 
 /// The states entered on the way from one state to another, the last being `to`; none if nothing changed.
@@ -37,7 +45,7 @@ pub(super) fn path(from: Option<ConversionState>, to: ConversionState, has_hold:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ConversionState::{Attributed, CommissionCreated, Hold, Payable, Received, Reversed};
+    use ConversionState::{Attributed, CommissionCreated, Hold, Payable, Received, Rejected, Reversed};
 
     #[test]
     fn every_state_between_is_passed() {
@@ -53,5 +61,9 @@ mod tests {
         check(Some(Payable), Reversed, true, &[Reversed]);
         check(Some(Reversed), Reversed, true, &[]);
         check(Some(Hold), Hold, true, &[]);
+        check(Some(Received), Rejected, false, &[Rejected]);
+        check(Some(Rejected), Received, false, &[Received]);
+        check(Some(Rejected), Reversed, false, &[Reversed]);
+        check(Some(Reversed), Hold, true, &[Hold]);
     }
 }

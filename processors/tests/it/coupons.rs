@@ -177,8 +177,10 @@ fn another_least_time_touches_what_is_not_attributed() {
 fn anothers_click_and_a_coupon_look_like_an_unknown_click_and_a_coupon() {
     let foreign = ClickRecorded { merchant_id: "m2".to_owned(), ..click() };
     let named = ConversionReported { click_id: Some("clk_1".to_owned()), ..with_coupon("O-1", "TEN") };
+    // As many records before the report, since an explanation tells where that is.
+    let other = ClickRecorded { click_id: "clk_other".to_owned(), ..foreign.clone() };
     let mut unknown = World::new();
-    unknown.send(reported(&named)).at(T0 + 60 * SECOND);
+    unknown.send(clicked(&other)).send(reported(&named)).at(T0 + 60 * SECOND);
     let mut known = World::new();
     known.send(clicked(&foreign)).send(reported(&named)).at(T0 + 60 * SECOND);
     assert_eq!(known.transitions(), unknown.transitions());

@@ -33,7 +33,8 @@ fn registry(rules: &str) -> Registry {
     Registry::parse(&format!("{BASE}{rules}")).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-fn order(amount_minor: i64, currency: &str) -> OrderState {
+/// A confirmed order with a click that counts.
+pub(crate) fn order(amount_minor: i64, currency: &str) -> OrderState {
     let report = ReportFact {
         event_id: "cnvevt_1".to_owned(),
         click_id: Some("clk_1".to_owned()),
@@ -45,19 +46,22 @@ fn order(amount_minor: i64, currency: &str) -> OrderState {
         received_at: Timestamp(T0),
         coupon_code: None,
         metadata: None,
+        set_aside: false,
+        source: None,
     };
     let click = ClickFact {
         merchant_id: "m1".to_owned(),
         campaign_id: "c1".to_owned(),
         affiliate_id: "a1".to_owned(),
         clicked_at: Timestamp(T0 - DAY),
+        source: None,
     };
     let awaited_until = Some(Timestamp(T0 + 60 * SECOND));
     OrderState { report: Some(report), click: Some(click), awaited_until, ..empty_state() }
 }
 
 fn at(state: &OrderState, registry: &Registry, now: i64) -> Derivation {
-    derive(Facts { merchant_id: "m1", state }, registry, Timestamp(now)).expect("the order is reported")
+    derive(Facts { merchant_id: "m1", livemode: true, state }, registry, Timestamp(now)).expect("the order is reported")
 }
 
 #[test]
@@ -134,8 +138,8 @@ fn with_coupon() -> OrderState {
 #[test]
 fn a_coupon_suggests_and_never_attributes() {
     let registry = registry("");
-    let held = Some(CouponFact { affiliate_id: Some("a2".to_owned()) });
-    let over = Some(CouponFact { affiliate_id: None });
+    let held = Some(CouponFact { affiliate_id: Some("a2".to_owned()), self_referral: false });
+    let over = Some(CouponFact { affiliate_id: None, self_referral: false });
     let check =
         |click: Option<ClickFact>, named: bool, coupon: &Option<CouponFact>, reason: Option<ConfidenceReason>| {
             let mut state = with_coupon();
@@ -291,6 +295,8 @@ fn with_updates(updates: &[(ReportedStatus, i64)]) -> OrderState {
         status_updated_at: Some(Timestamp(*at)),
         refunded_thousandths: None,
         received_at: Timestamp(T0),
+        set_aside: false,
+        source: None,
     };
     state.updates = updates.iter().map(fact).collect();
     state.updates.sort_by(processors::derive::lifecycle::counts_before);
@@ -339,6 +345,8 @@ fn check_refunds(rule: &str, refunds: &[i64], expected: (ConversionState, i64, O
         status_updated_at: Some(Timestamp(T0 + DAY + number)),
         refunded_thousandths: Some(*thousandths),
         received_at: Timestamp(T0),
+        set_aside: false,
+        source: None,
     };
     let updates = (0..).zip(refunds).map(fact).collect();
     let derivation = at(&OrderState { updates, ..order(10_000, "NPR") }, &registry(&rules), T0);

@@ -1,11 +1,11 @@
-//! A whole pipeline in memory: the three processors, each under the driver, over one list of records.
+//! A whole pipeline in memory: the processors, each under the driver, over one list of records.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use processors::{Clicks, Ledger, Orders};
+use processors::{Clicks, Ledger, Orders, Webhooks};
 use schemas::ids::OrderKey;
 use schemas::records::{
     Account, BalanceChanged, ClickRecorded, CommissionChanged, ConversionReported, ConversionTransitioned, DeadLetter,
@@ -239,6 +239,8 @@ pub(crate) struct World {
     orders: Driver<Orders, MemorySession>,
     clicks: Driver<Clicks, MemorySession>,
     ledger: Driver<Ledger, MemorySession>,
+    order_rows: SharedStore,
+    webhooks: Driver<Webhooks, MemorySession>,
     checked: usize,
 }
 
@@ -248,13 +250,16 @@ impl World {
     }
 
     pub(crate) fn with(registry: &str, limits: Limits) -> World {
-        let (orders, clicks) = processors_of(registry);
+        let (orders, clicks, ledger, webhooks) = processors_of(registry);
         let records = Records::default();
         let clock = Arc::new(TestClock(AtomicI64::new(T0)));
+        let order_rows = SharedStore::default();
         World {
-            orders: driver(orders, &records, &clock, limits),
-            clicks: driver(clicks, &records, &clock, limits),
-            ledger: driver(Ledger, &records, &clock, limits),
+            orders: driver(orders, order_rows.clone(), &records, &clock, limits),
+            clicks: driver(clicks, SharedStore::default(), &records, &clock, limits),
+            ledger: driver(ledger, SharedStore::default(), &records, &clock, limits),
+            webhooks: driver(webhooks, SharedStore::default(), &records, &clock, limits),
+            order_rows,
             records,
             clock,
             checked: 0,
@@ -263,10 +268,20 @@ impl World {
 
     /// From now on under another registry, with the state as it is.
     pub(crate) fn set_registry(&mut self, registry: &str) -> &mut World {
-        let (orders, clicks) = processors_of(registry);
+        let (orders, clicks, ledger, webhooks) = processors_of(registry);
         self.orders.set_processor(orders);
         self.clicks.set_processor(clicks);
+        self.ledger.set_processor(ledger);
+        self.webhooks.set_processor(webhooks);
         self
+    }
+
+    /// The rows of `webhooks` whose keys begin with `prefix`.
+    pub(crate) fn webhook_rows(&self, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut rows = Vec::new();
+        let scanned = self.webhooks.scan(prefix, &mut |key, value| rows.push((key.to_vec(), value.to_vec())));
+        scanned.expect("a store in memory does not fail");
+        rows
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -299,18 +314,20 @@ impl World {
             self.check_ledger();
             self.clicks.turn().expect("the log in memory does not fail");
             self.ledger.turn().expect("the log in memory does not fail");
+            self.webhooks.turn().expect("the log in memory does not fail");
             if self.work() == before {
                 return;
             }
         }
     }
 
-    fn work(&self) -> (usize, [u64; 6]) {
+    fn work(&self) -> (usize, [u64; 8]) {
         let done = |progress: Arc<streams::Progress>| {
             [progress.partitions_ready.load(Ordering::Relaxed), progress.steps.load(Ordering::Relaxed)]
         };
-        let all = [done(self.orders.progress()), done(self.clicks.progress()), done(self.ledger.progress())].concat();
-        (self.records.lock().expect("no test panics with the lock").len(), all.try_into().expect("three pairs"))
+        let (orders, clicks) = (self.orders.progress(), self.clicks.progress());
+        let all = [orders, clicks, self.ledger.progress(), self.webhooks.progress()].map(done).concat();
+        (self.records.lock().expect("no test panics with the lock").len(), all.try_into().expect("four pairs"))
     }
 
     /// Each entry moves more than 0 between two accounts, so that every ledger sums to zero after every step.
@@ -347,6 +364,17 @@ impl World {
         self.all(&topics::DEAD_LETTERS)
     }
 
+    /// The rows of `orders`, timers too.
+    pub(crate) fn order_rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut rows = Vec::new();
+        let each = &mut |key: &[u8], value: &[u8]| {
+            rows.push((key.to_vec(), value.to_vec()));
+            true
+        };
+        self.order_rows.scan(&[0], &[u8::MAX], each).expect("the store in memory does not fail");
+        rows
+    }
+
     /// The balance of an account after its last entry.
     pub(crate) fn last_balance(&self, account: Account) -> i128 {
         let changes: Vec<BalanceChanged> = self.all(&topics::BALANCES);
@@ -370,13 +398,15 @@ impl World {
     }
 }
 
-fn processors_of(registry: &str) -> (Orders, Clicks) {
+fn processors_of(registry: &str) -> (Orders, Clicks, Ledger, Webhooks) {
     let registry = Arc::new(Registry::parse(registry).unwrap_or_else(|faults| panic!("{faults}")));
-    (Orders::new(Arc::clone(&registry)), Clicks::new(&registry))
+    let webhooks = Webhooks::new(Arc::clone(&registry), Webhooks::DISABLE_AFTER);
+    (Orders::new(Arc::clone(&registry)), Clicks::new(&registry), Ledger::new(&registry), webhooks)
 }
 
 fn driver<P: Processor>(
     processor: P,
+    store: SharedStore,
     records: &Records,
     clock: &Arc<TestClock>,
     limits: Limits,
@@ -384,11 +414,15 @@ fn driver<P: Processor>(
     let topics = processor.inputs().iter().map(|topic| topic.id).collect();
     let session =
         MemorySession { records: Arc::clone(records), topics, assigned: false, committed: 0, polled: 0, position: 0 };
-    Driver::new(processor, session, Box::new(SharedStore::default()), Arc::clone(clock) as Arc<dyn Clock>, limits)
+    Driver::new(processor, session, Box::new(store), Arc::clone(clock) as Arc<dyn Clock>, limits)
 }
 
 pub(crate) fn key(external_order_id: &str) -> Vec<u8> {
-    OrderKey { merchant_id: "m1", livemode: true, external_order_id }.to_bytes()
+    key_in(true, external_order_id)
+}
+
+fn key_in(livemode: bool, external_order_id: &str) -> Vec<u8> {
+    OrderKey { merchant_id: "m1", livemode, external_order_id }.to_bytes()
 }
 
 pub(crate) fn message<R: AvroRecord>(spec: &TopicSpec, key: Vec<u8>, record: &R) -> Message {
@@ -443,7 +477,7 @@ pub(crate) fn status(status: ReportedStatus, at: Option<i64>, received_at: i64) 
 }
 
 pub(crate) fn reported(report: &ConversionReported) -> Message {
-    message(&topics::CONVERSIONS, key(&report.external_order_id), report)
+    message(&topics::CONVERSIONS, key_in(report.livemode, &report.external_order_id), report)
 }
 
 pub(crate) fn clicked(click: &ClickRecorded) -> Message {
@@ -451,5 +485,5 @@ pub(crate) fn clicked(click: &ClickRecorded) -> Message {
 }
 
 pub(crate) fn updated(update: &OrderStatusReported) -> Message {
-    message(&topics::CONVERSIONS, key(&update.external_order_id), update)
+    message(&topics::CONVERSIONS, key_in(update.livemode, &update.external_order_id), update)
 }

@@ -117,6 +117,8 @@ pub enum ConfidenceReason {
     CouponUnknown,
     /// `click_too_recent`
     ClickTooRecent,
+    /// `self_referral`
+    SelfReferral,
 }
 
 /// The level of a commission rule, the most particular first.
@@ -133,7 +135,7 @@ pub enum RuleLevel {
     Platform,
 }
 
-/// created: not yet held; held: until holdUntil; payable: owed to the affiliate; reversed: withdrawn.
+/// created: not yet held; held: until holdUntil; payable: owed to the affiliate; reversed: withdrawn; paid: in a payout that was paid, or, in test mode, simulated to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommissionState {
@@ -145,9 +147,11 @@ pub enum CommissionState {
     Payable,
     /// `reversed`
     Reversed,
+    /// `paid`
+    Paid,
 }
 
-/// An account of the ledger. merchant_receivable: what a merchant owes us for its affiliates; affiliate_pending: earned, not yet payable; affiliate_payable: owed to the affiliate now.
+/// An account of the ledger. merchant_receivable: what a merchant owes us for its affiliates; affiliate_pending: earned, not yet payable; affiliate_payable: owed to the affiliate now, below 0 if more was paid than it has earned; payout_in_transit: on its way to the affiliate; affiliate_paid: what the affiliate was paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Account {
@@ -157,9 +161,35 @@ pub enum Account {
     AffiliatePending,
     /// `affiliate_payable`
     AffiliatePayable,
+    /// `payout_in_transit`
+    PayoutInTransit,
+    /// `affiliate_paid`
+    AffiliatePaid,
 }
 
-/// What made a timeline entry.
+/// in_transit: on its way; paid: with the affiliate; failed: it came back, and what it was of is payable again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayoutState {
+    /// `in_transit`
+    InTransit,
+    /// `paid`
+    Paid,
+    /// `failed`
+    Failed,
+}
+
+/// What became of a payout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayoutOutcome {
+    /// `paid`
+    Paid,
+    /// `failed`
+    Failed,
+}
+
+/// What made a timeline entry. paid_out: a payout that was paid, or that took back what others had paid; payout_simulated: of an order of test mode, which no payout is of, that a cut-off has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CauseType {
@@ -175,4 +205,36 @@ pub enum CauseType {
     Conflict,
     /// `hold_elapsed`
     HoldElapsed,
+    /// `review`
+    Review,
+    /// `test_clock`
+    TestClock,
+    /// `paid_out`
+    PaidOut,
+    /// `payout_simulated`
+    PayoutSimulated,
+}
+
+/// What a reviewer decides. approve: an affiliate is credited; reject: nobody ever is; reinstate: a rejection or a reversal is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewDecision {
+    /// `approve`
+    Approve,
+    /// `reject`
+    Reject,
+    /// `reinstate`
+    Reinstate,
+}
+
+/// How an attempt to deliver a webhook ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookResult {
+    /// `delivered`: answered with a 2xx.
+    Delivered,
+    /// `gone`: answered with 410.
+    Gone,
+    /// `failed`: anything else, or no answer.
+    Failed,
 }

@@ -30,11 +30,13 @@ pub enum EntryKind {
     Click,
     /// `[[coupons]]`
     Coupon,
+    /// `[[endpoints]]`
+    Endpoint,
 }
 
 impl EntryKind {
     /// Every kind, in the order of the file's sections.
-    pub(super) const ALL: [EntryKind; 9] = [
+    pub(super) const ALL: [EntryKind; 10] = [
         EntryKind::Policies,
         EntryKind::Merchant,
         EntryKind::Key,
@@ -44,6 +46,7 @@ impl EntryKind {
         EntryKind::Rule,
         EntryKind::Click,
         EntryKind::Coupon,
+        EntryKind::Endpoint,
     ];
 
     /// The section's name in the file and in keys.
@@ -59,6 +62,7 @@ impl EntryKind {
             EntryKind::Rule => "rules",
             EntryKind::Click => "clicks",
             EntryKind::Coupon => "coupons",
+            EntryKind::Endpoint => "endpoints",
         }
     }
 
@@ -73,7 +77,8 @@ impl EntryKind {
             | EntryKind::Link
             | EntryKind::Rule
             | EntryKind::Click
-            | EntryKind::Coupon => false,
+            | EntryKind::Coupon
+            | EntryKind::Endpoint => false,
         }
     }
 }
@@ -131,8 +136,8 @@ impl fmt::Display for EntryKey {
     }
 }
 
-/// An entry as one table of the registry file, in the one form that [`super::Entries::parse`] gives it. A key's holds a
-/// signing secret: neither `Debug` nor anything else prints it.
+/// An entry as one table of the registry file, in the one form that [`super::Entries::parse`] gives it. A key's and an
+/// endpoint's hold signing secrets: neither `Debug` nor anything else prints it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Definition(String);
@@ -176,6 +181,7 @@ mod tests {
         check("keys/live_pk_1", Some((EntryKind::Key, "live_pk_1")));
         check("clicks/a/b", Some((EntryKind::Click, "a/b")));
         check("coupons/ten", Some((EntryKind::Coupon, "ten")));
+        check("endpoints/shop", Some((EntryKind::Endpoint, "shop")));
         check(&format!("rules/{}", "r".repeat(128)), Some((EntryKind::Rule, &"r".repeat(128))));
         for text in ["", "/", "sealed", "merchants", "merchants/", "policies/", "policies/x", "merchant/m", "links/a b"]
         {

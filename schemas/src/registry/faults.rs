@@ -109,7 +109,7 @@ pub(super) const HIDDEN: &str = "(hidden)";
 #[must_use]
 pub fn shown(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
-    if lower.contains("sk_live") || lower.contains("sk_test") {
+    if ["sk_live", "sk_test", "whsec_"].iter().any(|secret| lower.contains(secret)) {
         return HIDDEN.to_owned();
     }
     match text.char_indices().nth(SHOWN_CHARACTERS_MAX) {

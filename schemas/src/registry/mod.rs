@@ -1,6 +1,6 @@
-//! Merchants, keys, affiliates, campaigns, links, coupons, rules and policies: the terms that everything else is derived under.
+//! Merchants, keys, affiliates, campaigns, links, coupons, rules, endpoints and policies: the terms that everything else is derived under.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -10,30 +10,35 @@ use crate::{Currency, Timestamp};
 pub use self::coupons::{Coupon, CouponBook};
 pub use self::difference::{Difference, EntryChange};
 pub use self::encryption::{EncryptionError, Keep, MasterKeys, MasterKeysError, NONCE_BYTES, Unreadable};
+pub use self::endpoints::{ENDPOINTS_OF_A_MERCHANT_MAX, Endpoint, EndpointBook};
 pub use self::entries::Entries;
 pub use self::entry::{Definition, EntryKey, EntryKeyError, EntryKind};
 pub use self::faults::{Collector, Fault, Faults, shown};
 pub use self::file::FILE_BYTES_MAX;
 pub use self::fold::{Fold, FoldError, Folded, SEALED_KEY, Secrets};
 pub use self::limits::{IpRange, RateLimit};
-pub use self::rules::{Bounds, Payment, Rule, RuleBook, RuleScope};
+pub use self::payouts::{CutOff, CutOffError, PayoutMinimums, PayoutPolicy};
+pub use self::rules::{BookedRule, Bounds, Payment, Rule, RuleBook, RuleScope};
 
 mod coupons;
 mod demo;
 mod difference;
 mod encryption;
+mod endpoints;
 mod entries;
 mod entry;
 mod faults;
 mod file;
 mod fold;
 mod limits;
+mod payouts;
 mod rules;
 
 /// Everything registered, checked as a whole: every reference in it resolves.
 #[derive(Clone, Debug)]
 pub struct Registry {
     policies: Policies,
+    payouts: Option<PayoutPolicy>,
     merchants: BTreeMap<String, Merchant>,
     keys: BTreeMap<String, ApiKey>,
     affiliates: BTreeMap<String, Affiliate>,
@@ -42,6 +47,7 @@ pub struct Registry {
     rules: RuleBook,
     clicks: Vec<ClickRecorded>,
     coupons: CouponBook,
+    endpoints: EndpointBook,
 }
 
 /// The windows that hold where nothing more particular is said.
@@ -154,6 +160,10 @@ pub struct Affiliate {
     pub id: String,
     /// What people call it.
     pub name: String,
+    /// Whether it is not paid for the time being. What it earns is kept for it.
+    pub on_hold: bool,
+    /// Ids of the merchants whose shops are its own; at most 16. What it refers to them is for a reviewer to judge.
+    pub own_merchants: BTreeSet<String>,
 }
 
 /// A merchant's campaign.
@@ -189,6 +199,12 @@ impl Registry {
         &self.policies
     }
 
+    /// When and from which amount on affiliates are paid; nobody is without it.
+    #[must_use]
+    pub fn payouts(&self) -> Option<&PayoutPolicy> {
+        self.payouts.as_ref()
+    }
+
     /// A merchant by id.
     #[must_use]
     pub fn merchant(&self, id: &str) -> Option<&Merchant> {
@@ -204,6 +220,12 @@ impl Registry {
     /// All API keys, by id.
     pub fn keys(&self) -> impl Iterator<Item = &ApiKey> {
         self.keys.values()
+    }
+
+    /// Whether a merchant's shop is an affiliate's own; not if either is unknown.
+    #[must_use]
+    pub fn is_own_merchant(&self, affiliate_id: &str, merchant_id: &str) -> bool {
+        self.affiliate(affiliate_id).is_some_and(|affiliate| affiliate.own_merchants.contains(merchant_id))
     }
 
     /// An affiliate by id.
@@ -234,6 +256,12 @@ impl Registry {
     #[must_use]
     pub fn coupons(&self) -> &CouponBook {
         &self.coupons
+    }
+
+    /// The endpoints that merchants are told at.
+    #[must_use]
+    pub fn endpoints(&self) -> &EndpointBook {
+        &self.endpoints
     }
 
     /// Clicks that were recorded elsewhere and are to be known from the start.

@@ -1,6 +1,9 @@
 //! Commission rules: whom each is for, what it pays, and in which order they are considered.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+
+use sha2::{Digest, Sha256};
 
 use crate::records::RuleLevel;
 use crate::{Currency, Rate, Timestamp};
@@ -53,6 +56,21 @@ impl Rule {
             && self.effective_until.is_none_or(|until| ordered_at < until)
     }
 
+    fn version(&self) -> String {
+        let payment = match self.payment {
+            Payment::Percentage(rate) => format!("percent {rate}"),
+            Payment::Fixed { minor, currency } => format!("fixed {minor} {currency}"),
+        };
+        let number = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        let bounds = self.bounds.map_or_else(String::new, |bounds| {
+            format!("{} {} {}", number(bounds.minimum_minor), number(bounds.cap_minor), bounds.currency)
+        });
+        let instant = |at: Option<Timestamp>| number(at.map(|at| at.0));
+        // No part has a line break: an id is a name.
+        let parts = [&*self.id, &payment, &bounds, &instant(self.effective_from), &instant(self.effective_until)];
+        Sha256::digest(parts.join("\n")).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Whether the rule can be computed for an order in `currency`.
     #[must_use]
     pub fn is_in(&self, currency: Currency) -> bool {
@@ -61,6 +79,36 @@ impl Rule {
             Payment::Fixed { currency: own, .. } => own == currency,
         };
         payment && self.bounds.is_none_or(|bounds| bounds.currency == currency)
+    }
+}
+
+/// A rule with its version, which is a digest and so is worked out once, not for each order that considers the rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BookedRule {
+    rule: Rule,
+    version: String,
+}
+
+impl BookedRule {
+    /// Which content the rule has: 16 hexadecimal digits, others whenever it says something else.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+impl From<Rule> for BookedRule {
+    fn from(rule: Rule) -> BookedRule {
+        let version = rule.version();
+        BookedRule { rule, version }
+    }
+}
+
+impl Deref for BookedRule {
+    type Target = Rule;
+
+    fn deref(&self) -> &Rule {
+        &self.rule
     }
 }
 
@@ -103,13 +151,13 @@ impl RuleScope {
 
 /// All rules by scope; within one, the one that takes effect latest first, then by id.
 #[derive(Clone, Debug, Default)]
-pub struct RuleBook(BTreeMap<RuleScope, Vec<Rule>>);
+pub struct RuleBook(BTreeMap<RuleScope, Vec<BookedRule>>);
 
 impl FromIterator<(RuleScope, Rule)> for RuleBook {
     fn from_iter<I: IntoIterator<Item = (RuleScope, Rule)>>(rules: I) -> RuleBook {
-        let mut book: BTreeMap<RuleScope, Vec<Rule>> = BTreeMap::new();
+        let mut book: BTreeMap<RuleScope, Vec<BookedRule>> = BTreeMap::new();
         for (scope, rule) in rules {
-            book.entry(scope).or_default().push(rule);
+            book.entry(scope).or_default().push(rule.into());
         }
         for rules in book.values_mut() {
             rules.sort_by(|a, b| b.effective_from.cmp(&a.effective_from).then_with(|| a.id.cmp(&b.id)));
@@ -121,7 +169,7 @@ impl FromIterator<(RuleScope, Rule)> for RuleBook {
 impl RuleBook {
     /// The rules of one scope, in the order in which they are considered.
     #[must_use]
-    pub fn of(&self, scope: &RuleScope) -> &[Rule] {
+    pub fn of(&self, scope: &RuleScope) -> &[BookedRule] {
         self.0.get(scope).map_or(&[], Vec::as_slice)
     }
 }

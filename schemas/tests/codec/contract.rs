@@ -13,18 +13,28 @@ use super::{Shapes, cases};
 const FINGERPRINTS: &str = "\
 8ec890ae27bf6d42 ConversionReported
 247585887cada3f4 OrderStatusReported
+fa6d0ba121745db4 ReviewDecided
+756b3c1ccfe1f5ef TestClockAdvanced
 2c47b68f5b04a64e ClickRecorded
 3e861e854a7d112b ClickLookupRequested
 abd2480f58ec2f6e ClickMatched
-b2d530c9c5720248 ConversionTransitioned
-b207fc635f678fd1 CommissionChanged
-fa405235a85fd406 LedgerEntry
-afb4021ef453674e BalanceChanged
+f3e6cdf2f45027a4 ConversionTransitioned
+63c76f5a545b6c2d CommissionChanged
+09765396cd840252 LedgerEntry
+636167b107a8d580 BalanceChanged
+bee04b123c748cc6 PayoutChanged
+c6553450f6e2759a PayoutReported
+b3a822f1af73c9b4 ConversionSettled
 4f5ba33369e022e8 DeadLetter
 9aa70adafeb06f22 RegistryEntryChanged
 efe6d43fb2b11716 RegistrySealed
-271b76f676b202d1 OrderState
+2a300d94e44f8e80 OrderState
 fc77875bd86ca5ee AccountState
+12bb2142ba2bbf02 PayoutsState
+6bf66c6714c8bc76 WebhookAttempt
+79246d21129338c9 WebhookOutcome
+4b31df0ad1455304 WebhookOrder
+50b7c718558517e0 WebhookEndpoint
 ";
 
 #[test]

@@ -9,9 +9,11 @@ use proptest::prelude::*;
 use schemas::codec::{HEADER_BYTES, is};
 use schemas::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
-    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, RegistryEntryChanged, RegistrySealed,
+    ConversionSettled, ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, PayoutChanged,
+    PayoutReported, RegistryEntryChanged, RegistrySealed, ReviewDecided, TestClockAdvanced, WebhookAttempt,
+    WebhookOutcome,
 };
-use schemas::state::{AccountState, OrderState};
+use schemas::state::{AccountState, OrderState, PayoutsState, WebhookEndpoint, WebhookOrder};
 use schemas::{AvroRecord, DecodeError, decode, encode};
 
 use serde_json::Value;
@@ -94,6 +96,8 @@ fn cases() -> Vec<Case> {
     vec![
         case::<ConversionReported>(),
         case::<OrderStatusReported>(),
+        case::<ReviewDecided>(),
+        case::<TestClockAdvanced>(),
         case::<ClickRecorded>(),
         case::<ClickLookupRequested>(),
         case::<ClickMatched>(),
@@ -101,11 +105,19 @@ fn cases() -> Vec<Case> {
         case::<CommissionChanged>(),
         case::<LedgerEntry>(),
         case::<BalanceChanged>(),
+        case::<PayoutChanged>(),
+        case::<PayoutReported>(),
+        case::<ConversionSettled>(),
         case::<DeadLetter>(),
         case::<RegistryEntryChanged>(),
         case::<RegistrySealed>(),
         case::<OrderState>(),
         case::<AccountState>(),
+        case::<PayoutsState>(),
+        case::<WebhookAttempt>(),
+        case::<WebhookOutcome>(),
+        case::<WebhookOrder>(),
+        case::<WebhookEndpoint>(),
     ]
 }
 

@@ -55,7 +55,7 @@ fn an_entry_is_one_table_of_the_file() {
         assert_eq!(defined(&entries, key), expected, "{key}");
     }
     let keys: Vec<String> = entries.iter().map(|(key, _)| key.to_string()).collect();
-    assert_eq!(keys.len(), 22, "{keys:?}");
+    assert_eq!(keys.len(), 23, "{keys:?}");
     assert_eq!(keys[..3], ["policies", "merchants/himal-outdoor", "merchants/tokyo-tea"]);
 }
 

@@ -53,7 +53,8 @@ fn the_base_has_no_fault() {
 
 #[test]
 fn sections_and_fields() {
-    let sections = "must be one of policies, merchants, keys, affiliates, campaigns, links, rules, clicks, coupons";
+    let sections = "must be one of policies, merchants, keys, affiliates, campaigns, links, rules, clicks, coupons, \
+                    endpoints";
     check("[[merchant]]\nid = \"x\"", &[&format!("1: section \"merchant\" {sections}")]);
     check("[policy]", &[&format!("1: section \"policy\" {sections}")]);
     check("[[policies]]", &["1: policies must be one table, written [policies]"]);
@@ -62,7 +63,7 @@ fn sections_and_fields() {
     check("[[affiliates]]", &["1: affiliates.id must be given", "1: affiliates.name must be given"]);
     check(
         "[[affiliates]]\nid = \"b\"\nname = \"B\"\nmail = \"b@b.example\"",
-        &["4: affiliates field \"mail\" must be one of id, name"],
+        &["4: affiliates field \"mail\" must be one of id, name, on_hold, own_merchants"],
     );
     check(
         "[[affiliates]]\nid = 7\nname = [\"B\"]",
@@ -281,6 +282,41 @@ fn policies() {
     let remedy = "must be at most policies.click_retention (default 120d)";
     check(&campaign("121d"), &[&format!("4: campaigns.lookback \"121d\" {remedy}")]);
     check(&(campaign("121d") + "[policies]\nclick_retention = \"121d\""), &[]);
+    let cut_off = "payout_cut_off = \"friday 18:00 Asia/Kathmandu\"";
+    check(&format!("[policies]\n{cut_off}\npayout_minimum = \"NPR 1000.00, USD 25\""), &[]);
+    check(
+        "[policies]\npayout_minimum = \"NPR 1000.00\"",
+        &["2: policies.payout_minimum must come with a payout_cut_off"],
+    );
+    check(
+        "[policies]\npayout_cut_off = \"friday 18:00\"",
+        &[
+            "2: policies.payout_cut_off \"friday 18:00\" must be a weekday, a time and a zone, such as \"friday 18:00 Asia/Kathmandu\"",
+        ],
+    );
+    check(
+        "[policies]\npayout_cut_off = \"friday 18:00 Asia/Atlantis\"",
+        &[
+            "2: policies.payout_cut_off \"friday 18:00 Asia/Atlantis\" must end with a zone of the IANA database, such as Asia/Kathmandu",
+        ],
+    );
+    check(
+        &format!("[policies]\n{cut_off}\npayout_minimum = \"NPR 0\""),
+        &["3: policies.payout_minimum \"NPR 0\" must have more than 0 for NPR"],
+    );
+    check(
+        "[[affiliates]]\nid = \"b\"\nname = \"B\"\non_hold = \"no\"",
+        &["4: affiliates.on_hold is a text, must be true or false"],
+    );
+    let own = |merchants: &str| format!("[[affiliates]]\nid = \"b\"\nname = \"B\"\nown_merchants = {merchants}\n");
+    let ids = "must be ids of [[merchants]] with commas, such as \"himal-outdoor, tokyo-tea\"";
+    check(&own("\"m\""), &[]);
+    for unknown in ["", "n", "m,", "m n", "m, n"] {
+        let shown = format!("\"{unknown}\"");
+        check(&own(&shown), &[&format!("4: affiliates.own_merchants {shown} {ids}")]);
+    }
+    check(&own("\"m, m\""), &["4: affiliates.own_merchants \"m, m\" must have m once"]);
+    check(&own("[\"m\"]"), &["4: affiliates.own_merchants is an array, must be a text in quotes"]);
     let slow = |least: &str| format!("[[campaigns]]\nid = \"d\"\nmerchant = \"m\"\nmin_click_to_order = \"{least}\"\n");
     check("[policies]\nmin_click_to_order = \"24h\"", &[]);
     check(&(slow("0s") + "[[campaigns]]\nid = \"e\"\nmerchant = \"m\"\nmin_click_to_order = \"24h\""), &[]);
@@ -325,7 +361,7 @@ secret = "short"
 "#;
     let expected = "\
 line 2: policies.click_wait \"2w\" must be a whole number and s, m, h or d, such as \"30d\", from 0s to 24h
-line 3: policies field \"colour\" must be one of click_wait, lookback, settlement_window, return_window, click_retention, min_click_to_order
+line 3: policies field \"colour\" must be one of click_wait, lookback, settlement_window, return_window, click_retention, min_click_to_order, payout_cut_off, payout_minimum
 line 6: rules.id \"no good\" must be 1 to 64 letters, digits, '_' or '-'
 line 8: rules.merchant \"nobody\" must be the id of one of the [[merchants]]
 line 9: rules.percent \"101\" must be a decimal percentage from 0 to 100 with at most 4 decimals, such as \"12\" or \"7.25\"

@@ -1,5 +1,6 @@
 //! The registry file, from outside: what it reads, and what it says of a file that is wrong.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use schemas::records::{ClickRecorded, RuleLevel};
@@ -10,6 +11,7 @@ use schemas::{Currency, Rate, Timestamp};
 
 mod coupons;
 mod encryption;
+mod endpoints;
 mod entries;
 mod faults;
 mod fold;
@@ -70,7 +72,12 @@ fn the_example_file_parses_to_what_it_says() {
     let test = registry.key("test_pk_himal").expect("registered");
     assert_eq!((test.livemode, test.status, test.expires_at), (false, KeyStatus::Active, None));
 
-    let blog = Affiliate { id: "trek-blog".to_owned(), name: "The Trek Blog".to_owned() };
+    let blog = Affiliate {
+        id: "trek-blog".to_owned(),
+        name: "The Trek Blog".to_owned(),
+        on_hold: false,
+        own_merchants: BTreeSet::new(),
+    };
     assert_eq!(registry.affiliate("trek-blog"), Some(&blog));
     let dashain = Campaign {
         id: "himal-dashain-2026".to_owned(),
@@ -121,7 +128,7 @@ fn the_example_files_rules() {
         effective_from: Some(at("2026-09-30T18:15:00Z")),
         effective_until: Some(at("2026-10-31T18:15:00Z")),
     };
-    assert_eq!(registry.rules().of(&campaign("himal-dashain-2026")), [weeks]);
+    assert_eq!(registry.rules().of(&campaign("himal-dashain-2026")), [weeks.into()]);
     let fixed = Payment::Fixed { minor: 300, currency: Currency::parse("JPY").expect("a currency") };
     assert_eq!(registry.rules().of(&merchant("tokyo-tea"))[0].payment, fixed);
     for (scope, level, id) in [
@@ -276,4 +283,19 @@ fn a_rule_is_computed_in_its_currencies_only() {
         let rule = &registry.rules().of(&scope)[0];
         assert_eq!((rule.is_in(npr()), rule.is_in(jpy)), (in_npr, in_jpy), "{scope:?}");
     }
+}
+
+#[test]
+fn an_affiliate_has_at_most_sixteen_shops() {
+    let with = |shops: usize| {
+        let ids: Vec<String> = (0..shops).map(|number| format!("m{number}")).collect();
+        let merchants: String = ids.iter().map(|id| format!("[[merchants]]\nid = \"{id}\"\nname = \"M\"\n")).collect();
+        let own = ids.join(", ");
+        Registry::parse(&format!("{merchants}[[affiliates]]\nid = \"a\"\nname = \"A\"\nown_merchants = \"{own}\"\n"))
+    };
+    let registry = with(16).unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(registry.is_own_merchant("a", "m0") && registry.is_own_merchant("a", "m15"));
+    assert!(!registry.is_own_merchant("a", "m16") && !registry.is_own_merchant("b", "m0"));
+    let faults = with(17).expect_err("one too many");
+    assert!(faults.to_string().contains("must have at most 16 merchants"), "{faults}");
 }

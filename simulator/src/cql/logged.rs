@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::ids::ConversionId;
-use schemas::records::{ConversionReported, OrderStatusReported};
+use schemas::records::{ConversionReported, OrderStatusReported, TestClockAdvanced};
 use schemas::topics::CONVERSIONS;
-use store::status_digest;
+use store::{status_digest, test_clock_digest};
 use streams::sim::Cluster;
 
 use super::paxos::Asked;
@@ -42,6 +42,10 @@ impl Logged {
         } else if let Ok(update) = schemas::decode::<OrderStatusReported>(value) {
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id);
             self.events.entry(Place::Status(status_digest(id, &update))).or_default().insert(update.event_id);
+        } else if let Ok(advanced) = schemas::decode::<TestClockAdvanced>(value) {
+            let id = conversion_id(&advanced.merchant_id, advanced.livemode, &advanced.external_order_id);
+            let place = Place::Status(test_clock_digest(id, advanced.advanced_to));
+            self.events.entry(place).or_default().insert(advanced.event_id);
         }
     }
 

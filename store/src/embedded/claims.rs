@@ -2,7 +2,7 @@
 //!
 //! Rows only ever move one way: a claim is never deleted and only its offset goes down, an idempotency key's use only
 //! gets later until it has expired. So what the edge writes and what the feeder writes meet in the same rows, whoever
-//! comes first.
+//! comes first. Of a conversion's claim the edge writes no row, as long as the feeder is near: see [`super::ahead`].
 
 use std::sync::PoisonError;
 
@@ -23,13 +23,13 @@ use crate::claims::{Claim, ClaimError, Claims, ConversionClaim, IDEMPOTENCY_AGE,
 pub(super) const SWEEP_KEYS_MAX: usize = 1_000;
 
 impl Shared {
-    fn claim_of(&self, key: &[u8]) -> Result<Option<ConversionClaim>, StoreError> {
-        self.rows.get(key)?.map(|value| decode_claim(&value)).transpose()
-    }
-
-    /// The claim on a conversion.
+    /// The claim on a conversion: ahead of the feeder, or in its row.
     pub(super) fn conversion_claim(&self, id: ConversionId) -> Result<Option<ConversionClaim>, StoreError> {
-        self.claim_of(&claim_key(id))
+        match self.ahead.get(id) {
+            Some(ahead) => Ok(Some(ahead)),
+            None if !self.filter.may_have(id) => Ok(None),
+            None => self.rows.get(&claim_key(id))?.map(|value| decode_claim(&value)).transpose(),
+        }
     }
 
     fn claim_conversion(
@@ -39,8 +39,13 @@ impl Shared {
     ) -> Result<Claim<ConversionClaim>, StoreError> {
         let key = claim_key(id);
         let _row = self.locks.row(&key);
-        match self.claim_of(&key)? {
-            None => self.write(key, encode_claim(claim))?,
+        match self.conversion_claim(id)? {
+            None => {
+                self.filter.add(id);
+                if !self.ahead.put(id, claim) {
+                    self.write(key, encode_claim(claim))?;
+                }
+            }
             Some(present) if present.event_id == claim.event_id && self.unanswered.take(&key, &claim.event_id) => {}
             Some(present) => {
                 count(&self.counters.claims_taken, 1);

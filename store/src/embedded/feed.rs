@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use schemas::Timestamp;
+use schemas::ids::ConversionId;
 use schemas::topics;
 use streams::log::Limits;
 use streams::store::FjallStore;
@@ -13,20 +14,23 @@ use streams::{Clock, LogError, Record, StateStore, StoreError, Topic};
 use super::Shared;
 use super::claims::SWEEP_KEYS_MAX;
 use super::fold::Batch;
-use super::rows::position_change;
+use super::rows::{CLAIMS, position_change};
 use super::source::{Positions, Source, stamp};
 use super::stats::count;
 use crate::facts::Fact;
 
 pub(super) const CONVERSIONS_TOPIC: Topic = Topic { id: topics::CONVERSIONS.number, name: topics::CONVERSIONS.name };
 pub(super) const TRANSITIONS_TOPIC: Topic = Topic { id: topics::TRANSITIONS.number, name: topics::TRANSITIONS.name };
+const PAYOUTS_TOPIC: Topic = Topic { id: topics::PAYOUTS.number, name: topics::PAYOUTS.name };
 /// What a store is fed.
-pub(super) const TOPICS: [Topic; 2] = [CONVERSIONS_TOPIC, TRANSITIONS_TOPIC];
+pub(super) const TOPICS: [Topic; 3] = [CONVERSIONS_TOPIC, TRANSITIONS_TOPIC, PAYOUTS_TOPIC];
 
 /// Longest wait for records: it bounds how late a stop is seen.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// One batch: the edge's claims wait while it is written, so it is small enough for a few milliseconds.
 const LIMITS: Limits = Limits { records_max: 500, bytes_max: 1 << 20 };
+/// Most claims that the filter is told of at once: it bounds how long the feeder is away from its work.
+const LEARN_ROWS_MAX: usize = 4_096;
 /// How often expired idempotency keys are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -41,7 +45,7 @@ pub enum FeedError {
     Store(#[from] StoreError),
 }
 
-/// Reads `conversions` and `transitions` and applies them to the store. There is one of it for each store.
+/// Reads `conversions`, `transitions` and `payouts`, and applies them to the store. There is one of it for each store.
 pub struct Feeder {
     shared: Arc<Shared>,
     /// The owner of the stamp.
@@ -51,6 +55,8 @@ pub struct Feeder {
     positions: Positions,
     clock: Arc<dyn Clock>,
     sweep_due: Instant,
+    /// From which claim on the filter does not know them; none once it knows all.
+    learnt_until: Option<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Feeder {
@@ -62,7 +68,7 @@ impl std::fmt::Debug for Feeder {
 impl Feeder {
     pub(super) fn new(shared: Arc<Shared>, rows: FjallStore, clock: Arc<dyn Clock>, source: Box<dyn Source>) -> Feeder {
         let positions = source.positions();
-        Feeder { shared, rows, source, positions, clock, sweep_due: Instant::now() }
+        Feeder { shared, rows, source, positions, clock, sweep_due: Instant::now(), learnt_until: Some(vec![CLAIMS]) }
     }
 
     /// Applies everything that was committed when the store was opened; `false` if `stop` was set before it was through.
@@ -89,7 +95,8 @@ impl Feeder {
     /// [`FeedError`]
     pub fn run(&mut self, stop: &AtomicBool) -> Result<(), FeedError> {
         while !stop.load(Ordering::Relaxed) {
-            match self.step(&LIMITS, WAIT_MAX) {
+            let wait = if self.learn()? { WAIT_MAX } else { Duration::ZERO };
+            match self.step(&LIMITS, wait) {
                 Ok(_) => {}
                 Err(FeedError::Log(LogError::Closed)) => return Ok(()),
                 Err(error) => return Err(error),
@@ -114,7 +121,7 @@ impl Feeder {
         Ok(records.len())
     }
 
-    /// Applies records of the two topics, which bring the store to `positions`, or leave it where it is if it is
+    /// Applies records of the topics, which bring the store to `positions`, or leave it where it is if it is
     /// further. [`Feeder::step`] is this for what it reads.
     ///
     /// # Errors
@@ -122,24 +129,37 @@ impl Feeder {
     pub fn apply(&mut self, records: &[Record], positions: &Positions) -> Result<(), StoreError> {
         let now = Timestamp(self.clock.now_ms());
         let facts = self.read(records);
-        let mut wanted = Batch::new(&self.rows);
-        let mut batch = Batch::new(&self.rows);
-        for fact in &facts {
+        let facts_read = facts.len();
+        let ahead = &self.shared.ahead;
+        let (mut wanted, mut batch) = (Batch::new(&self.rows, ahead), Batch::new(&self.rows, ahead));
+        // What the edge writes too, and the idempotency keys of reports whose claims are not.
+        let (mut shared, mut keyed) = (Vec::new(), Vec::new());
+        for fact in facts {
             match fact {
-                // Only the feeder writes what these change.
-                Fact::Transitioned(_) => batch.fold(fact, now)?,
-                Fact::Reported { .. } | Fact::Status { .. } => wanted.fold(fact, now)?,
+                Fact::Transitioned(conversion) => batch.transition(*conversion)?,
+                Fact::Payout(payout) => batch.payout(&payout)?,
+                // Nobody but the feeder moves such a claim, so its row is written without a lock.
+                Fact::Reported(it) if ahead.is_at(it.id, it.partition, it.offset) => {
+                    batch.claim(&it)?;
+                    keyed.extend(it.used.is_some().then_some(it));
+                }
+                Fact::Reported(_) | Fact::Status { .. } | Fact::Reviewed => shared.push(fact),
             }
         }
+        let look = |batch: &mut Batch<'_, FjallStore>| {
+            shared.iter().try_for_each(|fact| batch.fold(fact, now))?;
+            keyed.iter().try_for_each(|reported| batch.remember(reported, now))
+        };
+        look(&mut wanted)?;
         // Mostly the edge was there before, and nothing is to be locked. Rows move one way only, so what need not be
         // changed now need not be later, and a second look under the locks changes no other rows than these.
         let _rows = self.shared.locks.rows(wanted.contended());
         if !wanted.is_empty() {
-            for fact in facts.iter().filter(|fact| !matches!(fact, Fact::Transitioned(_))) {
-                batch.fold(fact, now)?;
-            }
+            look(&mut batch)?;
         }
         let claims_new = std::mem::take(&mut batch.claims_new);
+        let claimed = batch.claimed();
+        claimed.iter().for_each(|id| self.shared.filter.add(*id));
         let mut changes = batch.into_changes();
         let rows_changed = changes.len();
         let mut after = self.positions.clone();
@@ -150,9 +170,11 @@ impl Feeder {
             }
         }
         self.rows.apply(&changes, stamp(&after))?;
+        // After the rows, so that a claim is in one place or in both.
+        claimed.into_iter().for_each(|id| ahead.forget(id));
         self.positions = after;
         count(&self.shared.counters.claims_fed, claims_new.len());
-        count(&self.shared.counters.records, facts.len());
+        count(&self.shared.counters.records, facts_read);
         count(&self.shared.counters.rows, rows_changed);
         // Before the locks go: whoever finds the claim made finds it unanswered as well.
         claims_new.into_iter().for_each(|(key, event_id)| self.shared.unanswered.add(key, event_id));
@@ -173,6 +195,27 @@ impl Feeder {
             }
         }
         facts
+    }
+
+    /// Tells the filter of some more of the claims that were there before this process; whether that was the last of them.
+    fn learn(&mut self) -> Result<bool, StoreError> {
+        let Some(from) = self.learnt_until.take() else { return Ok(true) };
+        let (filter, mut rows, mut last) = (&self.shared.filter, 0, None);
+        self.rows.scan(&from, &[CLAIMS + 1], &mut |key, _| {
+            if let Ok(id) = key[1..].try_into() {
+                filter.add(ConversionId(id));
+            }
+            rows += 1;
+            last = (rows == LEARN_ROWS_MAX).then(|| key.to_vec());
+            last.is_none()
+        })?;
+        // With the last one again, which does no harm.
+        self.learnt_until = last;
+        let is_last = self.learnt_until.is_none();
+        if is_last {
+            filter.complete();
+        }
+        Ok(is_last)
     }
 
     fn sweep_if_due(&mut self) -> Result<(), StoreError> {

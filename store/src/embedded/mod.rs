@@ -27,12 +27,16 @@
 //! | 7, merchant, 0, livemode (1), receivedAt in ms (8) and conversion id (16) with every bit turned over | list | state and confidence as JSON | of a merchant's conversions, newest first |
 //! | 8, topic's number (2), partition (4) | position | next offset (8) | topic and partition 0: the embedded log's |
 //! | 9 | identity | text | which log the positions are of |
+//! | 10, livemode (1), the end of a key of 7 | list | as of 7 | of what waits for a reviewer |
+//! | 11, digest of the payout's id (16), 1 or 2 | payout | `PayoutChanged` in Avro's single-object encoding | that it was made, and what became of it |
+//! | 12, cut-off in ms (8) and digest (16) with every bit turned over | list | 1 or 2, state as JSON | of payouts, the latest cut-off first |
 //!
 //! # Order of operations, and what a crash leaves
 //!
-//! *The edge* publishes, and when that is durable it claims: a lock on the row, a look, one unstamped write. A crash
-//! before the write leaves a record without a claim, which the feeder makes good before the next edge answers anybody.
-//! A crash after it leaves a row ahead of the stamp, and the feeder finds it as it would have written it.
+//! *The edge* publishes, and when that is durable it claims: a lock on the row, a look, and one unstamped write, or for a
+//! conversion an entry in memory whose row the feeder writes. A crash before the write leaves a record without a claim,
+//! which the feeder makes good before the next edge answers anybody. A crash after it leaves a row ahead of the stamp, and
+//! the feeder finds it as it would have written it.
 //!
 //! *The feeder* reads a batch of records, locks the rows that it would change and the edge might, looks again, and
 //! applies rows and positions as one. A crash leaves all of it or nothing.
@@ -65,18 +69,24 @@ use streams::snapshot::Snapshot;
 use streams::store::FjallStore;
 use tokio::sync::Semaphore;
 
+use self::ahead::Ahead;
+use self::filter::Filter;
 use self::locks::{Locks, Unanswered};
 use self::stats::{Applied, Counters};
 use crate::received::ReportReader;
 
+mod ahead;
 mod claims;
 pub mod feed;
+mod filter;
 mod fold;
 mod kafka;
 mod list;
 mod local;
 mod locks;
 mod open;
+mod payouts;
+mod places;
 mod read;
 mod rows;
 mod source;
@@ -93,7 +103,7 @@ pub const STORE_NAME: &str = "read";
 
 /// The version of the rows: one more whenever their format changes in a way that old rows do not fit. Rows and
 /// snapshots of another version are not read but made again from the log.
-pub const ROWS_VERSION: u32 = 3;
+pub const ROWS_VERSION: u32 = 4;
 
 /// The claims and the read model of one process. Clones are handles of the same store.
 #[derive(Clone, Debug)]
@@ -113,6 +123,8 @@ struct Shared {
     snapshot: Option<Snapshot>,
     /// Held by whoever looks at a row and then writes it.
     locks: Locks,
+    ahead: Ahead,
+    filter: Filter,
     unanswered: Unanswered,
     /// No idempotency key was used before this that has not been swept.
     swept: Mutex<Timestamp>,

@@ -10,9 +10,11 @@ use streams::store::{FjallStore, StateFolder};
 use streams::{Change, Clock, LogError, StateStore, StoreError};
 use tokio::sync::Semaphore;
 
+use super::ahead::Ahead;
 use super::feed::{Feeder, TOPICS};
-use super::list::PAGES_MAX;
+use super::filter::Filter;
 use super::locks::{Locks, Unanswered};
+use super::places::PAGES_MAX;
 use super::rows::{
     IDENTITY_KEY, decode_identity, decode_position, encode_identity, parse_position_key, position_bounds,
     position_change,
@@ -115,6 +117,8 @@ fn open(
         pages: Arc::new(Semaphore::new(PAGES_MAX)),
         snapshot,
         locks: Locks::new(),
+        ahead: Ahead::new(),
+        filter: Filter::new(),
         unanswered: Unanswered::default(),
         swept: Mutex::new(Timestamp::MIN),
         applied: Applied::new(stamp(&positions)),

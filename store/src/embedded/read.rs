@@ -9,6 +9,7 @@ use streams::{StateStore, StoreError};
 
 use super::rows::{conversion_key, decode_conversion, decode_entry, timeline_key};
 use super::{EmbeddedStore, Shared};
+use crate::payouts::{PayoutPage, PayoutQuery, PayoutView};
 use crate::view::{ConversionView, ListPage, ListQuery, ReadError, ReadModel};
 
 impl ReadModel for EmbeddedStore {
@@ -23,6 +24,14 @@ impl ReadModel for EmbeddedStore {
 
     async fn list(&self, query: &ListQuery) -> Result<ListPage, ReadError> {
         self.shared.list(query).await
+    }
+
+    async fn payout(&self, payout_id: &str) -> Result<Option<PayoutView>, ReadError> {
+        self.shared.payout(payout_id).map_err(failed)
+    }
+
+    async fn payouts(&self, query: &PayoutQuery) -> Result<PayoutPage, ReadError> {
+        self.shared.payouts(query).await
     }
 }
 

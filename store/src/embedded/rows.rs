@@ -26,6 +26,12 @@ pub(super) const LIST: u8 = 7;
 const POSITIONS: u8 = 8;
 /// The key of the identity of the log.
 pub(super) const IDENTITY_KEY: &[u8] = &[9];
+/// First byte of the keys of the list of what waits for a reviewer. After [`CONVERSIONS`], as [`LIST`] is.
+pub(super) const REVIEWS: u8 = 10;
+/// First byte of the keys of payouts' changes.
+pub(super) const PAYOUTS: u8 = 11;
+/// First byte of the keys of the list of payouts. After [`PAYOUTS`], as [`LIST`] is after [`CONVERSIONS`].
+pub(super) const PAYOUT_LIST: u8 = 12;
 
 /// First byte of every value.
 pub(super) const VALUE_VERSION: u8 = 1;
@@ -255,6 +261,7 @@ mod tests {
             refunded_thousandths: None,
             applied: false,
             fields: vec![],
+            review: None,
         };
         TimelineEntry { seq: 1, state: ConversionState::Received, at: Timestamp(1), cause }
     }

@@ -189,6 +189,7 @@ pub(crate) fn entry(seq: i32, state: ConversionState) -> TimelineEntry {
         refunded_thousandths: None,
         applied: true,
         fields: Vec::new(),
+        review: None,
     };
     TimelineEntry { seq, state, at: Timestamp(NOW.0 + i64::from(seq)), cause }
 }
@@ -225,6 +226,7 @@ pub(crate) fn transition(order: &str, revision: i64) -> ConversionTransitioned {
         refunded_thousandths: None,
         conflicts: 0,
         timeline: vec![entry(seq - 1, ConversionState::Attributed), entry(seq, ConversionState::Hold)],
+        explanation: None,
         at: NOW,
     }
 }

@@ -23,7 +23,7 @@ fn partitions_move_while_the_server_hangs_and_nothing_is_left_out() {
     let world = World::new(&options);
     let [one, two] = [world.start(), world.start()];
     until(|| match [&one, &two].map(|worker| (worker.count(|progress| &progress.partitions), worker.caught_up())) {
-        [(4, true), (4, true)] => Ok(()),
+        [(5, true), (5, true)] => Ok(()),
         standing => Err(standing),
     });
     server.stall();

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use schemas::AvroRecord;
-use schemas::topics::{BALANCES, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
+use schemas::topics::{BALANCES, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, PAYOUTS, TRANSITIONS, TopicSpec};
 use store::cql::{
     ClaimKeeper, Cql, CqlError, Materializer, MaterializerError, MaterializerOptions, MaterializerProgress, Options,
     Task, Writer,
@@ -59,12 +59,13 @@ impl World {
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let connection = Connection::new(Kafka::shared().bootstrap(), &Kafka::unique_prefix());
         let admin = Admin::open(&connection, "admin").expect("a client");
-        let topics = [CONVERSIONS, TRANSITIONS, COMMISSIONS, LEDGER_ENTRIES, BALANCES].map(|spec| TopicWanted {
-            name: spec.name.to_owned(),
-            partitions: PARTITIONS,
-            replication: None,
-            configs: BTreeMap::new(),
-        });
+        let topics =
+            [CONVERSIONS, TRANSITIONS, COMMISSIONS, LEDGER_ENTRIES, BALANCES, PAYOUTS].map(|spec| TopicWanted {
+                name: spec.name.to_owned(),
+                partitions: PARTITIONS,
+                replication: None,
+                configs: BTreeMap::new(),
+            });
         admin.create(&topics, WAIT).expect("the topics are made");
         World { connection, cql: open(options), options: options.clone() }
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use schemas::Timestamp;
 use schemas::ids::OrderKey;
-use schemas::records::{Confidence, ConversionState, ConversionTransitioned};
+use schemas::records::{Cause, CauseType, Confidence, ConversionState, ConversionTransitioned, TimelineEntry};
 use schemas::topics::TRANSITIONS;
-use store::{ListCursor, ListPage, ListQuery, ReadModel};
+use store::{ListCursor, ListOf, ListPage, ListQuery, ReadModel};
 
 use super::common::{NOW, report, transition};
 use super::reads::on_both_stores;
@@ -16,13 +16,14 @@ use super::side::{Embedded, Server, Side};
 on_both_stores!(
     a_conversion_is_listed_once_it_was_processed,
     no_list_has_anothers,
+    what_waits_for_a_reviewer_is_a_list_over_all_merchants,
     pages_have_every_row_once_whatever_arrives_between_them,
     a_page_of_long_rows_is_short,
 );
 
 fn query(merchant_id: &str, livemode: bool) -> ListQuery {
-    let merchant_id = merchant_id.to_owned();
-    ListQuery { merchant_id, livemode, state: None, confidence: None, from: None, until: None, after: None, limit: 100 }
+    let of = ListOf::Merchant(merchant_id.to_owned());
+    ListQuery { of, livemode, state: None, confidence: None, from: None, until: None, after: None, limit: 100 }
 }
 
 fn page<S: Side>(side: &S, query: &ListQuery) -> ListPage {
@@ -66,6 +67,63 @@ fn no_list_has_anothers<S: Side>(side: &S) {
     }
 }
 
+fn what_waits_for_a_reviewer_is_a_list_over_all_merchants<S: Side>(side: &S) {
+    let low = |merchant_id: &str, livemode: bool, order: &str, revision: i64, state: ConversionState| {
+        let row = ConversionTransitioned {
+            state,
+            confidence: Some(Confidence::Low),
+            timeline: Vec::new(),
+            ..transition(order, revision)
+        };
+        of(merchant_id, livemode, row)
+    };
+    use ConversionState::{Hold, Received, Rejected, Reversed};
+    let queue = |livemode: bool| {
+        let query = ListQuery { of: ListOf::Reviewers, ..query("", livemode) };
+        let rows = page(side, &query).rows;
+        let mut found: Vec<String> =
+            rows.into_iter().map(|row| format!("{} {}", row.merchant_id, row.external_order_id)).collect();
+        found.sort();
+        found
+    };
+    let waiting = [("mer_one", "A"), ("mer_one", "B"), ("mer_one", "C"), ("mer_two", "D"), ("mer_two", "E")];
+    let mut rows: Vec<_> = waiting.map(|(merchant_id, order)| low(merchant_id, true, order, 1, Received)).into();
+    rows.push(low("mer_one", false, "T", 1, Received));
+    // Of these nobody has to decide anything.
+    rows.push(ConversionTransitioned { confidence: None, ..low("mer_one", true, "X", 1, Received) });
+    rows.push(ConversionTransitioned { confidence: Some(Confidence::High), ..low("mer_one", true, "Y", 1, Hold) });
+    side.publish(TRANSITIONS, &rows);
+    side.catch_up();
+    assert_eq!(queue(true), ["mer_one A", "mer_one B", "mer_one C", "mer_two D", "mer_two E"]);
+    assert_eq!(queue(false), ["mer_one T"]);
+    // One is approved, one rejected, one reversed, and one upgraded by its click; a rejection may be taken back.
+    let by_click = ConversionTransitioned {
+        confidence: Some(Confidence::High),
+        timeline: transition("D", 2).timeline.into_iter().map(clicked).collect(),
+        ..low("mer_two", true, "D", 2, Hold)
+    };
+    let decided = [
+        low("mer_one", true, "A", 2, Hold),
+        low("mer_one", true, "B", 2, Rejected),
+        low("mer_one", true, "C", 2, Reversed),
+        by_click,
+    ];
+    side.publish(TRANSITIONS, &decided);
+    side.catch_up();
+    assert_eq!(queue(true), ["mer_two E"]);
+    side.publish(TRANSITIONS, &[low("mer_one", true, "B", 3, Received)]);
+    // An earlier revision that is written again brings nothing back.
+    side.publish(TRANSITIONS, &[low("mer_one", true, "A", 1, Received)]);
+    side.catch_up();
+    assert_eq!(queue(true), ["mer_one B", "mer_two E"]);
+    let none = ListQuery { of: ListOf::Reviewers, confidence: Some(Confidence::High), ..query("", true) };
+    assert_eq!(page(side, &none), ListPage { rows: Vec::new(), next: None });
+}
+
+fn clicked(entry: TimelineEntry) -> TimelineEntry {
+    TimelineEntry { cause: Cause { kind: CauseType::Click, ..entry.cause }, ..entry }
+}
+
 /// A merchant's conversions, in the order of the list.
 type Listed = BTreeMap<ListCursor, ConversionTransitioned>;
 
@@ -92,7 +150,7 @@ impl Round {
         self.made += 1;
         let row = ConversionTransitioned { state, confidence, received_at: Timestamp(NOW.0 + at), ..row };
         let row = of(&self.merchant_id, true, row);
-        let place = ListCursor { received_at: row.received_at, conversion_id: row.conversion_id };
+        let place = ListCursor::of(&row);
         self.rows.insert(place, ConversionTransitioned { timeline: Vec::new(), ..row.clone() });
         row
     }
@@ -138,7 +196,7 @@ fn walk_round<S: Side>(side: &S, round: &mut Round) {
         let page = page(side, &query);
         assert!(page.rows.len() <= limit);
         for row in page.rows {
-            let place = ListCursor { received_at: row.received_at, conversion_id: row.conversion_id };
+            let place = ListCursor::of(&row);
             assert_eq!(Some(&row), round.rows.get(&place), "as of its last revision");
             found.push(place);
         }

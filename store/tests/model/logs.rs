@@ -3,7 +3,8 @@
 use schemas::ids::ConversionId;
 use schemas::records::{
     Account, BalanceChanged, Cause, CauseType, Commission, CommissionChanged, CommissionState, Confidence,
-    ConfidenceReason, ConversionTransitioned, LedgerEntry, ReportedStatus, RuleLevel, TimelineEntry,
+    ConfidenceReason, ConversionTransitioned, LedgerEntry, ReportedStatus, Review, ReviewDecision, RuleLevel,
+    TimelineEntry,
 };
 use schemas::topics::{BALANCES, COMMISSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
 use schemas::{AvroRecord, Balance, Timestamp};
@@ -27,6 +28,15 @@ pub(crate) fn revision(order: &str, number: i64) -> ConversionTransitioned {
         refunded_thousandths: (number % 4 == 1).then_some(number),
         applied: number % 2 == 0,
         fields: (0..number % 3).map(|field| format!("field {field}")).collect(),
+        review: (number % 2 == 1).then(|| Review {
+            decision: ReviewDecision::Approve,
+            revision: number,
+            affiliate_id: text(1, "aff_one"),
+            reviewer: "asha".to_owned(),
+            role: "reviewer".to_owned(),
+            reason: "\"é東🦀".to_owned(),
+            request_id: "req_1".to_owned(),
+        }),
     };
     let timeline = transition(order, number).timeline;
     ConversionTransitioned {
@@ -63,7 +73,7 @@ pub(crate) fn commission_changed(order: &str, number: i64) -> CommissionChanged 
         livemode,
         external_order_id,
         affiliate_id: "aff_one".to_owned(),
-        campaign_id: "cmp_one".to_owned(),
+        campaign_id: Some("cmp_one".to_owned()),
         state: CommissionState::Payable,
         commission: commission(number, currency),
         order_amount_minor: i64::MAX,
@@ -74,12 +84,14 @@ pub(crate) fn commission_changed(order: &str, number: i64) -> CommissionChanged 
 }
 
 pub(crate) fn ledger_entry(order: &str, number: i64) -> LedgerEntry {
-    let ConversionTransitioned { conversion_id, merchant_id, livemode, currency, .. } = transition(order, number);
+    let ConversionTransitioned { conversion_id, merchant_id, external_order_id, livemode, currency, .. } =
+        transition(order, number);
     LedgerEntry {
         entry_id: conversion_id.ledger_entry_id(number, 0),
         conversion_id,
         revision: number,
         merchant_id,
+        external_order_id,
         affiliate_id: "aff_one".to_owned(),
         livemode,
         debit: Account::MerchantReceivable,

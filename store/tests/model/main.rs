@@ -7,6 +7,7 @@ mod dump;
 mod killed;
 mod lists;
 mod logs;
+mod payouts;
 mod positions;
 mod reads;
 mod seed;

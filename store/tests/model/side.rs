@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use schemas::AvroRecord;
 use schemas::records::ConversionReported;
-use schemas::topics::{CONVERSIONS, TRANSITIONS, TopicSpec};
+use schemas::topics::{CONVERSIONS, PAYOUTS, TRANSITIONS, TopicSpec};
 use store::cql::{CqlClaims, CqlReadModel, Writer};
 use store::embedded::{Feed, Feeder, Positions, Source};
 use store::{Claims, EmbeddedStore, ReadModel};
@@ -106,7 +106,7 @@ impl Side for Server {
         let world = World::new();
         let log = world.log();
         let cql = server::open(&server::keyspaces(testkit::Cql::shared()));
-        let source = log.open(&[topic(TRANSITIONS)], &Positions::new()).expect("the log can be read");
+        let source = log.open(&[topic(TRANSITIONS), topic(PAYOUTS)], &Positions::new()).expect("the log can be read");
         Server {
             model: CqlReadModel::new(&cql, Arc::new(log.clone())),
             claims: CqlClaims::new(&cql),

@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::log::{Commit, Limits, LogError, Message, Polled, Record, Session, Step};
-use crate::processor::{Context, DeadLetter, Failure, Input, Overlay, Processor, Refusal, timer_key};
+use crate::processor::{
+    Context, DeadLetter, Failure, Input, Overlay, Processor, Refusal, prefix_end, row_key, timer_key,
+};
 use crate::store::{Change, StoreError};
 
 mod outside;
@@ -78,6 +80,22 @@ impl<P: Processor, S: Session> Driver<P, S> {
         Arc::clone(&self.progress)
     }
 
+    /// Shows the rows whose keys begin with `prefix`, keys without their table byte, of every partition that is ready: as
+    /// of the last step, between two turns.
+    ///
+    /// # Errors
+    /// A store failed.
+    pub fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        let from = row_key(prefix);
+        for partition in self.partitions.values().filter(|partition| partition.is_ready()) {
+            partition.store.scan(&from, &prefix_end(&from), &mut |key, value| {
+                visit(&key[1..], value);
+                true
+            })?;
+        }
+        Ok(())
+    }
+
     /// Steps until `stop` is set, finishing the step it is in.
     ///
     /// # Errors
@@ -87,7 +105,22 @@ impl<P: Processor, S: Session> Driver<P, S> {
         while !stop.load(Ordering::Acquire) {
             self.turn()?;
         }
+        self.finish();
         Ok(())
+    }
+
+    /// Commits, before a stop, what the session has passed since the last step. If that fails, the next to come passes it.
+    pub fn finish(&mut self) {
+        if self.stopped || !self.session.has_passed(true) {
+            return;
+        }
+        match self.session.commit(&Step::default()) {
+            Commit::Committed(_) => {}
+            Commit::Aborted(error) | Commit::Unknown(error) => {
+                tracing::debug!(processor = self.processor.name(), %error, "what was passed is left uncommitted");
+                self.stopped = true;
+            }
+        }
     }
 
     /// One turn of the loop: one poll, and the step for what it found and what is due.
@@ -200,7 +233,7 @@ impl<P: Processor, S: Session> Driver<P, S> {
             };
             self.one(input, now_ms, &mut work, |processor, context, input| processor.apply(context, input))?;
         }
-        if records.is_empty() && work.timers == 0 {
+        if records.is_empty() && work.timers == 0 && !self.session.has_passed(false) {
             return Ok(());
         }
         self.commit(work, records.len())

@@ -12,9 +12,11 @@ use super::recover::proof_of;
 use super::segment::{self, Segment, damaged, io_error};
 use crate::disk::{Access, Disk, DiskFile, RealDisk};
 use crate::log::{LogError, Record, Topic};
+use crate::store::Change;
 
 /// Bytes read at a time; a larger frame is read whole.
 const READ_BYTES: usize = 1 << 20;
+const MALFORMED: &str = "the contents of a frame are not what its header says";
 
 /// A log as it stood when this was opened, read frame by frame and checked like one that is opened.
 ///
@@ -83,17 +85,36 @@ impl LogView {
     /// [`LogError::Damaged`] as for a log that is opened, but that a tail which a crash may have left, or which is just
     /// being written, is the end; [`LogError::Gone`] if retention was faster; [`LogError::Io`] if reading failed.
     pub fn next(&mut self, records: &mut Vec<Record>) -> Result<bool, LogError> {
-        let Some(header) = self.header()? else { return Ok(false) };
-        let frame = self.buffer.frame(header);
-        let malformed = "the contents of a frame are not what its header says";
-        if header.kind == Kind::Step {
-            self.count(&frame).ok_or_else(|| self.damaged(malformed))?;
+        let Some(frame) = self.frame()? else { return Ok(false) };
+        if frame.header.topics & self.topics.bits != 0 {
+            frame.records(&self.topics, records).ok_or_else(|| self.damaged(MALFORMED))?;
         }
-        if header.topics & self.topics.bits != 0 {
-            frame.records(&self.topics, records).ok_or_else(|| self.damaged(malformed))?;
-        }
-        self.position = header.end();
+        self.position = frame.header.end();
         Ok(true)
+    }
+
+    /// Appends the changes that `consumer` made to its rows in the next frame, if it is its step, and says where that
+    /// frame ends; nothing at the end.
+    ///
+    /// # Errors
+    /// As [`LogView::next`].
+    pub fn next_changes(&mut self, consumer: &str, changes: &mut Vec<Change>) -> Result<Option<u64>, LogError> {
+        let Some(frame) = self.frame()? else { return Ok(None) };
+        if frame.step().is_some_and(|(name, _)| name == consumer) {
+            frame.changes(changes).ok_or_else(|| self.damaged(MALFORMED))?;
+        }
+        self.position = frame.header.end();
+        Ok(Some(self.position))
+    }
+
+    /// The frame at the position, which stays there; nothing at the end.
+    fn frame(&mut self) -> Result<Option<Frame>, LogError> {
+        let Some(header) = self.header()? else { return Ok(None) };
+        let frame = self.buffer.frame(header);
+        if header.kind == Kind::Step {
+            self.count(&frame).ok_or_else(|| self.damaged(MALFORMED))?;
+        }
+        Ok(Some(frame))
     }
 
     /// The header of the frame at the position, in whichever segment it is; nothing at the end.

@@ -140,6 +140,15 @@ impl Cluster {
         self.state().clean();
     }
 
+    /// Has a partition begin at an offset, or at its end if that comes first, whatever the cleaner would do.
+    pub fn delete_before(&self, topic: &str, partition: u32, offset: u64) {
+        let mut state = self.state();
+        if let Ok(known) = state.partition_mut(topic, partition) {
+            known.drop_before(offset.min(known.end()));
+            state.note(format_args!("{topic}/{partition} has nothing before {offset} any more"));
+        }
+    }
+
     /// Gives a partition a new leader, which for a time knows its high watermark to be lower by `offsets` than it is.
     pub fn change_leader(&self, topic: &str, partition: u32, offsets: u64, lasts: Duration) {
         let mut state = self.state();

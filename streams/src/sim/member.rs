@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{Message as _, OwnedMessage};
 
 use super::broker::{Generation, Joining, State};
 use super::call::Answered;
@@ -35,8 +35,49 @@ pub struct SimMember {
 #[derive(Debug, Default)]
 struct Reading {
     positions: BTreeMap<(String, u32), u64>,
-    queue: VecDeque<OwnedMessage>,
+    queue: VecDeque<Item>,
     told: VecDeque<Event>,
+    /// What the application is told that it has read.
+    read: BTreeMap<(String, u32), u64>,
+    /// Whether that is of an assignment before, which the client forgets while it does something else.
+    is_stale: bool,
+}
+
+/// What a fetch has brought.
+#[derive(Debug)]
+enum Item {
+    Record(OwnedMessage),
+    /// A partition is read up to here, with what is not handed over.
+    Passed((String, u32), u64),
+}
+
+impl Reading {
+    /// Reads these partitions, and nothing that was fetched before.
+    fn assign(&mut self, positions: BTreeMap<(String, u32), u64>) {
+        self.positions = positions;
+        self.queue.clear();
+        self.is_stale = true;
+    }
+
+    fn forget_stale(&mut self) {
+        if std::mem::take(&mut self.is_stale) {
+            self.read.clear();
+        }
+    }
+
+    /// The next record.
+    fn next(&mut self) -> Option<OwnedMessage> {
+        loop {
+            match self.queue.pop_front()? {
+                Item::Record(record) => {
+                    let place = (record.topic().to_owned(), u32::try_from(record.partition()).unwrap_or(u32::MAX));
+                    self.read.insert(place, u64::try_from(record.offset()).map_or(0, |offset| offset + 1));
+                    return Some(record);
+                }
+                Item::Passed(place, offset) => drop(self.read.insert(place, offset)),
+            }
+        }
+    }
 }
 
 impl SimMember {
@@ -63,8 +104,7 @@ impl SimMember {
     fn serve(&self) -> bool {
         let Some(event) = self.process.cluster().state().tell(self.id) else { return false };
         let mut reading = self.reading();
-        reading.positions.clear();
-        reading.queue.clear();
+        reading.assign(BTreeMap::new());
         reading.told.push_back(event);
         true
     }
@@ -86,11 +126,13 @@ impl SimMember {
             let answer = cluster.ask(&self.process, &request, 0, deadline);
             let mut reading = self.reading();
             // The assignment may be another by now.
-            let Some(position) = reading.positions.get_mut(&(request.topic, partition)) else { continue };
+            let place = (request.topic, partition);
+            let Some(position) = reading.positions.get_mut(&place) else { continue };
             match answer {
                 Answered::With(Ok(fetched)) if *position == offset => {
                     *position = fetched.next;
-                    reading.queue.extend(fetched.records);
+                    reading.queue.extend(fetched.records.into_iter().map(Item::Record));
+                    reading.queue.extend(fetched.passed.map(|offset| Item::Passed(place, offset)));
                 }
                 Answered::With(Err(RDKafkaErrorCode::OffsetOutOfRange)) => {
                     return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset));
@@ -118,11 +160,12 @@ impl MemberClient for SimMember {
         self.process.check();
         let cluster = self.process.cluster();
         let deadline = cluster.now().saturating_add(wait);
+        self.reading().forget_stale();
         loop {
             if self.serve() {
                 return None;
             }
-            if let Some(record) = self.reading().queue.pop_front() {
+            if let Some(record) = self.reading().next() {
                 return Some(Ok(record));
             }
             if let Err(error) = self.fetch(deadline) {
@@ -161,9 +204,7 @@ impl MemberClient for SimMember {
 
     fn assign(&self, from: &[Place<'_>]) -> KafkaResult<()> {
         self.process.check();
-        let mut reading = self.reading();
-        reading.queue.clear();
-        reading.positions = from.iter().map(|at| ((at.topic.to_owned(), at.partition), at.offset)).collect();
+        self.reading().assign(from.iter().map(|at| ((at.topic.to_owned(), at.partition), at.offset)).collect());
         Ok(())
     }
 
@@ -178,11 +219,21 @@ impl MemberClient for SimMember {
     fn committed(&self, of: &[Place<'_>], wait: Duration) -> KafkaResult<Vec<Option<u64>>> {
         let group = self.process.cluster().state().joiners.get(&self.id).map(Joiner::group).unwrap_or_default();
         let of = of.iter().map(|place| (place.topic.to_owned(), place.partition)).collect();
+        self.reading().forget_stale();
         ask(&self.process, &OffsetFetch { group, of }, wait).map_err(KafkaError::OffsetFetch)
     }
 
     fn watermarks(&self, topic: &str, partition: u32, wait: Duration) -> KafkaResult<(i64, i64)> {
         watermarks(&self.process, topic, partition, true, wait)
+    }
+
+    fn positions(&self, of: &[Place<'_>]) -> KafkaResult<Vec<Option<u64>>> {
+        let reading = self.reading();
+        let read = |place: &Place<'_>| {
+            let place = (place.topic.to_owned(), place.partition);
+            reading.positions.get(&place).and_then(|_| reading.read.get(&place)).copied()
+        };
+        Ok(of.iter().map(read).collect())
     }
 
     fn unsubscribe(&self) {

@@ -302,6 +302,8 @@ pub(super) struct Fetched {
     pub(super) records: Vec<OwnedMessage>,
     /// Where reading goes on.
     pub(super) next: u64,
+    /// The offset after the last record or marker that was passed, if there was one.
+    pub(super) passed: Option<u64>,
     /// The last stable offset.
     pub(super) end: u64,
 }
@@ -323,13 +325,17 @@ impl Request for Fetch {
             return Err(Code::OffsetOutOfRange);
         }
         let end = partition.last_stable();
-        let mut fetched = Fetched { records: Vec::new(), next: self.offset.max(end), end };
+        let mut fetched = Fetched { records: Vec::new(), next: self.offset.max(end), passed: None, end };
         for entry in partition.entries_from(self.offset).take_while(|entry| entry.offset < end) {
+            if let EntryKind::Marker { .. } = &entry.kind {
+                fetched.passed = Some(entry.offset + 1);
+            }
             if let EntryKind::Record { key, value, fate: RecordFate::Committed } = &entry.kind {
                 if fetched.records.len() == self.records_max {
                     fetched.next = entry.offset;
                     break;
                 }
+                fetched.passed = Some(entry.offset + 1);
                 fetched.records.push(OwnedMessage::new(
                     value.as_ref().map(|value| value.to_vec()),
                     Some(key.to_vec()),

@@ -4,6 +4,7 @@
 
 mod groups;
 mod members;
+mod positions;
 mod real;
 mod records;
 mod transactions;

@@ -32,6 +32,9 @@ pub(crate) trait World {
     /// Has the cleaner come, at once or soon.
     fn clean(&self);
 
+    /// Deletes the records of partition 0 before an offset, as retention does.
+    fn delete_before(&self, topic: &str, offset: u64);
+
     /// Does this to the next request of this kind.
     fn inject(&self, api: Api, fault: Fault);
 }
@@ -213,6 +216,10 @@ impl World for Model {
 
     fn clean(&self) {
         self.cluster.clean();
+    }
+
+    fn delete_before(&self, topic: &str, offset: u64) {
+        self.cluster.delete_before(topic, 0, offset);
     }
 
     fn inject(&self, api: Api, fault: Fault) {

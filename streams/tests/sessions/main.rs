@@ -4,6 +4,7 @@
 mod toy;
 
 mod doubt;
+mod passing;
 mod rebalances;
 mod restoring;
 mod stores;

@@ -5,6 +5,7 @@ mod toy;
 
 mod counting;
 mod machines;
+mod passing;
 mod publishing;
 mod races;
 mod world;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use streams::kafka::{KafkaSession, PublisherOptions, SessionOptions, Work};
+use streams::kafka::{KafkaSession, PublisherOptions, SessionOptions, SessionStats, Work};
 use streams::log::Limits;
 use streams::sim::{
     Api, Call, Cluster, ClusterOptions, Disk, Fate, Faults, NoFaults, Process, SimClients, TopicOptions,
@@ -59,13 +59,20 @@ pub(crate) fn send(cluster: &Cluster, times: usize) {
 }
 
 pub(crate) fn worker(cluster: &Cluster, name: &'static str) -> Worker {
+    worker_with(cluster, name, SessionOptions { commit_interval: Duration::ZERO, ..SessionOptions::default() }).0
+}
+
+pub(crate) fn worker_with(
+    cluster: &Cluster,
+    name: &'static str,
+    options: SessionOptions,
+) -> (Worker, Arc<SessionStats>) {
     let process = cluster.process(name);
     let work = Work { processor: NAME, inputs: vec![IN], worker: name.to_owned() };
-    let options = SessionOptions { commit_interval: Duration::ZERO, ..SessionOptions::default() };
     let session = process.session(&work, options, Arc::default()).expect("a session");
     let stores = Box::new(Disk::default().stores(&process, Duration::from_secs(3_600)));
-    let clock = Arc::new(process.clock());
-    (process, Driver::new(Toy(1), session, stores, clock, Limits::default()))
+    let (clock, stats) = (Arc::new(process.clock()), session.stats());
+    ((process, Driver::new(Toy(1), session, stores, clock, Limits::default())), stats)
 }
 
 /// Does turns until so many inputs are passed, or for a virtual minute.
@@ -80,7 +87,7 @@ pub(crate) fn offset(cluster: &Cluster) -> Option<u64> {
     cluster.offsets(NAME).get(&(IN.name.to_owned(), 0)).copied()
 }
 
-fn outputs(cluster: &Cluster) -> Vec<String> {
+pub(crate) fn outputs(cluster: &Cluster) -> Vec<String> {
     let mut outputs = Vec::new();
     cluster.read(OUT.name, 0, 0, &mut |_, _, value| {
         outputs.push(String::from_utf8(value.expect("a value").to_vec()).expect("text"));

@@ -5,15 +5,24 @@ use std::sync::Arc;
 
 use schemas::Timestamp;
 use schemas::registry::Registry;
-use schemas::topics::{CATALOGUE, CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES};
+use schemas::topics::{
+    CATALOGUE, CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, PAYOUT_REPORTS, SETTLEMENTS,
+};
 use verify::{Options, Report, Verifier};
 
 use crate::merchants::{Run, Shown};
 use crate::registry::{FIRST, SECOND};
 
 /// The inputs of processors.
-const INPUTS: [u16; 5] =
-    [CONVERSIONS.number, CLICKS.number, CLICK_LOOKUPS.number, CLICK_VERDICTS.number, LEDGER_ENTRIES.number];
+const INPUTS: [u16; 7] = [
+    CONVERSIONS.number,
+    CLICKS.number,
+    CLICK_LOOKUPS.number,
+    CLICK_VERDICTS.number,
+    LEDGER_ENTRIES.number,
+    PAYOUT_REPORTS.number,
+    SETTLEMENTS.number,
+];
 
 /// The records of a run, and when it ended.
 pub(crate) fn records(seed: u64) -> (Vec<Shown>, i64) {
@@ -49,7 +58,7 @@ fn clean(report: &Report, what: &str) {
 
 #[test]
 fn right_runs_have_no_difference() {
-    let (mut judged, mut letters) = (0, 0);
+    let (mut judged, mut letters, mut payouts) = (0, 0, 0);
     for seed in 1..=300 {
         let (shown, now_ms) = records(seed);
         let report = verified(&shown, now_ms, u64::MAX, false);
@@ -58,8 +67,10 @@ fn right_runs_have_no_difference() {
         assert_eq!((counts.judged, counts.pending, counts.begun_before), (counts.orders, 0, 0), "seed {seed}");
         judged += counts.judged;
         letters += counts.dead_letters;
+        payouts += counts.payouts;
     }
     assert!(judged > 1_000 && letters > 10, "{judged} orders were judged, and there were {letters} dead letters");
+    assert!(payouts > 20, "there were {payouts} payouts");
 }
 
 #[test]
@@ -68,7 +79,7 @@ fn what_is_not_processed_is_pending() {
     for seed in 1..=100 {
         let (mut shown, now_ms) = records(seed);
         // As if nobody had gone on from here: the inputs that came later are there, and nothing that was made of them.
-        let is_fact = |it: &Shown| [CONVERSIONS.number, CLICKS.number].contains(&it.topic);
+        let is_fact = |it: &Shown| [CONVERSIONS.number, CLICKS.number, PAYOUT_REPORTS.number].contains(&it.topic);
         let half = shown.len() / 2;
         // Before a fact no step is under way.
         let cut = half + shown[half..].iter().position(is_fact).unwrap_or(0);

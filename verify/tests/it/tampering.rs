@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use schemas::records::{
     Account, BalanceChanged, CauseType, ClickLookupRequested, ClickMatched, Commission, CommissionChanged, Confidence,
-    ConfidenceReason, ConversionReported, ConversionState, ConversionTransitioned, DeadLetter, LedgerEntry,
-    OrderStatusReported,
+    ConfidenceReason, ConversionReported, ConversionSettled, ConversionState, ConversionTransitioned, DeadLetter,
+    FactKind, FactPlace, LedgerEntry, OrderStatusReported, PayoutChanged, PayoutOutcome, PayoutReported, PayoutState,
+    RuleOutcome,
 };
 use schemas::topics::{
-    BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES, TRANSITIONS,
-    TopicSpec,
+    BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES, PAYOUT_REPORTS,
+    PAYOUTS, SETTLEMENTS, TRANSITIONS, TopicSpec,
 };
 use schemas::{AvroRecord, Timestamp, decode, encode};
 
@@ -26,6 +27,11 @@ impl Log {
     fn find<R: AvroRecord>(&self, spec: &TopicSpec, fits: impl Fn(&R) -> bool) -> Option<usize> {
         let is = |shown: &Shown| shown.topic == spec.number && decode::<R>(&shown.value).is_ok_and(|it| fits(&it));
         self.0.iter().rposition(is)
+    }
+
+    /// Where the first report is: what comes later may be a re-send.
+    fn first_report(&self) -> Option<usize> {
+        self.0.iter().position(|it| decode::<ConversionReported>(&it.value).is_ok())
     }
 
     /// Where the last revision of a conversion is that `fits`.
@@ -84,6 +90,12 @@ fn elapsed(it: &ConversionTransitioned) -> bool {
     it.timeline.iter().any(|entry| entry.cause.kind == CauseType::HoldElapsed)
 }
 
+/// The event of a partial refund that a revision tells of.
+fn tells_of_refund(it: &ConversionTransitioned) -> Option<String> {
+    let mut causes = it.timeline.iter().map(|entry| &entry.cause);
+    causes.find(|cause| cause.refunded_thousandths.is_some())?.event_id.clone()
+}
+
 fn check(field: &str, what: &str, tamper: Tamper) {
     // The first run that has what it takes.
     let (log, now_ms) = (1..=100)
@@ -106,14 +118,28 @@ fn check(field: &str, what: &str, tamper: Tamper) {
 #[test]
 fn facts() {
     check("report", "a report is another", |log| {
-        log.edit(&CONVERSIONS, any, |it: &mut ConversionReported| it.amount_minor += 1)
+        let first = log.first_report()?;
+        let mut report: ConversionReported = decode(&log.0[first].value).unwrap();
+        report.amount_minor += 1;
+        log.0[first].value = encode(&report);
+        Some(())
     });
     check("timeline", "a status is lost", |log| {
-        log.drop(&CONVERSIONS, |it: &OrderStatusReported| it.refunded_thousandths.is_some())
+        // One that a timeline tells of: of an order that nobody reported, or of two copies, nothing is told.
+        let index = log.find(&TRANSITIONS, |it: &ConversionTransitioned| tells_of_refund(it).is_some())?;
+        let told: ConversionTransitioned = decode(&log.0[index].value).unwrap();
+        let event = tells_of_refund(&told)?;
+        let is_it = |it: &Shown| decode(&it.value).is_ok_and(|it: OrderStatusReported| it.event_id == event);
+        log.0.retain(|it| !is_it(it));
+        Some(())
     });
     check("eventId", "another event of this id", |log| {
-        log.repeat(&CONVERSIONS, any::<ConversionReported>)?;
-        log.edit(&CONVERSIONS, any, |it: &mut ConversionReported| it.received_at.0 += 1)
+        let first = log.first_report()?;
+        let offset = log.0.iter().map(|it| it.offset).max()? + 1;
+        let mut report: ConversionReported = decode(&log.0[first].value).unwrap();
+        report.received_at.0 += 1;
+        log.0.push(Shown { offset, value: encode(&report), ..log.0[first].clone() });
+        Some(())
     });
     check("deadLetter", "a dead letter is lost", |log| log.drop(&DEAD_LETTERS, any::<DeadLetter>));
     check("deadLetter", "a dead letter is there twice", |log| log.repeat(&DEAD_LETTERS, any::<DeadLetter>));
@@ -207,6 +233,30 @@ fn conversions() {
         let forget = |it: &mut ConversionTransitioned| it.conflicts -= 1;
         log.edit(&TRANSITIONS, |it: &ConversionTransitioned| it.conflicts > 0, forget)
     });
+    check("explanation", "none", |log| {
+        log.edit(&TRANSITIONS, any, |it: &mut ConversionTransitioned| it.explanation = None)
+    });
+    check("explanation", "a fact of it is in another place", |log| {
+        let elsewhere = |it: &mut ConversionTransitioned| {
+            it.explanation.iter_mut().flat_map(|it| &mut it.facts).for_each(|fact| fact.offset += 1);
+        };
+        log.edit(&TRANSITIONS, any, elsewhere)
+    });
+    check("explanation", "an update is missing in it", |log| {
+        let is_update = |it: &FactPlace| it.fact == FactKind::OrderStatus;
+        let index = log.find_end(|it| it.explanation.iter().flat_map(|it| &it.facts).any(is_update))?;
+        let mut record: ConversionTransitioned = decode(&log.0[index].value).unwrap();
+        record.explanation.as_mut()?.facts.retain(|fact| !is_update(fact));
+        log.0[index].value = encode(&record);
+        Some(())
+    });
+    check("explanation", "another rule won in it", |log| {
+        let another = |it: &mut ConversionTransitioned| {
+            let rules = it.explanation.iter_mut().flat_map(|it| &mut it.rules);
+            rules.for_each(|rule| rule.outcome = RuleOutcome::OtherCurrency);
+        };
+        log.edit(&TRANSITIONS, high, another)
+    });
     check("key", "under another's key", |log| {
         let index = log.find(&TRANSITIONS, any::<ConversionTransitioned>)?;
         log.0[index].key = b"m1/live/other".to_vec();
@@ -260,4 +310,63 @@ fn money() {
     });
     check("balance", "a balance is lost", |log| log.drop(&BALANCES, any::<BalanceChanged>));
     check("balanceEntries", "a balance is told twice", |log| log.repeat(&BALANCES, any::<BalanceChanged>));
+}
+
+fn made(it: &PayoutChanged) -> bool {
+    it.state == PayoutState::InTransit
+}
+
+#[test]
+fn payouts() {
+    check("payout", "a payout is there twice", |log| log.repeat(&PAYOUTS, made));
+    check("payout", "more than was payable", |log| {
+        log.edit(&PAYOUTS, made, |it: &mut PayoutChanged| it.amount_minor += 1)
+    });
+    check("payout", "before its cut-off", |log| {
+        log.edit(&PAYOUTS, made, |it: &mut PayoutChanged| it.at = Timestamp(it.cut_off.0 - 1))
+    });
+    check("payout", "at no cut-off", |log| {
+        log.edit(&PAYOUTS, made, |it: &mut PayoutChanged| {
+            it.cut_off.0 -= 1_000;
+            it.payout_id = format!("pay_{}_{}_{}", it.cut_off.seconds(), it.currency.code(), it.affiliate_id);
+        })
+    });
+    check("payout", "of test orders", |log| log.edit(&PAYOUTS, made, |it: &mut PayoutChanged| it.livemode = false));
+    check("payout", "failed, and reported as paid", |log| {
+        // The report that counted, and not one of a payout that was settled already.
+        let index = log.find(&PAYOUTS, |it: &PayoutChanged| it.state == PayoutState::Failed)?;
+        let failed: PayoutChanged = decode(&log.0[index].value).unwrap();
+        let reports = log.0.iter().map(|it| decode::<PayoutReported>(&it.value));
+        let index = reports.map(Result::ok).position(|it| it.is_some_and(|it| it.payout_id == failed.payout_id))?;
+        let mut report: PayoutReported = decode(&log.0[index].value).unwrap();
+        report.outcome = PayoutOutcome::Paid;
+        log.0[index].value = encode(&report);
+        Some(())
+    });
+    check("payout", "nobody has said that it is paid", |log| {
+        let index = log.find(&PAYOUT_REPORTS, any::<PayoutReported>)?;
+        let said: PayoutReported = decode(&log.0[index].value).unwrap();
+        let of_it = |it: &Shown| decode(&it.value).is_ok_and(|it: PayoutReported| it.payout_id == said.payout_id);
+        log.0.retain(|it| !of_it(it));
+        Some(())
+    });
+    check("deadLetter", "another outcome, and no dead letter", |log| {
+        log.drop(&DEAD_LETTERS, |it: &DeadLetter| it.topic == PAYOUT_REPORTS.name)
+    });
+    check("settlement", "an order is not told", |log| log.drop(&SETTLEMENTS, any::<ConversionSettled>));
+    check("settlement", "an order is told twice", |log| log.repeat(&SETTLEMENTS, any::<ConversionSettled>));
+    check("settlement", "an order is told of another amount", |log| {
+        log.edit(&SETTLEMENTS, any, |it: &mut ConversionSettled| it.amount_minor += 1)
+    });
+    check("settlement", "an order is told of another time", |log| {
+        log.edit(&SETTLEMENTS, any, |it: &mut ConversionSettled| it.paid_at.0 += 1)
+    });
+    check("state", "an order that was paid for is not paid", |log| {
+        let open = |it: &mut ConversionTransitioned| {
+            it.state = ConversionState::Payable;
+            it.timeline.iter_mut().for_each(|entry| entry.state = ConversionState::Payable);
+        };
+        log.edit_end(|it| it.state == ConversionState::Paid, open)
+    });
+    check("balance", "a payout is lost", |log| log.drop(&PAYOUTS, made));
 }

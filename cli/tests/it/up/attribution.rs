@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 
 use crate::up::client::{CONVERSIONS, Client, Merchant, ONE, TWO};
 use crate::up::cluster::{Cluster, Target, on_each_cluster};
+use crate::up::explaining::{explained, fact_topics, failed_check, outcomes};
 use crate::up::orders::{Click, ORDERED_AT, Order};
 use crate::up::poll;
 
 on_each_cluster!(
     a_click_just_made,
+    an_affiliates_own_shop,
     clicks_that_do_not_count,
     coupons_and_orders_too_soon,
     one_click_and_many_orders,
@@ -96,8 +98,23 @@ fn clicks_that_do_not_count<C: Cluster>() {
             (&Value::Null, &Value::Null),
             "{conversion}"
         );
-        let elsewhere = Client::new(&cluster.target(), &TWO).conversion(id);
-        assert_eq!(elsewhere.status, 404, "another merchant's order {id}: {elsewhere:?}");
+        let why = explained(&cluster.target(), &ONE, &conversion);
+        let failed = if click == Click::Missing { "named" } else { "known" };
+        assert_eq!(
+            (failed_check(&why).as_deref(), &why["stateReason"]),
+            (Some(failed), &json!("not_attributed")),
+            "{id}"
+        );
+        // That it is another merchant's click is told by nothing.
+        assert_eq!(
+            (fact_topics(&why), &why["click"]["clickedAt"]),
+            (vec!["conversions".to_owned()], &Value::Null),
+            "{id}"
+        );
+        for path in [id.to_owned(), format!("{id}/explain")] {
+            let elsewhere = Client::new(&cluster.target(), &TWO).conversion(&path);
+            assert_eq!(elsewhere.status, 404, "another merchant's order {path}: {elsewhere:?}");
+        }
     }
 }
 
@@ -139,6 +156,47 @@ fn coupons_and_orders_too_soon<C: Cluster>() {
             assert_eq!(shown["commission"].is_null(), low.is_some(), "{order}: {shown}");
             assert_eq!(shown["state"] == "received", low.is_some(), "{order}: {shown}");
         }
+        let finding = match order["couponCode"].as_str() {
+            None => None,
+            Some("SPRING") => Some("outside_window"),
+            Some("TWO10") => Some("unknown"),
+            Some(_) => Some("holds"),
+        };
+        let why = explained(&target, merchant, &conversion);
+        assert_eq!(why["coupon"]["finding"], json!(finding), "{order}: {why}");
+        let too_soon = reason == Some("click_too_recent");
+        assert_eq!(failed_check(&why).as_deref() == Some("after_minimum"), too_soon, "{order}: {why}");
+    }
+}
+
+fn an_affiliates_own_shop<C: Cluster>() {
+    const DEMO: &str = include_str!("../../../../schemas/src/registry/demo.toml");
+    let mut cluster = C::start();
+    // So that the processors, too, begin under it.
+    cluster.stop();
+    let (plain, own) = ("name = \"Affiliate One\"\n", "name = \"Affiliate One\"\nown_merchants = \"mer_one\"\n");
+    assert!(DEMO.contains(plain), "the demo's affiliates are as they were");
+    cluster.apply(&DEMO.replace(plain, own));
+    cluster.restart();
+    let target = cluster.target();
+    let dated = |more: Value| {
+        let mut body = json!({"orderAmount": "1000.00", "orderStatus": "confirmed", "orderedAt": ORDERED_AT});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body
+    };
+    for (id, merchant, order, low, failed) in [
+        ("OWN-CLICK", &ONE, dated(json!({"clickId": ONE.click})), true, Some("not_self_referral")),
+        ("OWN-COUPON", &ONE, dated(json!({"couponCode": "AFF10"})), true, Some("named")),
+        ("OWN-OTHER", &TWO, dated(json!({"clickId": TWO.click})), false, None),
+    ] {
+        let mut order = order;
+        order["externalOrderId"] = json!(id);
+        let conversion = judged(&target, merchant, &order);
+        let reason = low.then_some("self_referral");
+        assert_eq!(conversion["confidenceReason"], json!(reason), "{conversion}");
+        assert_eq!(conversion["suggestedAffiliateId"], json!(low.then_some("aff_one")), "{conversion}");
+        assert_eq!(conversion["commission"].is_null(), low, "{conversion}");
+        assert_eq!(failed_check(&explained(&target, merchant, &conversion)).as_deref(), failed, "{conversion}");
     }
 }
 
@@ -158,7 +216,13 @@ fn one_click_and_many_orders<C: Cluster>() {
     let slow = "clk_5Lw8t1p3vd";
     let last = order("SALE-LAST", slow, "2026-06-14T09:29:59.999Z");
     assert_pays(&last, "200.00", "campaign", "rul_campaign_slow", "20");
-    assert_pays(&order("SALE-OVER", slow, ORDERED_AT), "80.00", "merchant", "rul_merchant_one", "8");
+    let over = order("SALE-OVER", slow, ORDERED_AT);
+    assert_pays(&over, "80.00", "merchant", "rul_merchant_one", "8");
+    let told = outcomes(&explained(&target, &ONE, &over));
+    let expected =
+        [("rul_campaign_slow", "no_longer_effective"), ("rul_merchant_one", "won"), ("rul_platform", "outranked")];
+    assert_eq!(told, expected.map(|(rule, outcome)| (rule.to_owned(), outcome.to_owned())));
+    assert_eq!(failed_check(&explained(&target, &ONE, &early)).as_deref(), Some("before_order"));
 }
 
 /// An order as it stands in its merchant's list, once it does.
@@ -180,7 +244,34 @@ fn rules_by_product_and_for_everybody<C: Cluster>() {
     };
     // 0 % is a rule that matches, not a rule that is missing.
     assert_pays(&order(&ONE, "RULE-ZERO", Some("SKU-ZERO")), "0.00", "product", "rul_sku_zero", "0");
-    assert_pays(&order(&ONE, "RULE-RED", Some("SKU-RED-42")), "14.81", "product", "rul_sku_red_42", "12");
+    let red = order(&ONE, "RULE-RED", Some("SKU-RED-42"));
+    assert_pays(&red, "14.81", "product", "rul_sku_red_42", "12");
+    explains_red(&explained(&cluster.target(), &ONE, &red));
     assert_pays(&order(&ONE, "RULE-OTHER", Some("sku-red-42")), "12.34", "campaign", "rul_campaign_one", "10");
     assert_pays(&order(&TWO, "RULE-TWO", Some("SKU-RED-42")), "6.17", "platform", "rul_platform", "5");
+}
+
+/// Whether what is told of an order of 123.45 adds up to what it pays.
+fn explains_red(why: &Value) {
+    assert_eq!(failed_check(why), None, "{why}");
+    let click = &why["click"];
+    assert_eq!((&click["clickId"], &click["orderedAt"]), (&json!(ONE.click), &json!(ORDERED_AT)), "{why}");
+    assert_eq!(
+        (&click["clickedAt"], &click["lookbackMs"]),
+        (&json!("2026-06-13T09:30:00Z"), &json!(2_592_000_000_u64)),
+        "{why}"
+    );
+    let expected = [
+        ("rul_sku_red_42", "won"),
+        ("rul_campaign_one", "outranked"),
+        ("rul_merchant_one", "outranked"),
+        ("rul_platform", "outranked"),
+    ];
+    assert_eq!(outcomes(why), expected.map(|(rule, outcome)| (rule.to_owned(), outcome.to_owned())));
+    let arithmetic = json!({"paidBy": "percentage", "rate": "12", "flatAmount": null, "orderAmount": "123.45",
+        "remainingAmount": "123.45", "numerator": "14814000000", "denominator": "10000000", "rounding": "down",
+        "amount": "14.81", "currency": "NPR"});
+    assert_eq!(why["arithmetic"], arithmetic, "{why}");
+    assert_eq!((&why["hold"]["window"], &why["hold"]["windowMs"]), (&json!("settlement"), &json!(5_000)), "{why}");
+    assert_eq!(fact_topics(why), ["conversions", "click-verdicts"], "{why}");
 }

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 use crate::up::cluster::Target;
 use crate::up::http::open;
 pub(crate) use crate::up::http::{
@@ -13,6 +15,9 @@ pub(crate) use crate::up::http::{
 
 /// What a service shows to record clicks.
 pub(crate) const SERVICE_TOKEN: &str = "service_5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e";
+/// What Asha, an administrator, and Bina, a reviewer, show.
+pub(crate) const ASHA: &str = "asha_5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e";
+pub(crate) const BINA: &str = "bina_5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e";
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 const RETRY_DEADLINE: Duration = Duration::from_secs(60);
 const RETRY_PAUSE: Duration = Duration::from_millis(3);
@@ -93,4 +98,22 @@ impl Client {
 /// A connection to the process, while it is up.
 pub(crate) fn connect(target: &Target) -> io::Result<TcpStream> {
     open(target.address().ok_or(io::ErrorKind::NotConnected)?, ANSWER_DEADLINE)
+}
+
+/// How many reviewers there are besides Asha and Bina.
+pub(crate) const REVIEWERS: usize = 64;
+
+/// The token of one of them.
+pub(crate) fn reviewer(number: usize) -> String {
+    format!("reviewer_{number}_0123456789abcdef0123456789abcdef")
+}
+
+/// The list of administrators that has Asha and Bina, and the other reviewers.
+pub(crate) fn admins() -> String {
+    let line = |name: &str, role: &str, token: &str| {
+        let digest: String = Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{name} {role} {digest}\n")
+    };
+    let others = (0..REVIEWERS).map(|number| line(&format!("reviewer_{number}"), "reviewer", &reviewer(number)));
+    [line("asha", "administrator", ASHA), line("bina", "reviewer", BINA)].into_iter().chain(others).collect()
 }

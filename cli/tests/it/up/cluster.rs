@@ -72,6 +72,9 @@ pub(crate) trait Cluster: Sized {
     /// Runs `conversions verify` on the log, with these arguments besides those that say where it is.
     fn verify(&self, args: &[&str]) -> Output;
 
+    /// Runs `conversions what-if` on the log, likewise.
+    fn what_if(&self, args: &[&str]) -> Output;
+
     /// Writes a record to the log past every check, where nothing runs.
     fn write(&self, topic: &TopicSpec, key: &[u8], value: &[u8]);
 

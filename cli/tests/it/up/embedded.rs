@@ -1,6 +1,7 @@
 //! `conversions up`: one process on the embedded log.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -11,7 +12,7 @@ use streams::embedded::{EmbeddedLog, Options};
 use streams::{Message, Publisher};
 
 use crate::support::{command, run};
-use crate::up::client::{Client, ONE, SERVICE_TOKEN};
+use crate::up::client::{self, Client, ONE, SERVICE_TOKEN};
 use crate::up::cluster::{Cluster, Folder, Target};
 use crate::up::poll;
 use crate::up::process::Process;
@@ -55,8 +56,12 @@ impl Embedded {
         let data = self.data();
         let mut all = vec!["up", "--data", data.to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"];
         all.extend(args);
+        let admins = self.folder.join("admins");
+        fs::write(&admins, client::admins()).expect("a file");
+        fs::set_permissions(&admins, Permissions::from_mode(0o600)).expect("a mode");
         let mut command = command(&all);
-        Process::spawn(command.env("CONVERSIONS_SERVICE_TOKEN", SERVICE_TOKEN), &self.folder.log("up"))
+        command.env("CONVERSIONS_SERVICE_TOKEN", SERVICE_TOKEN).env("CONVERSIONS_ADMIN_TOKENS_FILE", admins);
+        Process::spawn(&mut command, &self.folder.log("up"))
     }
 
     fn registry_args(&self) -> Vec<&str> {
@@ -152,6 +157,12 @@ impl Cluster for Embedded {
     fn verify(&self, args: &[&str]) -> Output {
         let data = self.data();
         let all = [&["verify", "--data", data.to_str().expect("UTF-8"), "--demo"], args].concat();
+        run(&mut command(&all), "")
+    }
+
+    fn what_if(&self, args: &[&str]) -> Output {
+        let data = self.data();
+        let all = [&["what-if", "--data", data.to_str().expect("UTF-8")], args].concat();
         run(&mut command(&all), "")
     }
 

@@ -118,6 +118,14 @@ impl<S: Store> Processes<S> {
         processors.wait();
     }
 
+    /// Starts a sender of webhooks that may send to this machine, and waits until it reads. It ends when it is dropped.
+    pub(crate) fn start_webhooks(&self) -> Process {
+        let settings = [("WEBHOOKS_METRICS_LISTEN", ANYWHERE), ("WEBHOOKS_ALLOW_PRIVATE_ADDRESSES", "yes")];
+        let sender = self.spawn("webhooks", "webhooks", &settings);
+        wait_until_ready(sender.announced(SERVES));
+        sender
+    }
+
     fn spawn_edge(&self, number: usize) -> Process {
         let name = format!("ingest-{}", number + 1);
         self.spawn("ingest", &name, &[("INGEST_LISTEN", ANYWHERE), ("INGEST_DATA", &self.data(&name))])
@@ -376,6 +384,10 @@ impl<S: Store> Cluster for Processes<S> {
 
     fn verify(&self, args: &[&str]) -> Output {
         self.installation.run(&[&["verify"], args].concat())
+    }
+
+    fn what_if(&self, args: &[&str]) -> Output {
+        self.installation.run(&[&["what-if"], args].concat())
     }
 
     fn write(&self, topic: &TopicSpec, key: &[u8], value: &[u8]) {

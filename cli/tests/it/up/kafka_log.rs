@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
-use schemas::topics::{CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, TopicSpec};
+use schemas::topics::{
+    CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, CONVERSIONS, LEDGER_ENTRIES, PAYOUT_REPORTS, SETTLEMENTS, TopicSpec,
+};
 use streams::Topic;
 use streams::kafka::{Connection, KafkaReader};
 use streams::log::Limits;
@@ -19,8 +21,11 @@ const WAIT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The processors, each of which is a group, and what they read.
-const GROUPS: [(&str, &[TopicSpec]); 3] =
-    [("orders", &[CONVERSIONS, CLICK_VERDICTS]), ("clicks", &[CLICKS, CLICK_LOOKUPS]), ("ledger", &[LEDGER_ENTRIES])];
+const GROUPS: [(&str, &[TopicSpec]); 3] = [
+    ("orders", &[CONVERSIONS, CLICK_VERDICTS, SETTLEMENTS]),
+    ("clicks", &[CLICKS, CLICK_LOOKUPS]),
+    ("ledger", &[LEDGER_ENTRIES, PAYOUT_REPORTS]),
+];
 
 /// The last record of a partition that was read here.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use schemas::records::{
     BalanceChanged, ClickLookupRequested, ClickMatched, ClickRecorded, CommissionChanged, ConversionReported,
-    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported,
+    ConversionTransitioned, DeadLetter, LedgerEntry, OrderStatusReported, PayoutChanged, ReviewDecided,
+    TestClockAdvanced, WebhookAttempt, WebhookOutcome,
 };
 use schemas::topics as catalogue;
 use schemas::topics::TopicSpec;
@@ -14,8 +15,8 @@ use streams::embedded::{EmbeddedLog, Options};
 use streams::log::Limits;
 use streams::{Record, Topic};
 
-/// The topics whose records a test reads. The others are how the service keeps its registry and its state in Kafka.
-pub(crate) const AUDITED: [TopicSpec; 9] = [
+/// The topics whose records a test reads. The others are webhooks, and how the service keeps its registry and its state in Kafka.
+pub(crate) const AUDITED: [TopicSpec; 10] = [
     catalogue::CONVERSIONS,
     catalogue::CLICKS,
     catalogue::CLICK_LOOKUPS,
@@ -24,6 +25,7 @@ pub(crate) const AUDITED: [TopicSpec; 9] = [
     catalogue::COMMISSIONS,
     catalogue::LEDGER_ENTRIES,
     catalogue::BALANCES,
+    catalogue::PAYOUTS,
     catalogue::DEAD_LETTERS,
 ];
 
@@ -32,6 +34,8 @@ pub(crate) const AUDITED: [TopicSpec; 9] = [
 pub(crate) struct Topics {
     pub(crate) reports: Vec<ConversionReported>,
     pub(crate) statuses: Vec<OrderStatusReported>,
+    pub(crate) reviews: Vec<ReviewDecided>,
+    pub(crate) clocks: Vec<TestClockAdvanced>,
     pub(crate) clicks: Vec<ClickRecorded>,
     pub(crate) lookups: Vec<ClickLookupRequested>,
     pub(crate) verdicts: Vec<ClickMatched>,
@@ -39,7 +43,10 @@ pub(crate) struct Topics {
     pub(crate) commissions: Vec<CommissionChanged>,
     pub(crate) entries: Vec<LedgerEntry>,
     pub(crate) balances: Vec<BalanceChanged>,
+    pub(crate) payouts: Vec<PayoutChanged>,
     pub(crate) dead_letters: Vec<DeadLetter>,
+    pub(crate) webhook_attempts: Vec<WebhookAttempt>,
+    pub(crate) webhook_outcomes: Vec<WebhookOutcome>,
 }
 
 impl Topics {
@@ -65,10 +72,12 @@ impl Topics {
     pub(crate) fn take(&mut self, record: &Record) {
         use schemas::topics::numbers::{
             BALANCES, CLICK_LOOKUPS, CLICK_VERDICTS, CLICKS, COMMISSIONS, CONVERSIONS, DEAD_LETTERS, LEDGER_ENTRIES,
-            TRANSITIONS,
+            PAYOUT_REPORTS, PAYOUTS, SETTLEMENTS, TRANSITIONS, WEBHOOK_ATTEMPTS, WEBHOOK_OUTCOMES,
         };
         match record.topic {
             CONVERSIONS if codec::is::<ConversionReported>(&record.value) => self.reports.push(value(record)),
+            CONVERSIONS if codec::is::<ReviewDecided>(&record.value) => self.reviews.push(value(record)),
+            CONVERSIONS if codec::is::<TestClockAdvanced>(&record.value) => self.clocks.push(value(record)),
             CONVERSIONS => self.statuses.push(value(record)),
             CLICKS => self.clicks.push(value(record)),
             CLICK_LOOKUPS => self.lookups.push(value(record)),
@@ -77,14 +86,20 @@ impl Topics {
             COMMISSIONS => self.commissions.push(value(record)),
             LEDGER_ENTRIES => self.entries.push(value(record)),
             BALANCES => self.balances.push(value(record)),
+            PAYOUTS => self.payouts.push(value(record)),
+            // What a test writes itself, and what an order's timeline tells.
+            PAYOUT_REPORTS | SETTLEMENTS => {}
             DEAD_LETTERS => self.dead_letters.push(value(record)),
+            WEBHOOK_ATTEMPTS => self.webhook_attempts.push(value(record)),
+            WEBHOOK_OUTCOMES => self.webhook_outcomes.push(value(record)),
             other => panic!("a record of topic {other}, which is not among those that are read"),
         }
     }
 }
 
 fn value<R: AvroRecord>(record: &Record) -> R {
-    let spec: &TopicSpec = &catalogue::CATALOGUE[usize::from(record.topic) - 1];
+    let spec: Option<&TopicSpec> = catalogue::CATALOGUE.iter().find(|spec| spec.number == record.topic);
+    let spec = spec.expect("a topic of the catalogue");
     assert!(spec.records.contains(&R::NAME), "{} is no record of {}", R::NAME, spec.name);
     decode(&record.value).unwrap_or_else(|error| panic!("offset {} of {}: {error}", record.offset, spec.name))
 }

@@ -77,6 +77,10 @@ impl Call {
         Call::post("/api/v1/order-status", body)
     }
 
+    pub(crate) fn test_clock(body: impl Into<Vec<u8>>) -> Call {
+        Call::post("/api/v1/test/clock", body).by(ONE_TEST)
+    }
+
     pub(crate) fn method(self, method: Method) -> Call {
         Call { method, ..self }
     }
@@ -119,6 +123,11 @@ impl Call {
         headers.retain(|(name, _)| self.headers.iter().all(|(other, _)| other != name));
         headers.extend(self.headers.iter().filter(|(_, value)| value != b"\0").cloned());
         headers
+    }
+
+    /// The method, the path with its query, and the body.
+    pub(crate) fn line(&self) -> (&Method, &str, &[u8]) {
+        (&self.method, &self.path, &self.body)
     }
 
     pub(crate) fn into_request(self) -> Request<Body> {

@@ -1,14 +1,14 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use schemas::Timestamp;
 use schemas::ids::ConversionId;
-use schemas::records::ConversionTransitioned;
+use schemas::records::{ConversionTransitioned, PayoutChanged};
 use store::{
-    Claim, ClaimError, Claims, ConversionClaim, ConversionView, IdempotencyScope, ListCursor, ListPage, ListQuery,
-    ReadError, ReadModel,
+    Claim, ClaimError, Claims, ConversionClaim, ConversionView, IdempotencyScope, ListCursor, ListOf, ListPage,
+    ListQuery, Part, PayoutPage, PayoutQuery, PayoutView, ReadError, ReadModel,
 };
 use streams::log::Pending;
 use streams::{Ack, Clock, Message, PublishError, Publisher};
@@ -236,7 +236,10 @@ impl Claims for TestClaims {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TestReadModel(Arc<Mutex<(StoreMode, HashMap<ConversionId, ConversionView>)>>);
+pub(crate) struct TestReadModel(Arc<Mutex<(StoreMode, HashMap<ConversionId, ConversionView>)>>, TestPayouts);
+
+/// By id.
+type TestPayouts = Arc<Mutex<BTreeMap<String, PayoutView>>>;
 
 impl TestReadModel {
     pub(crate) fn set(&self, mode: StoreMode) {
@@ -245,6 +248,14 @@ impl TestReadModel {
 
     pub(crate) fn insert(&self, view: ConversionView) {
         self.0.lock().unwrap().1.insert(view.conversion.conversion_id, view);
+    }
+
+    /// Adds a change to a payout.
+    pub(crate) fn insert_payout(&self, change: PayoutChanged) {
+        let mut payouts = self.1.lock().unwrap();
+        let before = payouts.get(&change.payout_id).map(|view| view.changes().to_vec()).unwrap_or_default();
+        let (id, changes) = (change.payout_id.clone(), [before, vec![change]].concat());
+        payouts.insert(id, PayoutView::of(changes).unwrap());
     }
 }
 
@@ -265,7 +276,10 @@ impl ReadModel for TestReadModel {
             (state.0, state.1.values().map(|view| view.conversion.clone()).collect())
         };
         gate(mode, ReadError).await?;
-        rows.retain(|row| row.merchant_id == query.merchant_id && row.livemode == query.livemode);
+        rows.retain(|row| row.livemode == query.livemode);
+        if let ListOf::Merchant(merchant_id) = &query.of {
+            rows.retain(|row| row.merchant_id == *merchant_id);
+        }
         rows.retain(|row| query.admits(row.state, row.confidence));
         rows.retain(|row| query.from.is_none_or(|from| row.received_at >= from));
         rows.retain(|row| query.until.is_none_or(|until| row.received_at < until));
@@ -275,8 +289,29 @@ impl ReadModel for TestReadModel {
         rows.truncate(query.limit);
         Ok(ListPage { rows, next })
     }
+
+    async fn payout(&self, payout_id: &str) -> Result<Option<PayoutView>, ReadError> {
+        let mode = self.0.lock().unwrap().0;
+        gate(mode, ReadError).await?;
+        Ok(self.1.lock().unwrap().get(payout_id).cloned())
+    }
+
+    async fn payouts(&self, query: &PayoutQuery) -> Result<PayoutPage, ReadError> {
+        let mode = self.0.lock().unwrap().0;
+        gate(mode, ReadError).await?;
+        let mut rows: Vec<_> = self.1.lock().unwrap().values().map(|view| view.current().clone()).collect();
+        let Part { from, until, after, limit } = query.part;
+        rows.retain(|row| query.admits(row.state));
+        rows.retain(|row| from.is_none_or(|from| row.cut_off >= from));
+        rows.retain(|row| until.is_none_or(|until| row.cut_off < until));
+        rows.retain(|row| after.is_none_or(|after| ListCursor::of_payout(row) < after));
+        rows.sort_by_key(|row| std::cmp::Reverse(ListCursor::of_payout(row)));
+        let next = (rows.len() > limit).then(|| ListCursor::of_payout(&rows[limit - 1]));
+        rows.truncate(limit);
+        Ok(PayoutPage { rows, next })
+    }
 }
 
 fn place(row: &ConversionTransitioned) -> ListCursor {
-    ListCursor { received_at: row.received_at, conversion_id: row.conversion_id }
+    ListCursor::of(row)
 }

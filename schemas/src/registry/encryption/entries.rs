@@ -1,9 +1,10 @@
 //! The entries of a registry with their secrets encrypted, and decrypted again.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::{DecryptError, MasterKeys, NONCE_BYTES, Owner};
-use crate::registry::file::KeyTable;
+use crate::registry::file::{SecretField, SecretTable};
 use crate::registry::{Definition, Entries, EntryKey, EntryKind, FILE_BYTES_MAX};
 
 /// Most entries that are told of.
@@ -30,8 +31,8 @@ pub enum EncryptionError {
     /// What stands is not readable.
     #[error("{0}")]
     Unreadable(#[from] Unreadable),
-    /// An entry of a key does not say whose it is, so there is nothing to bind its secret to.
-    #[error("{0} is not one table of a key with its merchant")]
+    /// An entry with a secret does not say whose it is, so there is nothing to bind its secret to.
+    #[error("{0} is not one table with its id and its merchant")]
     NoKey(String),
     /// The entries would be no registry any more.
     #[error("with their secrets encrypted the entries have {bytes} bytes, must have at most {FILE_BYTES_MAX}")]
@@ -83,15 +84,18 @@ impl Entries {
         };
         let kept = |key: &EntryKey, definition: &Definition| {
             let stands = standing.get(key).filter(|_| decrypted.get(key) == Some(definition))?;
-            let table = KeyTable::parse(stands)?;
-            let encrypted = table.text(KeyTable::ENCRYPTED)?;
-            (keep == Keep::Readable || keys.is_current(&encrypted)).then(|| stands.clone())
+            let table = SecretTable::parse(key.kind, stands)?;
+            let mut encrypted = SecretField::of(key.kind).iter().filter_map(|field| table.text(field.encrypted));
+            let is_current = |text: Cow<'_, str>| keys.is_current(&text);
+            // One that stands as it is, written before there was encryption, is not kept.
+            let plain = SecretField::of(key.kind).iter().any(|field| table.text(field.plain).is_some());
+            (!plain && (keep == Keep::Readable || encrypted.all(is_current))).then(|| stands.clone())
         };
         let mut entries = Entries::default();
         let mut bytes = 0;
         for (key, definition) in self.iter() {
-            let written = match key_with_secret(key, definition) {
-                Some(table) => kept(key, definition).or_else(|| encrypted(table, keys, nonces())),
+            let written = match with_plain_secret(key, definition) {
+                Some(table) => kept(key, definition).or_else(|| encrypted(key.kind, table, keys, &mut nonces)),
                 None => Some(definition.clone()),
             };
             let written = written.ok_or_else(|| EncryptionError::NoKey(key.shown()))?;
@@ -101,7 +105,7 @@ impl Entries {
         if bytes > FILE_BYTES_MAX { Err(EncryptionError::TooLarge { bytes }) } else { Ok(entries) }
     }
 
-    /// The entries with every secret that is encrypted as it is; what is no entry of a key stays, faulty or not.
+    /// The entries with every secret that is encrypted as it is; what has no secret stays, faulty or not.
     ///
     /// # Errors
     /// Every secret that cannot be decrypted.
@@ -124,32 +128,62 @@ impl Entries {
     /// How many secrets are there as they are, as a version without encryption wrote them.
     #[must_use]
     pub fn plain_secrets(&self) -> usize {
-        self.iter().filter(|(key, definition)| key_with_secret(key, definition).is_some()).count()
+        let plain = |(key, definition): (&EntryKey, &Definition)| {
+            let table = SecretTable::parse(key.kind, definition)?;
+            Some(SecretField::of(key.kind).iter().filter(|field| table.text(field.plain).is_some()).count())
+        };
+        self.iter().filter_map(plain).sum()
     }
 }
 
-fn key_table<'a>(key: &EntryKey, definition: &'a Definition) -> Option<KeyTable<'a>> {
-    if key.kind == EntryKind::Key { KeyTable::parse(definition) } else { None }
+fn with_plain_secret<'a>(key: &EntryKey, definition: &'a Definition) -> Option<SecretTable<'a>> {
+    let table = SecretTable::parse(key.kind, definition)?;
+    let is_plain = |field: &SecretField| table.text(field.plain).is_some();
+    SecretField::of(key.kind).iter().any(is_plain).then_some(table)
 }
 
-fn key_with_secret<'a>(key: &EntryKey, definition: &'a Definition) -> Option<KeyTable<'a>> {
-    key_table(key, definition).filter(|table| table.text(KeyTable::PLAIN).is_some())
+/// What a secret is bound to besides its merchant: a key's to the key, an endpoint's to the endpoint and the field. No
+/// key's id has a slash.
+fn bound_to(kind: EntryKind, id: &str, field: &SecretField) -> String {
+    match kind {
+        EntryKind::Key => id.to_owned(),
+        other => format!("{}/{id}/{}", other.section(), field.plain),
+    }
 }
 
-fn encrypted(table: KeyTable<'_>, keys: &MasterKeys, nonce: [u8; NONCE_BYTES]) -> Option<Definition> {
-    let (id, merchant, secret) = (table.text("id")?, table.text("merchant")?, table.text(KeyTable::PLAIN)?);
-    let text = keys.encrypt(Owner { merchant_id: &merchant, key_id: &id }, &secret, nonce)?;
-    Some(table.with(KeyTable::PLAIN, KeyTable::ENCRYPTED, text))
+fn encrypted(
+    kind: EntryKind,
+    mut table: SecretTable<'_>,
+    keys: &MasterKeys,
+    nonces: &mut impl FnMut() -> [u8; NONCE_BYTES],
+) -> Option<Definition> {
+    let (id, merchant_id) = (table.text("id")?.into_owned(), table.text("merchant")?.into_owned());
+    for field in SecretField::of(kind) {
+        let Some(secret) = table.text(field.plain) else { continue };
+        let owner = Owner { merchant_id: &merchant_id, key_id: &bound_to(kind, &id, field) };
+        let text = keys.encrypt(owner, &secret, nonces())?;
+        table.replace(field.plain, field.encrypted, text);
+    }
+    Some(table.definition())
 }
 
-/// The entry of a key with its secret decrypted; `None` if it has none that is encrypted, or is no key.
+/// An entry with its secrets decrypted; `None` if it has none that is encrypted.
 fn decrypted(key: &EntryKey, definition: &Definition, keys: &MasterKeys) -> Option<Result<Definition, DecryptError>> {
-    let table = key_table(key, definition)?;
-    // One that has both is a fault of the registry, which its reader tells.
-    if table.text(KeyTable::PLAIN).is_some() {
-        return None;
+    let mut table = SecretTable::parse(key.kind, definition)?;
+    let (id, merchant_id) = (table.text("id")?.into_owned(), table.text("merchant")?.into_owned());
+    let mut found = false;
+    for field in SecretField::of(key.kind) {
+        // One that has both is a fault of the registry, which its reader tells.
+        if table.text(field.plain).is_some() {
+            continue;
+        }
+        let Some(text) = table.text(field.encrypted) else { continue };
+        let owner = Owner { merchant_id: &merchant_id, key_id: &bound_to(key.kind, &id, field) };
+        match keys.decrypt(owner, &text) {
+            Ok(secret) => table.replace(field.encrypted, field.plain, secret.expose().to_owned()),
+            Err(error) => return Some(Err(error)),
+        }
+        found = true;
     }
-    let (id, merchant, text) = (table.text("id")?, table.text("merchant")?, table.text(KeyTable::ENCRYPTED)?);
-    let secret = keys.decrypt(Owner { merchant_id: &merchant, key_id: &id }, &text);
-    Some(secret.map(|secret| table.with(KeyTable::ENCRYPTED, KeyTable::PLAIN, secret.expose().to_owned())))
+    found.then(|| Ok(table.definition()))
 }

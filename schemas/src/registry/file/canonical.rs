@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fields::{Section, text_of};
-use super::{AFFILIATES, CAMPAIGNS, CLICKS, COUPONS, KEYS, LINKS, MERCHANTS, POLICIES, RULES};
+use super::{AFFILIATES, CAMPAIGNS, CLICKS, COUPONS, ENDPOINTS, KEYS, LINKS, MERCHANTS, POLICIES, RULES};
 use crate::registry::{Definition, EntryKey, EntryKind};
 
 /// The entries of a document without faults. What a file says twice over, in its order, comments, quotes and spaces, is
@@ -39,6 +39,7 @@ fn section(kind: EntryKind) -> &'static Section {
         EntryKind::Rule => &RULES,
         EntryKind::Click => &CLICKS,
         EntryKind::Coupon => &COUPONS,
+        EntryKind::Endpoint => &ENDPOINTS,
     }
 }
 
@@ -57,38 +58,82 @@ fn entry(kind: EntryKind, table: &DeTable<'_>) -> (EntryKey, Definition) {
     (EntryKey { kind, id: id.into_owned() }, Definition::new(text))
 }
 
-/// The table of one key, whose secret can be put into another form.
-pub(in crate::registry) struct KeyTable<'a>(DeTable<'a>);
+/// A field that holds a secret as it is, and the field that stands in its place once it is encrypted.
+pub(in crate::registry) struct SecretField {
+    pub(in crate::registry) plain: &'static str,
+    pub(in crate::registry) encrypted: &'static str,
+}
 
-impl<'a> KeyTable<'a> {
-    /// The field of a secret as it is.
+impl SecretField {
+    /// The present secret of a key or an endpoint.
     pub(in crate::registry) const PLAIN: &'static str = "secret";
-    /// The field of one that is encrypted.
     pub(in crate::registry) const ENCRYPTED: &'static str = "encrypted_secret";
+    /// The one before, which an endpoint's messages are signed by too.
+    pub(in crate::registry) const PREVIOUS: &'static str = "previous_secret";
+    pub(in crate::registry) const PREVIOUS_ENCRYPTED: &'static str = "encrypted_previous_secret";
 
-    /// Reads a definition that is one table of a key and nothing else; by another hand it may be anything.
-    pub(in crate::registry) fn parse(definition: &'a Definition) -> Option<KeyTable<'a>> {
+    const PRESENT: SecretField = SecretField { plain: SecretField::PLAIN, encrypted: SecretField::ENCRYPTED };
+    const BEFORE: SecretField =
+        SecretField { plain: SecretField::PREVIOUS, encrypted: SecretField::PREVIOUS_ENCRYPTED };
+
+    const OF_KEYS: &'static [SecretField] = &[SecretField::PRESENT];
+    pub(in crate::registry) const OF_ENDPOINTS: &'static [SecretField] = &[SecretField::PRESENT, SecretField::BEFORE];
+
+    /// The secrets that an entry of this kind may have.
+    pub(in crate::registry) fn of(kind: EntryKind) -> &'static [SecretField] {
+        match kind {
+            EntryKind::Key => SecretField::OF_KEYS,
+            EntryKind::Endpoint => SecretField::OF_ENDPOINTS,
+            EntryKind::Policies
+            | EntryKind::Merchant
+            | EntryKind::Affiliate
+            | EntryKind::Campaign
+            | EntryKind::Link
+            | EntryKind::Rule
+            | EntryKind::Click
+            | EntryKind::Coupon => &[],
+        }
+    }
+}
+
+/// The table of one entry whose secrets can be put into another form.
+pub(in crate::registry) struct SecretTable<'a> {
+    kind: EntryKind,
+    table: DeTable<'a>,
+}
+
+impl<'a> SecretTable<'a> {
+    /// Reads a definition that is one table of an entry of this kind and nothing else; by another hand it may be anything.
+    /// `None` too for a kind that has no secrets.
+    pub(in crate::registry) fn parse(kind: EntryKind, definition: &'a Definition) -> Option<SecretTable<'a>> {
+        if SecretField::of(kind).is_empty() {
+            return None;
+        }
         let mut document = DeTable::parse(definition.expose()).ok()?.into_inner();
-        let tables = document.remove(KEYS.name).filter(|_| document.is_empty())?.into_inner();
+        let tables = document.remove(section(kind).name).filter(|_| document.is_empty())?.into_inner();
         let DeValue::Array(tables) = tables else { return None };
         match &*tables {
-            [table] => table.get_ref().as_table().cloned().map(KeyTable),
+            [table] => table.get_ref().as_table().cloned().map(|table| SecretTable { kind, table }),
             _ => None,
         }
     }
 
     /// The text of a field.
     pub(in crate::registry) fn text(&self, field: &str) -> Option<Cow<'_, str>> {
-        self.0.get(field).and_then(|value| text_of(value.get_ref()))
+        self.table.get(field).and_then(|value| text_of(value.get_ref()))
     }
 
-    /// The same entry with a text in another field.
-    pub(in crate::registry) fn with(mut self, before: &str, field: &'static str, text: String) -> Definition {
-        self.0.remove(before);
+    /// Puts a text into another field.
+    pub(in crate::registry) fn replace(&mut self, before: &str, field: &'static str, text: String) {
+        self.table.remove(before);
         let nowhere = 0..0;
         let value = Spanned::new(nowhere.clone(), DeValue::String(Cow::Owned(text)));
-        self.0.insert(Spanned::new(nowhere, Cow::Borrowed(field)), value);
-        entry(EntryKind::Key, &self.0).1
+        self.table.insert(Spanned::new(nowhere, Cow::Borrowed(field)), value);
+    }
+
+    /// The entry as it is now.
+    pub(in crate::registry) fn definition(&self) -> Definition {
+        entry(self.kind, &self.table).1
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where links lead: URLs strict enough to go into a `Location` header with parameters appended.
+//! Where links and webhooks lead: URLs strict enough to go into a `Location` header with parameters appended.
 //!
 //! By hand, because a URL crate repairs what it reads (spaces, backslashes, international hosts, with tables for these)
 //! where a declarative file should be refused with its line instead.
@@ -12,8 +12,19 @@ const LABEL_CHARACTERS_MAX: usize = 63;
 /// The parameters that the redirect appends.
 const APPENDED: [&str; 2] = ["affiliate_click_id", "aff_id"];
 
-/// Checks an absolute `http` or `https` URL (RFC 3986); the error is the remedy.
+/// Checks an absolute `http` or `https` URL that the redirect appends parameters to; the error is the remedy.
 pub(super) fn check_destination(text: &str) -> Result<(), &'static str> {
+    check_url(text)?;
+    let query = text.split_once('?').map_or("", |(_, query)| query);
+    let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or(pair));
+    if names.into_iter().any(|name| APPENDED.contains(&name)) {
+        return Err("must not have affiliate_click_id or aff_id: the redirect appends them");
+    }
+    Ok(())
+}
+
+/// Checks an absolute `http` or `https` URL (RFC 3986); the error is the remedy.
+pub(super) fn check_url(text: &str) -> Result<(), &'static str> {
     if text.len() > DESTINATION_CHARACTERS_MAX {
         return Err("must have at most 2048 characters");
     }
@@ -22,21 +33,16 @@ pub(super) fn check_destination(text: &str) -> Result<(), &'static str> {
         return Err("must have only characters of a URL, others percent-encoded, such as %20 for a space");
     }
     if text.contains('#') {
-        return Err("must have no #fragment: parameters are appended, and what follows a # never reaches a server");
+        return Err("must have no #fragment: what follows a # never reaches a server");
     }
     let authority_ends = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path_and_query) = rest.split_at(authority_ends);
+    let authority = &rest[..authority_ends];
     if authority.contains('@') {
         return Err("must have no user or password");
     }
     let (host, port) = split_port(authority);
     if !is_host(host) || !port.is_none_or(is_port) {
         return Err("must have a host name or address and at most a port from 1 to 65535");
-    }
-    let query = path_and_query.split_once('?').map_or("", |(_, query)| query);
-    let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or(pair));
-    if names.into_iter().any(|name| APPENDED.contains(&name)) {
-        return Err("must not have affiliate_click_id or aff_id: the redirect appends them");
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! Merchants, keys, affiliates, campaigns, links and clicks.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::destination::check_destination;
-use super::fields::{Fields, Text};
+use super::fields::{Fields, Ids, Text};
 use super::policies::{LOOKBACK, MIN_CLICK_TO_ORDER, in_range};
-use super::{EncryptedSecrets, KeyTable, Known};
+use super::{ENCRYPTED_SECRET_REFUSED, EncryptedSecrets, Known, SecretField};
 use crate::ids::check_name;
 use crate::records::ClickRecorded;
 use crate::registry::encryption::has_form;
@@ -19,6 +19,8 @@ use crate::{Currency, Timestamp};
 const DISPLAY_NAME_CHARACTERS_MAX: usize = 200;
 /// Most characters of a click id, as the edge takes it.
 const CLICK_ID_CHARACTERS_MAX: usize = 128;
+/// Most merchants that are an affiliate's own.
+const OWN_MERCHANTS_MAX: usize = 16;
 const SECRET_CHARACTERS_MIN: usize = 16;
 const SECRET_CHARACTERS_MAX: usize = 256;
 const DEFAULT_CURRENCY: &str = "NPR";
@@ -46,19 +48,17 @@ pub(super) fn key<'a>(fields: &Fields<'a>, known: &mut Known<'a>, secrets: &mut 
     let id = known.keys.declare(fields, |id| check_key_id(id).map(drop));
     let livemode = id.as_deref().and_then(|id| check_key_id(id).ok());
     let merchant_id = known.merchants.reference(fields, "merchant");
-    let secret = match (fields.has(KeyTable::ENCRYPTED), secrets.encrypted) {
+    let secret = match (fields.has(SecretField::ENCRYPTED), secrets.encrypted) {
         (true, EncryptedSecrets::Left) => {
             left(fields);
             None
         }
         (true, EncryptedSecrets::Refused) => {
-            let remedy =
-                "must be left out: only what is applied has its secrets encrypted, and a file has them as they are";
-            fields.refuse_present(KeyTable::ENCRYPTED, remedy);
+            fields.refuse_present(SecretField::ENCRYPTED, ENCRYPTED_SECRET_REFUSED);
             None
         }
         (false, _) => {
-            let text = fields.required(KeyTable::PLAIN);
+            let text = fields.required(SecretField::PLAIN);
             text.and_then(|text| secret(fields, text, livemode, &mut secrets.first))
         }
     };
@@ -87,8 +87,8 @@ pub(super) fn key<'a>(fields: &Fields<'a>, known: &mut Known<'a>, secrets: &mut 
 /// Checks what can be said of a secret that is encrypted.
 fn left(fields: &Fields<'_>) {
     let check = |text: &str| if has_form(text) { Ok(()) } else { Err("must be an encrypted secret of a known form") };
-    fields.optional_as(KeyTable::ENCRYPTED, check);
-    fields.refuse_present(KeyTable::PLAIN, "must not be there beside encrypted_secret");
+    fields.optional_as(SecretField::ENCRYPTED, check);
+    fields.refuse_present(SecretField::PLAIN, "must not be there beside encrypted_secret");
 }
 
 /// A burst that is not given is what the rate allows in its one second or minute.
@@ -104,7 +104,25 @@ fn rate_limit(fields: &Fields<'_>) -> Option<RateLimit> {
 pub(super) fn affiliate<'a>(fields: &Fields<'a>, known: &mut Known<'a>) -> Option<Affiliate> {
     let id = known.affiliates.declare(fields, check_name);
     let name = fields.required_as("name", display_name);
-    Some(Affiliate { id: id?, name: name? })
+    let on_hold = fields.flag("on_hold", false);
+    let own_merchants = fields.optional_as("own_merchants", |text| own_merchants(text, &known.merchants));
+    Some(Affiliate { id: id?, name: name?, on_hold, own_merchants: own_merchants.unwrap_or_default() })
+}
+
+fn own_merchants(text: &str, merchants: &Ids<'_>) -> Result<BTreeSet<String>, String> {
+    let mut own = BTreeSet::new();
+    for id in text.split(',').map(str::trim) {
+        if !merchants.has(id) {
+            return Err("must be ids of [[merchants]] with commas, such as \"himal-outdoor, tokyo-tea\"".to_owned());
+        }
+        if !own.insert(id.to_owned()) {
+            return Err(format!("must have {id} once"));
+        }
+    }
+    if own.len() > OWN_MERCHANTS_MAX {
+        return Err(format!("must have at most {OWN_MERCHANTS_MAX} merchants"));
+    }
+    Ok(own)
 }
 
 pub(super) fn campaign<'a>(fields: &Fields<'a>, known: &mut Known<'a>, retention: Duration) -> Option<Campaign> {

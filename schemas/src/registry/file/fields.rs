@@ -236,6 +236,11 @@ impl<'a> Ids<'a> {
         valid.then(|| text.value.into_owned())
     }
 
+    /// Whether it is an id of this section.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.first.contains_key(id)
+    }
+
     /// The value of a field that must be an id of this section.
     pub(super) fn reference(&self, fields: &Fields<'_>, field: &'static str) -> Option<String> {
         fields.required_as(field, |id| match self.first.contains_key(id) {

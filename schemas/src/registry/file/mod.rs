@@ -10,11 +10,12 @@ use self::fields::{Document, Ids, Section};
 use super::faults::Collector;
 use super::{Definition, EntryKey, Faults, Registry};
 
-pub(super) use self::canonical::KeyTable;
+pub(super) use self::canonical::{SecretField, SecretTable};
 
 mod canonical;
 mod coupons;
 mod destination;
+mod endpoints;
 mod entries;
 mod fields;
 mod policies;
@@ -25,7 +26,16 @@ pub const FILE_BYTES_MAX: usize = 64 << 20;
 
 const POLICIES: Section = Section {
     name: "policies",
-    fields: &["click_wait", "lookback", "settlement_window", "return_window", "click_retention", "min_click_to_order"],
+    fields: &[
+        "click_wait",
+        "lookback",
+        "settlement_window",
+        "return_window",
+        "click_retention",
+        "min_click_to_order",
+        "payout_cut_off",
+        "payout_minimum",
+    ],
     hidden: &[],
 };
 const MERCHANTS: Section = Section { name: "merchants", fields: &["id", "name", "currency", "approved"], hidden: &[] };
@@ -41,12 +51,13 @@ const KEYS: Section = Section {
         "strict_replay",
         "rate_limit",
         "rate_burst",
-        KeyTable::ENCRYPTED,
+        SecretField::ENCRYPTED,
     ],
     // The id too, because a secret is easily pasted there.
-    hidden: &["id", KeyTable::PLAIN, KeyTable::ENCRYPTED],
+    hidden: &["id", SecretField::PLAIN, SecretField::ENCRYPTED],
 };
-const AFFILIATES: Section = Section { name: "affiliates", fields: &["id", "name"], hidden: &[] };
+const AFFILIATES: Section =
+    Section { name: "affiliates", fields: &["id", "name", "on_hold", "own_merchants"], hidden: &[] };
 const CAMPAIGNS: Section =
     Section { name: "campaigns", fields: &["id", "merchant", "lookback", "min_click_to_order"], hidden: &[] };
 const LINKS: Section = Section { name: "links", fields: &["id", "campaign", "affiliate", "destination"], hidden: &[] };
@@ -74,6 +85,26 @@ const COUPONS: Section = Section {
     fields: &["id", "code", "campaign", "affiliate", "effective_from", "effective_until"],
     hidden: &[],
 };
+
+const ENDPOINTS: Section = Section {
+    name: "endpoints",
+    fields: &[
+        "id",
+        "merchant",
+        "livemode",
+        "url",
+        SecretField::PLAIN,
+        SecretField::PREVIOUS,
+        "disabled",
+        "enabled_at",
+        SecretField::ENCRYPTED,
+        SecretField::PREVIOUS_ENCRYPTED,
+    ],
+    hidden: &["id", SecretField::PLAIN, SecretField::PREVIOUS, SecretField::ENCRYPTED, SecretField::PREVIOUS_ENCRYPTED],
+};
+/// What a file is told that has an encrypted secret.
+const ENCRYPTED_SECRET_REFUSED: &str =
+    "must be left out: only what is applied has its secrets encrypted, and a file has them as they are";
 
 impl Registry {
     /// Reads a registry file, at most [`FILE_BYTES_MAX`] bytes of TOML.
@@ -147,11 +178,13 @@ struct Known<'a> {
     rules: Ids<'a>,
     clicks: Ids<'a>,
     coupons: Ids<'a>,
+    endpoints: Ids<'a>,
 }
 
 /// Reads every section, each after those it refers to. What is faulty is left out.
 fn read<'a>(table: &'a DeTable<'a>, encrypted: EncryptedSecrets, collector: &'a Collector<'a>) -> Registry {
-    let sections = [&POLICIES, &MERCHANTS, &KEYS, &AFFILIATES, &CAMPAIGNS, &LINKS, &RULES, &CLICKS, &COUPONS];
+    let sections =
+        [&POLICIES, &MERCHANTS, &KEYS, &AFFILIATES, &CAMPAIGNS, &LINKS, &RULES, &CLICKS, &COUPONS, &ENDPOINTS];
     let document = Document::new(table, &sections, collector);
     let known = &mut Known {
         merchants: Ids::new(&MERCHANTS),
@@ -162,6 +195,7 @@ fn read<'a>(table: &'a DeTable<'a>, encrypted: EncryptedSecrets, collector: &'a 
         rules: Ids::new(&RULES),
         clicks: Ids::new(&CLICKS),
         coupons: Ids::new(&COUPONS),
+        endpoints: Ids::new(&ENDPOINTS),
     };
 
     let merchants = document.tables(&MERCHANTS).into_iter().filter_map(|fields| entries::merchant(&fields, known));
@@ -171,7 +205,9 @@ fn read<'a>(table: &'a DeTable<'a>, encrypted: EncryptedSecrets, collector: &'a 
     let keys = keys.map(|key| (key.id.clone(), key)).collect();
     let affiliates = document.tables(&AFFILIATES).into_iter().filter_map(|fields| entries::affiliate(&fields, known));
     let affiliates = affiliates.map(|affiliate| (affiliate.id.clone(), affiliate)).collect();
-    let policies = policies::policies(document.table(&POLICIES));
+    let policies = document.table(&POLICIES);
+    let payouts = policies.as_ref().and_then(policies::payouts);
+    let policies = policies::policies(policies);
     let campaigns = document.tables(&CAMPAIGNS).into_iter();
     let campaigns = campaigns.filter_map(|fields| entries::campaign(&fields, known, policies.click_retention));
     let campaigns = campaigns.map(|campaign| (campaign.id.clone(), campaign)).collect();
@@ -183,6 +219,10 @@ fn read<'a>(table: &'a DeTable<'a>, encrypted: EncryptedSecrets, collector: &'a 
     let mut held = coupons::Held::new();
     let coupons = document.tables(&COUPONS).into_iter();
     let coupons = coupons.filter_map(|fields| coupons::coupon(&fields, known, &campaigns, &mut held)).collect();
+    let mut counts = endpoints::Counts::new();
+    let endpoints = document.tables(&ENDPOINTS).into_iter();
+    let endpoints =
+        endpoints.filter_map(|fields| endpoints::endpoint(&fields, known, encrypted, &mut counts)).collect();
 
-    Registry { policies, merchants, keys, affiliates, campaigns, links, rules, clicks, coupons }
+    Registry { policies, payouts, merchants, keys, affiliates, campaigns, links, rules, clicks, coupons, endpoints }
 }

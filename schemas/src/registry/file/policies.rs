@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fields::Fields;
-use crate::registry::Policies;
+use crate::registry::{CutOff, PayoutMinimums, PayoutPolicy, Policies};
 
 /// The least and the most that a duration may be, both written as in the file.
 #[derive(Clone, Copy)]
@@ -51,6 +51,17 @@ pub(super) fn policies(fields: Option<Fields<'_>>) -> Policies {
         click_retention: click_retention.unwrap_or(Duration::MAX),
         min_click_to_order: min_click_to_order.unwrap_or(defaults.min_click_to_order),
     }
+}
+
+/// Reads when affiliates are paid, and from which amount on.
+pub(super) fn payouts(fields: &Fields<'_>) -> Option<PayoutPolicy> {
+    let cut_off = fields.optional_as("payout_cut_off", CutOff::parse);
+    // A faulty minimum is a fault of the file, so that it does not stand for none.
+    let minimums = fields.optional_as("payout_minimum", PayoutMinimums::parse).unwrap_or_default();
+    if !fields.has("payout_cut_off") {
+        fields.refuse_present("payout_minimum", "must come with a payout_cut_off");
+    }
+    Some(PayoutPolicy { cut_off: cut_off?, minimums })
 }
 
 /// Reads a duration in its range; the error is the remedy.

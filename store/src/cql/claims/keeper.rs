@@ -189,14 +189,13 @@ enum Want {
 impl Wanted {
     fn add(&mut self, fact: Fact) {
         match fact {
-            Fact::Reported { id, claim, used, received_at } => {
-                self.saw(received_at);
-                let place = |claim: &ConversionClaim| (claim.partition, claim.offset);
-                let first = self.conversions.entry(id).or_insert_with(|| claim.clone());
-                if place(&claim) < place(first) {
-                    *first = claim;
+            Fact::Reported(reported) => {
+                self.saw(reported.report.received_at);
+                let first = self.conversions.entry(reported.id).or_insert_with(|| reported.claim());
+                if (reported.partition, reported.offset) < (first.partition, first.offset) {
+                    *first = reported.claim();
                 }
-                if let Some((scope, key, used)) = used {
+                if let Some((scope, key, used)) = reported.used {
                     let latest = self.keys.entry((scope, key)).or_insert(used);
                     *latest = used.max(*latest);
                 }
@@ -205,8 +204,8 @@ impl Wanted {
                 self.saw(received_at);
                 self.statuses.entry(digest).or_insert(event_id);
             }
-            // No record of `conversions`.
-            Fact::Transitioned(_) => {}
+            // The last two are no records of `conversions`.
+            Fact::Reviewed | Fact::Transitioned(_) | Fact::Payout(_) => {}
         }
     }
 

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use schemas::topics::{BALANCES, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
+use schemas::topics::{BALANCES, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, PAYOUTS, TRANSITIONS, TopicSpec};
 use streams::kafka::{Batch, Connection, GroupOptions, GroupReader, Positions, Turn};
 use streams::log::Limits;
 use streams::{LogError, Record, Topic};
@@ -51,8 +51,8 @@ const fn topic(spec: &TopicSpec) -> Topic {
 }
 
 /// What the read model is made of.
-const READ_MODEL_TOPICS: [Topic; 4] =
-    [topic(&TRANSITIONS), topic(&COMMISSIONS), topic(&LEDGER_ENTRIES), topic(&BALANCES)];
+const READ_MODEL_TOPICS: [Topic; 5] =
+    [topic(&TRANSITIONS), topic(&COMMISSIONS), topic(&LEDGER_ENTRIES), topic(&BALANCES), topic(&PAYOUTS)];
 /// What claims are made of.
 const CLAIMS_TOPICS: [Topic; 1] = [topic(&CONVERSIONS)];
 

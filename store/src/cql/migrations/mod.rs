@@ -34,9 +34,19 @@ pub(crate) struct Change {
     pub(crate) cql: &'static str,
     /// The only server that it is for, if it is not for all.
     pub(crate) only_on: Option<Server>,
-    /// The type and the field that it adds to it: done only where the field is missing, since not every server takes a
-    /// condition on that.
-    pub(crate) adds: Option<(&'static str, &'static str)>,
+    /// What it adds: done only where that is missing, since not every server takes a condition on that.
+    pub(crate) adds: Option<Added>,
+}
+
+/// What a statement adds to what is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Added {
+    /// Whether it is a column of a table, or else a field of a type.
+    pub(crate) is_column: bool,
+    /// That table or type.
+    pub(crate) to: &'static str,
+    /// The column or the field.
+    pub(crate) name: &'static str,
 }
 
 /// A statement for every server.
@@ -46,7 +56,12 @@ pub(crate) const fn all(cql: &'static str) -> Change {
 
 /// A statement for every server that adds a field to a type.
 pub(crate) const fn adding(type_name: &'static str, field: &'static str, cql: &'static str) -> Change {
-    Change { cql, only_on: None, adds: Some((type_name, field)) }
+    Change { cql, only_on: None, adds: Some(Added { is_column: false, to: type_name, name: field }) }
+}
+
+/// A statement for every server that adds a column to a table.
+pub(crate) const fn adding_column(table: &'static str, column: &'static str, cql: &'static str) -> Change {
+    Change { cql, only_on: None, adds: Some(Added { is_column: true, to: table, name: column }) }
 }
 
 /// Which list.
@@ -240,8 +255,10 @@ mod tests {
                         "{}",
                         change.cql
                     );
-                    let added = change.cql.split_once("ALTER TYPE {keyspace}.").map(|(_, what)| what);
-                    let checked = change.adds.map(|(type_name, field)| format!("{type_name} ADD {field} "));
+                    let is_column = change.adds.is_some_and(|added| added.is_column);
+                    let alters = if is_column { "ALTER TABLE {keyspace}." } else { "ALTER TYPE {keyspace}." };
+                    let added = change.cql.split_once(alters).map(|(_, what)| what);
+                    let checked = change.adds.map(|Added { to, name, .. }| format!("{to} ADD {name} "));
                     let agrees = added.map(|what| checked.as_deref().is_some_and(|start| what.starts_with(start)));
                     assert_eq!(agrees, checked.as_ref().map(|_| true), "{}", change.cql);
                 }

@@ -9,10 +9,10 @@
 //! `SizeTiered` where each row is written once. Not `TimeWindow`, though ledger entries come in the order of time: its
 //! windows are of write timestamps, and ours are versions.
 
-use super::{Migration, adding, all};
+use super::{Migration, adding, adding_column, all};
 
 /// Those of the read model's keyspace.
-pub(super) const MIGRATIONS: &[Migration] = &[READ_MODEL, SUGGESTED_AFFILIATE];
+pub(super) const MIGRATIONS: &[Migration] = &[READ_MODEL, SUGGESTED_AFFILIATE, REVIEWS_AND_EXPLANATION, PAYOUTS];
 
 const READ_MODEL: Migration = Migration {
     version: 1,
@@ -95,4 +95,36 @@ const SUGGESTED_AFFILIATE: Migration = Migration {
         "suggested_affiliate_id",
         "ALTER TYPE {keyspace}.conversion ADD suggested_affiliate_id text",
     )],
+};
+
+/// An entry that was written before is of no review, and a conversion that was has no explanation. Both are JSON, since each
+/// is read whole and asked for by nothing in it.
+const REVIEWS_AND_EXPLANATION: Migration = Migration {
+    version: 3,
+    name: "reviews and explanation",
+    statements: &[
+        adding_column("conversions", "review", "ALTER TABLE {keyspace}.conversions ADD review text"),
+        adding("conversion", "explanation", "ALTER TYPE {keyspace}.conversion ADD explanation text"),
+    ],
+};
+
+const PAYOUTS: Migration = Migration {
+    version: 4,
+    name: "payouts",
+    statements: &[
+        // One partition is one payout: 1 is that it was made, 2 what became of it. Its key is a digest of the id, as in the list.
+        all("CREATE TABLE IF NOT EXISTS {keyspace}.payouts (
+                payout_digest blob, change tinyint, payout_id text, number bigint, affiliate_id text, currency text,
+                livemode boolean, state text, amount_minor bigint, cut_off timestamp, entries_to bigint,
+                retries frozen<list<text>>, debit text, debit_entries bigint, credit text, credit_entries bigint,
+                reference text, at timestamp,
+                PRIMARY KEY (payout_digest, change))
+                WITH compaction = {'class': 'LeveledCompactionStrategy'}"),
+        // Payouts by their cut-off, in the slot of that.
+        all("CREATE TABLE IF NOT EXISTS {keyspace}.payouts_by_time (
+                slot timestamp, shard tinyint, cut_off timestamp, payout_digest blob, payout_id text, state text,
+                PRIMARY KEY ((slot, shard), cut_off, payout_digest))
+                WITH CLUSTERING ORDER BY (cut_off DESC, payout_digest DESC)
+                AND compaction = {'class': 'LeveledCompactionStrategy'}"),
+    ],
 };

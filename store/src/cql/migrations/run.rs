@@ -24,7 +24,7 @@ use super::super::error::CqlError;
 use super::super::health::Health;
 use super::super::options::Options;
 use super::super::session::{Server, connect, server};
-use super::{Change, MigrateError, Migration, Recorded, Tables, missing};
+use super::{Added, Change, MigrateError, Migration, Recorded, Tables, missing};
 
 /// How long one statement may take: tables are made in a second, or many if the server is busy.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -155,9 +155,25 @@ impl Run<'_> {
         Ok(done)
     }
 
-    /// Whether the field that a change adds is there, by a run that died before saying so.
+    /// Whether what a change adds is there, by a run that died before saying so.
     async fn is_added(&self, keyspace: &str, change: &Change) -> Result<bool, CqlError> {
-        let Some((type_name, field)) = change.adds else { return Ok(false) };
+        match change.adds {
+            Some(Added { is_column: false, to, name }) => self.has_field(keyspace, to, name).await,
+            Some(Added { is_column: true, to, name }) => self.has_column(keyspace, to, name).await,
+            None => Ok(false),
+        }
+    }
+
+    async fn has_column(&self, keyspace: &str, table: &str, column: &str) -> Result<bool, CqlError> {
+        let text = "SELECT column_name FROM system_schema.columns \
+                    WHERE keyspace_name = ? AND table_name = ? AND column_name = ?";
+        let rows = self.session.query_unpaged(text, (keyspace, table, column)).await?.into_rows_result();
+        let malformed = |error: &dyn fmt::Display| CqlError::malformed("system_schema.columns", error);
+        let rows = rows.map_err(|error| malformed(&error))?;
+        Ok(rows.maybe_first_row::<(String,)>().map_err(|error| malformed(&error))?.is_some())
+    }
+
+    async fn has_field(&self, keyspace: &str, type_name: &str, field: &str) -> Result<bool, CqlError> {
         let text = "SELECT field_names FROM system_schema.types WHERE keyspace_name = ? AND type_name = ?";
         let rows = self.session.query_unpaged(text, (keyspace, type_name)).await?.into_rows_result();
         let malformed = |error: &dyn fmt::Display| CqlError::malformed("system_schema.types", error);

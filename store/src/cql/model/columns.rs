@@ -4,12 +4,14 @@
 //! all of the other; and what is written twice with one timestamp is the same.
 
 use schemas::Currency;
-use schemas::records::{Account, CauseType, CommissionState, Confidence, ConversionState, ReportedStatus, RuleLevel};
+use schemas::records::{
+    Account, CauseType, CommissionState, Confidence, ConversionState, ReportedStatus, Review, RuleLevel,
+};
 use scylla::SerializeRow;
 use scylla::value::CqlTimestamp;
 
 use super::conversion::ConversionValue;
-use super::values::{Given, Sum, Word, WordError};
+use super::values::{Given, Json, Sum, Word, WordError};
 
 /// The write timestamp of what never changes, in microseconds: the beginning of 2020. What does change adds its version.
 ///
@@ -42,6 +44,7 @@ pub(super) struct EntryRow {
     pub(super) refunded_thousandths: Given<i64>,
     pub(super) applied: bool,
     pub(super) fields: Vec<String>,
+    pub(super) review: Given<Json<Review>>,
     #[scylla(rename = "[timestamp]")]
     pub(super) written_at: i64,
 }
@@ -91,7 +94,7 @@ pub(super) struct CommissionRow {
     pub(super) livemode: bool,
     pub(super) external_order_id: String,
     pub(super) affiliate_id: String,
-    pub(super) campaign_id: String,
+    pub(super) campaign_id: Given<String>,
     pub(super) state: Word<CommissionState>,
     pub(super) amount_minor: i64,
     pub(super) currency: Word<Currency>,

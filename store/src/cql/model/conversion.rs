@@ -2,13 +2,14 @@
 
 use schemas::ids::ConversionId;
 use schemas::records::{
-    Commission, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned, OrderStatus, RuleLevel,
+    Commission, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned, Explanation, OrderStatus,
+    RuleLevel,
 };
 use schemas::{Currency, Timestamp};
 use scylla::value::CqlTimestamp;
 use scylla::{DeserializeValue, SerializeValue};
 
-use super::values::{Word, instant};
+use super::values::{Json, Word, instant};
 
 /// A conversion as of a revision, all but its id and its timeline.
 #[derive(Clone, Debug, PartialEq, Eq, SerializeValue, DeserializeValue)]
@@ -40,6 +41,7 @@ pub(super) struct ConversionValue {
     pub(super) conflicts: i32,
     pub(super) at: CqlTimestamp,
     pub(super) suggested_affiliate_id: Option<String>,
+    pub(super) explanation: Option<Json<Explanation>>,
 }
 
 /// The type `commission` of the keyspace.
@@ -104,6 +106,7 @@ impl From<&ConversionTransitioned> for ConversionValue {
             refunded_thousandths,
             conflicts,
             timeline: _,
+            explanation,
             at,
         } = conversion;
         ConversionValue {
@@ -133,17 +136,29 @@ impl From<&ConversionTransitioned> for ConversionValue {
             conflicts: *conflicts,
             at: instant(*at),
             suggested_affiliate_id: suggested_affiliate_id.clone(),
+            explanation: explanation.clone().map(Json),
         }
     }
 }
 
 impl ConversionValue {
-    /// Bytes that it takes, roughly: those of its texts that a merchant chooses, and something for all others.
+    /// The same for a list, which explains nothing.
+    pub(super) fn unexplained(self) -> ConversionValue {
+        ConversionValue { explanation: None, ..self }
+    }
+
+    /// Bytes that it takes, roughly: those of its texts that a merchant chooses, something for each rule, decision and
+    /// fact of its explanation, and something for all others.
     pub(super) fn weight(&self) -> usize {
         const OTHERS: usize = 512;
+        const EXPLANATION: usize = 512;
+        const EXPLANATION_PART: usize = 128;
+        let parts = |Json(it): &Json<Explanation>| {
+            EXPLANATION + EXPLANATION_PART * (it.rules.len() + it.decisions.len() + it.facts.len())
+        };
         let optional = [&self.click_id, &self.external_product_id, &self.coupon_code, &self.metadata];
         let chosen = optional.into_iter().flatten().chain([&self.external_order_id]);
-        OTHERS + chosen.map(String::len).sum::<usize>()
+        OTHERS + self.explanation.as_ref().map_or(0, parts) + chosen.map(String::len).sum::<usize>()
     }
 
     /// The conversion of this id, with no timeline.
@@ -176,6 +191,7 @@ impl ConversionValue {
             refunded_thousandths: self.refunded_thousandths,
             conflicts: self.conflicts,
             timeline: Vec::new(),
+            explanation: self.explanation.map(|Json(explanation)| explanation),
             at: Timestamp(self.at.0),
         }
     }

@@ -5,7 +5,9 @@
 
 use schemas::AvroRecord;
 use schemas::ids::{ConversionId, check_name};
-use schemas::records::{BalanceChanged, CommissionChanged, ConversionTransitioned, LedgerEntry, TimelineEntry};
+use schemas::records::{
+    BalanceChanged, CommissionChanged, Confidence, ConversionTransitioned, LedgerEntry, TimelineEntry,
+};
 use schemas::topics::{self, TopicSpec};
 use streams::Record;
 
@@ -14,9 +16,10 @@ use super::columns::{
     VERSION_MAX, YearRow, confidence_word,
 };
 use super::conversion::ConversionValue;
+use super::payouts;
 use super::rows::Row;
-use super::slots::{Slot, conversion_shard, conversions_list, entry_shard, ledger_list};
-use super::values::{Given, Sum, Word, instant};
+use super::slots::{REVIEWERS, Slot, conversion_shard, conversions_list, entry_shard, ledger_list, reviewers_list};
+use super::values::{Given, Json, Sum, Word, instant};
 use crate::facts::Fact;
 
 /// Longest id of a ledger entry: twice what ours have. It is part of a key, and no server takes a key of any length.
@@ -25,10 +28,11 @@ const ENTRY_ID_LENGTH_MAX: usize = 128;
 /// The rows of a record; none for a topic that has none in the read model. The error says what is wrong with it.
 pub(super) fn rows(record: &Record) -> Result<Vec<Row>, String> {
     let of = |topic: &TopicSpec| record.topic == topic.number;
-    if of(&topics::TRANSITIONS) {
+    if of(&topics::TRANSITIONS) || of(&topics::PAYOUTS) {
         match Fact::read(record)? {
             Fact::Transitioned(conversion) => transition(&conversion),
-            Fact::Reported { .. } | Fact::Status { .. } => Ok(Vec::new()),
+            Fact::Payout(payout) => Ok(payouts::rows(*payout)),
+            Fact::Reported(_) | Fact::Status { .. } | Fact::Reviewed => Ok(Vec::new()),
         }
     } else if of(&topics::COMMISSIONS) {
         commission(read(record)?)
@@ -69,9 +73,8 @@ fn transition(conversion: &ConversionTransitioned) -> Result<Vec<Row>, String> {
         written_at,
     })));
     let (slot, shard) = (Slot::of(*received_at), conversion_shard(*conversion_id));
-    rows.extend(directory(conversions_list(merchant_id, *livemode), slot, shard));
-    rows.push(Row::Listed(ListedRow {
-        merchant_id: merchant_id.clone(),
+    let listed = |merchant_id: &str| ListedRow {
+        merchant_id: merchant_id.to_owned(),
         livemode: *livemode,
         slot: instant(slot.start()),
         shard,
@@ -80,7 +83,15 @@ fn transition(conversion: &ConversionTransitioned) -> Result<Vec<Row>, String> {
         state: Word(conversion.state),
         confidence: confidence_word(conversion.confidence),
         written_at,
-    }));
+    };
+    rows.extend(directory(conversions_list(merchant_id, *livemode), slot, shard));
+    rows.push(Row::Listed(listed(merchant_id)));
+    // One that its click upgrades later keeps the row, which a page holds against the conversion: to take it back here would
+    // be a row for every order that has a click, since a record does not say whether it was LOW before.
+    if conversion.confidence == Some(Confidence::Low) {
+        rows.extend(directory(reviewers_list(*livemode), slot, shard));
+        rows.push(Row::Listed(listed(REVIEWERS)));
+    }
     Ok(rows)
 }
 
@@ -97,12 +108,13 @@ fn timeline(conversion: ConversionId, entry: &TimelineEntry) -> EntryRow {
         refunded_thousandths: Given(cause.refunded_thousandths),
         applied: cause.applied,
         fields: cause.fields.clone(),
+        review: Given(cause.review.clone().map(Json)),
         written_at: EPOCH,
     }
 }
 
 /// The rows by which a partition of a list is found.
-fn directory(list: String, slot: Slot, shard: i8) -> [Row; 2] {
+pub(super) fn directory(list: String, slot: Slot, shard: i8) -> [Row; 2] {
     let year = slot.year();
     [
         Row::Year(YearRow { list: list.clone(), year, written_at: EPOCH }),
@@ -121,7 +133,7 @@ fn commission(changed: CommissionChanged) -> Result<Vec<Row>, String> {
         livemode: changed.livemode,
         external_order_id: changed.external_order_id,
         affiliate_id: changed.affiliate_id,
-        campaign_id: changed.campaign_id,
+        campaign_id: Given(changed.campaign_id),
         state: Word(changed.state),
         amount_minor: commission.amount_minor,
         currency: Word(commission.currency),

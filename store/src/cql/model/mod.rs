@@ -35,6 +35,7 @@ mod empty;
 mod list;
 mod mapping;
 mod merge;
+mod payouts;
 mod positions;
 mod read;
 mod rows;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schemas::Timestamp;
 use schemas::ids::ConversionId;
-use schemas::records::{Cause, CauseType, ConversionState, ReportedStatus, TimelineEntry};
+use schemas::records::{Cause, CauseType, ConversionState, ReportedStatus, Review, TimelineEntry};
 use scylla::DeserializeRow;
 use scylla::response::query_result::QueryResult;
 use scylla::value::CqlTimestamp;
@@ -14,9 +14,11 @@ use super::super::claims::CqlClaims;
 use super::super::error::CqlError;
 use super::super::link::{Cql, Lane};
 use super::conversion::ConversionValue;
-use super::values::Word;
+use super::payouts::{page, payout};
+use super::values::{Json, Word};
 use crate::claims::Claims;
 use crate::embedded::Reports;
+use crate::payouts::{PayoutPage, PayoutQuery, PayoutView, payout_digest};
 use crate::received::ReportReader;
 use crate::view::{ConversionView, ListPage, ListQuery, ReadError, ReadModel};
 
@@ -66,6 +68,15 @@ impl ReadModel for CqlReadModel {
     async fn list(&self, query: &ListQuery) -> Result<ListPage, ReadError> {
         self.page(query).await.map_err(failed)
     }
+
+    async fn payout(&self, payout_id: &str) -> Result<Option<PayoutView>, ReadError> {
+        payout(&self.cql, payout_digest(payout_id)).await.map_err(failed)
+    }
+
+    async fn payouts(&self, query: &PayoutQuery) -> Result<PayoutPage, ReadError> {
+        let _page = self.pages.acquire().await.expect("the places are never closed");
+        page(&self.cql, query).await.map_err(failed)
+    }
 }
 
 /// A row of a conversion's partition: the conversion with `seq` 0, or an entry of its timeline.
@@ -81,6 +92,7 @@ struct PartitionRow {
     refunded_thousandths: Option<i64>,
     applied: Option<bool>,
     fields: Option<Vec<String>>,
+    review: Option<Json<Review>>,
 }
 
 impl PartitionRow {
@@ -93,6 +105,7 @@ impl PartitionRow {
             applied: self.applied?,
             // An empty list is none, to some servers.
             fields: self.fields.unwrap_or_default(),
+            review: self.review.map(|json| json.0),
         };
         Some(TimelineEntry { seq: self.seq, state: self.state?.0, at: Timestamp(self.at?.0), cause })
     }

@@ -8,6 +8,7 @@ use super::columns::{
     BalanceRow, BookingRow, BookingValues, CommissionRow, ConversionRow, EntryRow, IdentityRow, ListedRow, PositionRow,
     SlotRow, YearRow,
 };
+use super::payouts::{ListedPayoutRow, PayoutRow};
 
 /// A row of any of the tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,10 @@ pub(super) enum Row {
     BookingOfConversion(BookingValues),
     /// Of `balances`.
     Balance(BalanceRow),
+    /// Of `payouts`.
+    Payout(Box<PayoutRow>),
+    /// Of `payouts_by_time`.
+    ListedPayout(ListedPayoutRow),
     /// Of `positions`.
     Position(PositionRow),
     /// Of `log_identity`.
@@ -58,6 +63,8 @@ impl Row {
             Row::Booking(_) => "ledger_entries",
             Row::BookingOfConversion(_) => "ledger_entries_by_conversion",
             Row::Balance(_) => "balances",
+            Row::Payout(_) => "payouts",
+            Row::ListedPayout(_) => "payouts_by_time",
             Row::Position(_) => "positions",
             Row::Identity(_) => "log_identity",
         }
@@ -80,6 +87,8 @@ impl Row {
             Row::Booking(row) => row.booking.written_at,
             Row::BookingOfConversion(row) => row.written_at,
             Row::Balance(row) => row.written_at,
+            Row::Payout(row) => row.written_at,
+            Row::ListedPayout(row) => row.written_at,
             Row::Position(row) => row.written_at,
             Row::Identity(row) => row.written_at,
         }
@@ -126,6 +135,11 @@ impl Row {
                 &[row.affiliate_id.as_bytes(), row.currency.0.code().as_bytes(), &[u8::from(row.livemode)]],
                 &[row.account.to_string().as_bytes()],
             ),
+            Row::Payout(row) => place(&[&row.payout_digest], &[&row.change.to_be_bytes()]),
+            Row::ListedPayout(row) => place(
+                &[&row.slot.0.to_be_bytes(), &row.shard.to_be_bytes()],
+                &[&row.cut_off.0.to_be_bytes(), &row.payout_digest],
+            ),
             Row::Position(row) => place(&[row.topic.as_bytes()], &[&row.partition.to_be_bytes()]),
             Row::Identity(row) => place(&[row.place.as_bytes()], &[row.identity.as_bytes()]),
         }
@@ -144,6 +158,8 @@ impl Row {
             | Row::Booking(_)
             | Row::BookingOfConversion(_)
             | Row::Balance(_)
+            | Row::Payout(_)
+            | Row::ListedPayout(_)
             | Row::Position(_)
             | Row::Identity(_) => 0,
         };
@@ -176,6 +192,8 @@ impl SerializeRow for Row {
             Row::Booking(row) => row.serialize(ctx, writer),
             Row::BookingOfConversion(row) => row.serialize(ctx, writer),
             Row::Balance(row) => row.serialize(ctx, writer),
+            Row::Payout(row) => row.serialize(ctx, writer),
+            Row::ListedPayout(row) => row.serialize(ctx, writer),
             Row::Position(row) => row.serialize(ctx, writer),
             Row::Identity(row) => row.serialize(ctx, writer),
         }

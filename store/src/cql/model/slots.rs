@@ -17,6 +17,9 @@ const FIRST_MS: i64 = 0;
 /// The start of the last slot: what claims to be later than year 9999 is in it.
 const LAST_MS: i64 = 253_402_128_000_000;
 
+/// What stands for a merchant where the list of reviewers is: no merchant's id, which is a name.
+pub(super) const REVIEWERS: &str = "*";
+
 /// Ten minutes, by their first instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Slot(i64);
@@ -64,6 +67,19 @@ fn shard(byte: u8) -> i8 {
 /// The name of a merchant's list of conversions. Its parts but the last cannot have the separator in them.
 pub(super) fn conversions_list(merchant_id: &str, livemode: bool) -> String {
     format!("conversions/{merchant_id}/{}", mode(livemode))
+}
+
+/// The name of the list of what waits for a reviewer.
+pub(super) fn reviewers_list(livemode: bool) -> String {
+    format!("reviews/{}", mode(livemode))
+}
+
+/// The name of the list of payouts.
+pub(super) const PAYOUTS_LIST: &str = "payouts";
+
+/// The shard of a payout in the slot of its cut-off, by the digest of its id.
+pub(super) fn payout_shard(digest: [u8; 16]) -> i8 {
+    shard(digest[0])
 }
 
 /// The name of the list of an affiliate's ledger entries.

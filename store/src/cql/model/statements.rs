@@ -18,6 +18,8 @@ pub(crate) struct Statements {
     put_booking: PreparedStatement,
     put_booking_of_conversion: PreparedStatement,
     put_balance: PreparedStatement,
+    put_payout: PreparedStatement,
+    put_listed_payout: PreparedStatement,
     put_position: PreparedStatement,
     put_identity: PreparedStatement,
     /// A conversion and its timeline.
@@ -27,6 +29,9 @@ pub(crate) struct Statements {
     pub(super) years: PreparedStatement,
     pub(super) slots: PreparedStatement,
     pub(super) listed: PreparedStatement,
+    /// A payout and what became of it.
+    pub(super) payout: PreparedStatement,
+    pub(super) listed_payouts: PreparedStatement,
     pub(super) positions: PreparedStatement,
     pub(super) identity: PreparedStatement,
 }
@@ -44,13 +49,16 @@ impl Statements {
             preparing.prepare(Kind::Upsert, text).await
         };
         let read = async |text: &str| preparing.prepare(Kind::Read, text.replace("{keyspace}", keyspace)).await;
+        const PAYOUT: &str = "payout_id number affiliate_id currency livemode state amount_minor cut_off entries_to retries \
+                              debit debit_entries credit credit_entries reference at";
         const BOOKING: &str =
             "entry_id conversion_id revision merchant_id affiliate_id livemode debit credit amount_minor currency at";
         Ok(Statements {
             put_conversion: put("conversions", "conversion_id conversion", &[("seq", "0")]).await?,
             put_entry: put(
                 "conversions",
-                "conversion_id seq state at cause event_id order_status refunded_thousandths applied fields",
+                "conversion_id seq state at cause event_id order_status refunded_thousandths applied fields \
+                 review",
                 &[],
             )
             .await?,
@@ -78,11 +86,13 @@ impl Statements {
                 &[],
             )
             .await?,
+            put_payout: put("payouts", &format!("payout_digest change {PAYOUT}"), &[]).await?,
+            put_listed_payout: put("payouts_by_time", "slot shard cut_off payout_digest payout_id state", &[]).await?,
             put_position: put("positions", "topic partition next_offset", &[]).await?,
             put_identity: put("log_identity", "place identity", &[]).await?,
             conversion: read(
                 "SELECT seq, conversion, state, at, cause, event_id, order_status, refunded_thousandths, applied, \
-                 fields \
+                 fields, review \
                  FROM {keyspace}.conversions WHERE conversion_id = ?",
             )
             .await?,
@@ -97,6 +107,17 @@ impl Statements {
                 "SELECT received_at, conversion_id, state, confidence FROM {keyspace}.conversions_by_time \
                  WHERE merchant_id = ? AND livemode = ? AND slot = ? AND shard = ? \
                  AND (received_at, conversion_id) < (?, ?) AND (received_at, conversion_id) >= (?, ?) LIMIT ?",
+            )
+            .await?,
+            payout: read(&format!(
+                "SELECT {} FROM {{keyspace}}.payouts WHERE payout_digest = ?",
+                PAYOUT.replace(' ', ", ")
+            ))
+            .await?,
+            listed_payouts: read(
+                "SELECT cut_off, payout_digest, state FROM {keyspace}.payouts_by_time \
+                 WHERE slot = ? AND shard = ? \
+                 AND (cut_off, payout_digest) < (?, ?) AND (cut_off, payout_digest) >= (?, ?) LIMIT ?",
             )
             .await?,
             positions: read("SELECT partition, next_offset FROM {keyspace}.positions WHERE topic = ?").await?,
@@ -116,6 +137,8 @@ impl Statements {
             Row::Booking(_) => &self.put_booking,
             Row::BookingOfConversion(_) => &self.put_booking_of_conversion,
             Row::Balance(_) => &self.put_balance,
+            Row::Payout(_) => &self.put_payout,
+            Row::ListedPayout(_) => &self.put_listed_payout,
             Row::Position(_) => &self.put_position,
             Row::Identity(_) => &self.put_identity,
         }

@@ -56,6 +56,35 @@ impl<'frame, 'metadata, T: DeserializeOwned> DeserializeValue<'frame, 'metadata>
     }
 }
 
+/// A record of many fields as text, in the words of the schemas: nothing is ever asked for by one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: Serialize> SerializeValue for Json<T> {
+    fn serialize<'b>(
+        &self,
+        typ: &ColumnType<'_>,
+        writer: CellWriter<'b>,
+    ) -> Result<WrittenCellProof<'b>, SerializationError> {
+        let text = serde_json::to_string(&self.0).map_err(SerializationError::new)?;
+        SerializeValue::serialize(&text, typ, writer)
+    }
+}
+
+impl<'frame, 'metadata, T: DeserializeOwned> DeserializeValue<'frame, 'metadata> for Json<T> {
+    fn type_check(typ: &ColumnType<'_>) -> Result<(), TypeCheckError> {
+        <&str as DeserializeValue<'_, '_>>::type_check(typ)
+    }
+
+    fn deserialize(
+        typ: &'metadata ColumnType<'metadata>,
+        value: Option<FrameSlice<'frame>>,
+    ) -> Result<Json<T>, DeserializationError> {
+        let text = <&str as DeserializeValue<'_, '_>>::deserialize(typ, value)?;
+        serde_json::from_str(text).map(Json).map_err(DeserializationError::new)
+    }
+}
+
 /// A value of a row that never changes, or none: then nothing is written, where a null would be a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Given<T>(pub(super) Option<T>);

@@ -1,4 +1,4 @@
-//! A walk over a merchant's list, newest first: its years, the slots of each, the shards of each.
+//! A walk over a list, newest first: its years, the slots of each, the shards of each.
 //!
 //! A row is in the list under what never changes of its conversion, and a walk goes on after the last row that was looked
 //! at: so whatever arrives meanwhile, no row that was there is left out, and none comes twice.
@@ -7,11 +7,10 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use schemas::Timestamp;
-use schemas::ids::ConversionId;
 
 use super::merge::{AT_ONCE_MAX, Merge};
 use super::slots::Slot;
-use crate::view::{ListCursor, ListQuery};
+use crate::view::{ListCursor, Part};
 
 /// A partition of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,8 +77,8 @@ pub(super) struct Found {
 }
 
 /// Walks until there are as many rows as the page takes, or the bounds are reached, or the list is at its end.
-pub(super) async fn walk<L: List>(list: &L, query: &ListQuery, bounds: Bounds) -> Result<Found, L::Error> {
-    let Some(mut walk) = Walk::new(list, query, bounds) else { return Ok(Found::default()) };
+pub(super) async fn walk<L: List>(list: &L, part: Part, bounds: Bounds) -> Result<Found, L::Error> {
+    let Some(mut walk) = Walk::new(list, part, bounds) else { return Ok(Found::default()) };
     let span = walk.first.year()..=walk.last.year();
     for year in list.years().await? {
         if span.contains(&year) && walk.year(year).await? == Progress::Enough {
@@ -116,19 +115,19 @@ struct Walk<'a, L> {
 }
 
 impl<'a, L: List> Walk<'a, L> {
-    /// `None` if there is nothing between the bounds of the query.
-    fn new(list: &'a L, query: &ListQuery, bounds: Bounds) -> Option<Walk<'a, L>> {
-        let all = ListCursor { received_at: Timestamp(i64::MAX), conversion_id: ConversionId([u8::MAX; 16]) };
-        let until = query.until.map(beginning_of);
-        let before = [until, query.after].into_iter().flatten().fold(all, ListCursor::min);
-        let from = query.from.unwrap_or(Timestamp(i64::MIN));
+    /// `None` if there is nothing in the part.
+    fn new(list: &'a L, part: Part, bounds: Bounds) -> Option<Walk<'a, L>> {
+        let all = ListCursor { at: Timestamp(i64::MAX), id: [u8::MAX; 16] };
+        let until = part.until.map(beginning_of);
+        let before = [until, part.after].into_iter().flatten().fold(all, ListCursor::min);
+        let from = part.from.unwrap_or(Timestamp(i64::MIN));
         // A slot whose rows all come before it is not begun again: a walk that ended with it would end there for ever.
-        let newest = before.received_at.0.saturating_sub(i64::from(before == beginning_of(before.received_at)));
+        let newest = before.at.0.saturating_sub(i64::from(before == beginning_of(before.at)));
         (beginning_of(from) < before).then(|| Walk {
             list,
             bounds,
             began: Instant::now(),
-            limit: query.limit.max(1),
+            limit: part.limit.max(1),
             before,
             from,
             first: Slot::of(from),
@@ -217,5 +216,5 @@ impl<'a, L: List> Walk<'a, L> {
 
 /// The place that comes after everything received at this instant or later, and before everything earlier.
 fn beginning_of(at: Timestamp) -> ListCursor {
-    ListCursor { received_at: at, conversion_id: ConversionId([0; 16]) }
+    ListCursor { at, id: [0; 16] }
 }

@@ -1,13 +1,16 @@
 use proptest::prelude::*;
-use schemas::Currency;
+use std::time::Duration;
+
 use schemas::records::OrderStatus;
+use schemas::{Currency, Timestamp};
 use streams::store::MemoryStore;
 use streams::{Change, StateStore};
 
+use super::super::ahead::Ahead;
 use super::super::fold::Batch;
+use super::super::places::parse_place;
 use super::super::rows::conversion_key;
 use super::*;
-use crate::facts::Fact;
 
 const FREE: Bounds = Bounds { looked_at_max: usize::MAX, look_max: Duration::MAX, bytes_max: usize::MAX };
 const MERCHANTS: [&str; 3] = ["mer", "mer-", "mer_two"];
@@ -42,14 +45,14 @@ fn conversion(number: u8, received_at: i64) -> ConversionTransitioned {
         refunded_thousandths: None,
         conflicts: 0,
         timeline: Vec::new(),
+        explanation: None,
         at: Timestamp(received_at),
     }
 }
 
 fn all(limit: usize) -> ListQuery {
-    let merchant_id = MERCHANTS[0].to_owned();
     ListQuery {
-        merchant_id,
+        of: ListOf::Merchant(MERCHANTS[0].to_owned()),
         livemode: true,
         state: None,
         confidence: None,
@@ -61,13 +64,14 @@ fn all(limit: usize) -> ListQuery {
 }
 
 fn place(row: &ConversionTransitioned) -> ListCursor {
-    ListCursor { received_at: row.received_at, conversion_id: row.conversion_id }
+    ListCursor::of(row)
 }
 
 /// Feeds a conversion as the feeder does.
 fn feed(rows: &mut MemoryStore, conversion: &ConversionTransitioned) {
-    let mut batch = Batch::new(&*rows);
-    batch.fold(&Fact::Transitioned(Box::new(conversion.clone())), Timestamp(0)).expect("folded");
+    let ahead = Ahead::new();
+    let mut batch = Batch::new(&*rows, &ahead);
+    batch.transition(conversion.clone()).expect("folded");
     let changes = batch.into_changes();
     rows.apply(&changes, 0).expect("applied");
 }
@@ -83,7 +87,7 @@ fn fed(conversions: &[ConversionTransitioned]) -> MemoryStore {
 fn check(rows: &MemoryStore, query: &ListQuery, bounds: &Bounds, expected: &[u8], next: Option<u8>) {
     let page = page(rows, query, bounds).expect("listed");
     let numbers: Vec<u8> = page.rows.iter().map(|row| row.conversion_id.0[0]).collect();
-    assert_eq!((numbers.as_slice(), page.next.map(|next| next.conversion_id.0[0])), (expected, next), "{query:?}");
+    assert_eq!((numbers.as_slice(), page.next.map(|next| next.id[0])), (expected, next), "{query:?}");
 }
 
 #[test]
@@ -93,7 +97,7 @@ fn newest_first_and_of_one_time_by_id() {
     check(&rows, &all(4), &FREE, &[9, 3, 1, 7], None);
     check(&rows, &all(2), &FREE, &[9, 3], Some(3));
     let after = |received_at, number| {
-        let place = ListCursor { received_at: Timestamp(received_at), conversion_id: ConversionId([number; 16]) };
+        let place = ListCursor { at: Timestamp(received_at), id: [number; 16] };
         ListQuery { after: Some(place), ..all(10) }
     };
     check(&rows, &after(20, 9), &FREE, &[3, 1, 7], None);
@@ -126,8 +130,7 @@ fn each_bound_ends_a_page_that_can_be_gone_on_from() {
     let row = |number: u8| ConversionTransitioned { state: state(number), ..conversion(number, 1) };
     let rows = fed(&(1..=200).map(row).collect::<Vec<_>>());
     let held = |number| {
-        let after = (number < 255)
-            .then_some(ListCursor { received_at: Timestamp(1), conversion_id: ConversionId([number; 16]) });
+        let after = (number < 255).then_some(ListCursor { at: Timestamp(1), id: [number; 16] });
         ListQuery { state: Some(ConversionState::Hold), after, ..all(10) }
     };
     check(&rows, &held(255), &FREE, &[200, 150, 100, 50], None);
@@ -189,7 +192,9 @@ prop_compose! {
         revision in 1_i64..4,
         merchant in 0_usize..3,
         livemode in prop::bool::weighted(0.8),
-        state in prop_oneof![Just(ConversionState::Hold), Just(ConversionState::Payable)],
+        state in prop_oneof![
+            Just(ConversionState::Hold), Just(ConversionState::Payable), Just(ConversionState::Received),
+        ],
         confidence in prop_oneof![Just(None), Just(Some(Confidence::High)), Just(Some(Confidence::Low))],
     ) -> ConversionTransitioned {
         // Whose it is and when it came never changes.
@@ -209,9 +214,10 @@ prop_compose! {
         from in prop::option::weighted(0.3, 0_i64..7),
         until in prop::option::weighted(0.3, 0_i64..7),
         limit in 1_usize..8,
+        of in prop_oneof![3 => Just(ListOf::Merchant(MERCHANTS[0].to_owned())), 1 => Just(ListOf::Reviewers)],
     ) -> ListQuery {
         let (from, until) = (from.map(Timestamp), until.map(Timestamp));
-        ListQuery { livemode, state, confidence, from, until, ..all(limit) }
+        ListQuery { of, livemode, state, confidence, from, until, ..all(limit) }
     }
 }
 
@@ -240,8 +246,11 @@ impl Model {
     /// What a query without a cursor or a limit has to find.
     fn asked_for(&self, query: &ListQuery) -> Vec<ConversionTransitioned> {
         let newest_first = self.0.values().rev();
-        let of_caller =
-            newest_first.filter(|row| row.merchant_id == query.merchant_id && row.livemode == query.livemode);
+        let is_of = |row: &&ConversionTransitioned| match &query.of {
+            ListOf::Merchant(merchant_id) => row.merchant_id == *merchant_id,
+            ListOf::Reviewers => true,
+        };
+        let of_caller = newest_first.filter(|row| row.livemode == query.livemode).filter(is_of);
         let in_time = of_caller.filter(|row| {
             query.from.is_none_or(|from| row.received_at >= from)
                 && query.until.is_none_or(|until| row.received_at < until)

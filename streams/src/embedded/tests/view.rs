@@ -44,6 +44,28 @@ fn a_log_that_is_open_is_read_as_its_readers_read_it() {
 }
 
 #[test]
+fn changes_are_those_of_one_consumer() {
+    let folder = folder();
+    let (log, _) = filled(&folder);
+    let mut other = assigned(&log, "d", &[ORDERS]);
+    assert_eq!(poll(&mut other).len(), 21);
+    commit(&mut other, vec![], vec![change("row", Some("of another"))]);
+    let mut session = assigned(&log, "c", &[ORDERS]);
+    assert_eq!(poll(&mut session).len(), 1);
+    let end = commit(&mut session, vec![], vec![change("row", None), change("second", Some("2"))]);
+    let mut view = LogView::open(folder.path(), &[]).expect("it opens");
+    let (mut all, mut some, mut last) = (Vec::new(), Vec::new(), 0);
+    while let Some(position) = view.next_changes("c", &mut some).expect("it reads") {
+        last = if some.is_empty() { last } else { position };
+        all.append(&mut some);
+    }
+    assert_eq!(all, [change("row", Some("1")), change("row", None), change("second", Some("2"))]);
+    assert_eq!(last, end, "the position is that of the store after it");
+    let changes = view.consumers().into_iter().find(|consumer| consumer.name == "c").map(|consumer| consumer.changes);
+    assert_eq!(changes, Some(end));
+}
+
+#[test]
 fn a_torn_tail_is_the_end_and_damage_is_refused() {
     let folder = folder();
     drop(filled(&folder));

@@ -210,6 +210,15 @@ impl MemberClient for GroupConsumer {
         watermarks(&self.0, topic, partition, wait)
     }
 
+    fn positions(&self, of: &[Place<'_>]) -> KafkaResult<Vec<Option<u64>>> {
+        let told = self.0.position()?;
+        let position = |place: &Place<'_>| match told.find_partition(place.topic, number(place.partition))?.offset() {
+            Offset::Offset(offset) => u64::try_from(offset).ok(),
+            Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
+        };
+        Ok(of.iter().map(position).collect())
+    }
+
     fn unsubscribe(&self) {
         self.0.unsubscribe();
     }

@@ -161,6 +161,14 @@ pub trait MemberClient: Send {
     /// As for [`MemberClient::committed`].
     fn watermarks(&self, topic: &str, partition: u32, wait: Duration) -> Result<(i64, i64), KafkaError>;
 
+    /// How far each of these partitions was read, in their order: the offset after the last record that was handed over,
+    /// and after the ends of transactions that come next; never beyond one that is open. `None` before anything was,
+    /// since the partition was assigned. Right after [`MemberClient::assign`] it may still be what it was before.
+    ///
+    /// # Errors
+    /// The client cannot say.
+    fn positions(&self, of: &[Place<'_>]) -> Result<Vec<Option<u64>>, KafkaError>;
+
     /// Leaves the group once its partitions are revoked.
     fn unsubscribe(&self);
 }

@@ -118,6 +118,11 @@ impl<C: Clients> Member<C> {
         self.consumer.assign(from).map_err(failed("assigning partitions"))
     }
 
+    /// How far each of these partitions was read.
+    pub(super) fn positions(&self, of: &[Place<'_>]) -> Result<Vec<Option<u64>>, LogError> {
+        self.consumer.positions(of).map_err(failed("asking the client for its positions"))
+    }
+
     /// The generation that partitions were assigned in.
     pub(super) fn group(&self) -> Option<C::Group> {
         self.consumer.group()

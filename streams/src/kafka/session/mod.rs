@@ -26,6 +26,12 @@
 //! leaves: before the commit is asked for, a transaction that the next holder of the id or the time-out aborts; after
 //! it, a committed one. The store is behind in both cases, and catches up by the above.
 //!
+//! *What is no record.* Behind the last record of a transaction is its marker, which nobody is handed. The client passes it
+//! all the same, and so do the committed offsets: with the next step, or with one of their own once nothing else comes.
+//! Otherwise retention, once it has taken all of a quiet topic, would seem to have taken something that was not consumed.
+//! Such a step is a transaction too, with the epoch and the generation, since a plain commit that arrives late would take
+//! the place of a later one. It writes to no topic, so that it makes no marker that would have to be passed in turn.
+//!
 //! *A rebalance.* It is heard of between two steps: the partitions are given up, which lets the group go on, and records
 //! that were taken and not committed are forgotten. Whoever gets the partition next begins at what is committed.
 
@@ -48,6 +54,7 @@ mod fenced;
 mod member;
 mod options;
 mod partitions;
+mod passing;
 mod restore;
 mod stats;
 mod transaction;
@@ -107,6 +114,8 @@ pub struct KafkaSession<C: Clients = Librdkafka> {
     /// There while it is asked where a partition goes on.
     waiting: Option<Waiting>,
     last_commit: Instant,
+    /// When it was last looked whether the client has passed what is no record.
+    last_pass: Instant,
     /// Steps that failed, one after the other.
     failures: u32,
     stop: Arc<AtomicBool>,
@@ -158,6 +167,7 @@ impl<C: Clients> KafkaSession<C> {
             member: Member::join(&clients, &identity, &partitions.topics(), &options, Arc::clone(&stats))?,
             changelog: clients.name(&format!("{}-changelog", work.processor)),
             last_commit: time.now(),
+            last_pass: time.now(),
             time,
             clients,
             options,
@@ -386,7 +396,8 @@ impl<C: Clients> Session for KafkaSession<C> {
         let (mut bytes, mut event) = (0, None);
         while records.len() < limits.records_max && bytes < limits.bytes_max {
             let until = if records.is_empty() { until } else { commit_due };
-            match self.member.poll(until.saturating_duration_since(self.time.now()))? {
+            let polled = self.member.poll(until.saturating_duration_since(self.time.now()));
+            match polled.map_err(|error| self.overtaken(error))? {
                 Seen::Event(happened) => {
                     event = Some(happened);
                     break;
@@ -412,6 +423,7 @@ impl<C: Clients> Session for KafkaSession<C> {
     /// do not take; anything else that was aborted may be tried again.
     fn commit(&mut self, step: &Step) -> Commit {
         let began = self.time.now();
+        self.pass_if_due();
         let offsets = self.partitions.offsets(step);
         if offsets.is_empty() && step.outputs.is_empty() {
             return Commit::Committed(Vec::new());
@@ -431,6 +443,15 @@ impl<C: Clients> Session for KafkaSession<C> {
             SessionStats::count(&self.stats.fencings);
         }
         self.end(ended, began)
+    }
+
+    fn has_passed(&mut self, is_last: bool) -> bool {
+        if is_last {
+            self.pass();
+        } else {
+            self.pass_if_due();
+        }
+        self.partitions.has_passed()
     }
 
     fn reset(&mut self) -> Result<(), LogError> {
@@ -454,8 +475,7 @@ impl<C: Clients> Session for KafkaSession<C> {
         };
         self.waiting = None;
         if let Restored::Complete(_) = restored {
-            self.partitions.set_ready(partition);
-            self.member.assign(&self.partitions.ready_positions())?;
+            self.read_on(partition)?;
             if self.partitions.all_ready() {
                 self.restorer = None;
             }

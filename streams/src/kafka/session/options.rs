@@ -18,6 +18,9 @@ pub struct SessionOptions {
     /// may take. Default 10 s. It is also how long the partitions of a worker that vanished in the middle of a
     /// transaction wait for their next one.
     pub transaction_timeout: Duration,
+    /// How often at the most a worker commits that it has passed ends of transactions and nothing else, 0 to 1 h. Default
+    /// 10 s. Steps that consume something take it along.
+    pub pass_interval: Duration,
     /// Bytes of records that a worker's consumer holds in memory, 1 MiB to 1 GiB. Default 32 MiB.
     pub fetch_bytes_max: usize,
 }
@@ -28,6 +31,7 @@ impl Default for SessionOptions {
             commit_interval: Duration::from_millis(25),
             session_timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(10),
+            pass_interval: Duration::from_secs(10),
             fetch_bytes_max: 32 << 20,
         }
     }
@@ -44,6 +48,7 @@ impl SessionOptions {
             ("commit_interval", self.commit_interval, Duration::ZERO, seconds(10)),
             ("session_timeout", self.session_timeout, seconds(1), seconds(30 * 60)),
             ("transaction_timeout", self.transaction_timeout, seconds(1), seconds(15 * 60)),
+            ("pass_interval", self.pass_interval, Duration::ZERO, seconds(60 * 60)),
         ] {
             range(name, &value, &min, &max, |value| format!("{value:?}"))?;
         }

@@ -21,6 +21,10 @@ pub(super) struct Partitions {
 struct Assigned {
     /// Where each topic's reading goes on, by the topic's number; empty until the committed offsets are known.
     positions: BTreeMap<u16, u64>,
+    /// What the client told of each topic as it was assigned, which it may have from an assignment before.
+    stale: BTreeMap<u16, u64>,
+    /// Whether a position was moved since the last commit by what is no record.
+    passed: bool,
     /// Whether it is restored.
     ready: bool,
     /// Records taken since the last commit.
@@ -110,6 +114,7 @@ impl Partitions {
             return None;
         }
         *position = offset + 1;
+        assigned.stale.remove(&topic.id);
         assigned.taken += 1;
         let copy = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice).unwrap_or_default();
         let (key, value) = (copy(record.key()), copy(record.payload()));
@@ -123,13 +128,57 @@ impl Partitions {
         ready.flat_map(|(partition, assigned)| self.places(*partition, assigned)).collect()
     }
 
+    /// The partitions and topics of [`Partitions::ready_positions`].
+    fn ready(&self) -> Vec<(u32, u16)> {
+        let ready = self.assigned.iter().filter(|(_, assigned)| assigned.ready);
+        let topics = |assigned: &Assigned| {
+            let has = |(topic, _): &(Topic, String)| assigned.positions.contains_key(&topic.id).then_some(topic.id);
+            self.inputs.iter().filter_map(has).collect::<Vec<_>>()
+        };
+        ready.flat_map(|(number, assigned)| topics(assigned).into_iter().map(|topic| (*number, topic))).collect()
+    }
+
+    /// The client was just told to go on at [`Partitions::ready_positions`], and tells this of each: what it has from an
+    /// assignment before may be ahead of that.
+    pub(super) fn restart(&mut self, told: &[Option<u64>]) {
+        for ((number, topic), told) in self.ready().into_iter().zip(told) {
+            let Some(assigned) = self.assigned.get_mut(&number) else { continue };
+            assigned.stale.remove(&topic);
+            assigned.stale.extend(told.map(|offset| (topic, offset)));
+        }
+    }
+
+    /// Goes on over what is no record, by how far the client has read of each of [`Partitions::ready_positions`].
+    pub(super) fn pass(&mut self, told: &[Option<u64>]) {
+        for ((number, topic), told) in self.ready().into_iter().zip(told) {
+            let Some(assigned) = self.assigned.get_mut(&number) else { continue };
+            if told.is_some() && assigned.stale.get(&topic) == told.as_ref() {
+                continue;
+            }
+            // It has forgotten the assignment before, or has read something of this one.
+            assigned.stale.remove(&topic);
+            let position = assigned.positions.get_mut(&topic);
+            if let (Some(position), Some(offset)) = (position, told)
+                && *offset > *position
+            {
+                *position = *offset;
+                assigned.passed = true;
+            }
+        }
+    }
+
+    /// Whether positions were moved by what is no record, and are not committed.
+    pub(super) fn has_passed(&self) -> bool {
+        self.assigned.values().any(|assigned| assigned.passed)
+    }
+
     /// The offsets that a step commits. A step that consumed nothing commits those of the partitions that it changes
     /// once more, since it is by them that the broker knows one who was given up.
     pub(super) fn offsets(&self, step: &Step) -> Vec<Place<'_>> {
         let mut offsets = Vec::new();
         for (partition, assigned) in &self.assigned {
             let changed = step.changes.iter().any(|(number, changes)| number == partition && !changes.is_empty());
-            if assigned.taken > 0 || changed {
+            if assigned.taken > 0 || assigned.passed || changed {
                 offsets.extend(self.places(*partition, assigned));
             }
         }
@@ -145,6 +194,71 @@ impl Partitions {
 
     /// How many records were taken since the last commit; from now on it counts anew.
     pub(super) fn commit(&mut self) -> u64 {
+        self.assigned.values_mut().for_each(|assigned| assigned.passed = false);
         self.assigned.values_mut().map(|assigned| std::mem::take(&mut assigned.taken)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Timestamp;
+    use rdkafka::message::OwnedMessage;
+
+    use super::*;
+
+    const A: Topic = Topic { id: 1, name: "a" };
+
+    /// A partition whose reading has just begun at 1, with this told by the client.
+    fn begun(told: Option<u64>) -> Partitions {
+        let mut partitions = Partitions::new(vec![(A, "x-a".to_owned())]);
+        partitions.assign(&[("x-a".to_owned(), 0)]);
+        partitions.locate(0, BTreeMap::from([(A.id, 1)]));
+        partitions.pass(&[Some(9)]);
+        partitions.set_ready(0);
+        partitions.restart(&[told]);
+        partitions
+    }
+
+    fn record(offset: i64) -> OwnedMessage {
+        OwnedMessage::new(None, None, "x-a".to_owned(), Timestamp::NotAvailable, 0, offset, None)
+    }
+
+    fn offsets(partitions: &Partitions) -> Vec<u64> {
+        partitions.offsets(&Step::default()).iter().map(|place| place.offset).collect()
+    }
+
+    #[test]
+    fn what_is_no_record_is_committed_once() {
+        let mut partitions = begun(None);
+        for (told, expected) in [(None, vec![]), (Some(1), vec![]), (Some(2), vec![2])] {
+            partitions.pass(&[told]);
+            assert_eq!(offsets(&partitions), expected, "{told:?}");
+        }
+        assert_eq!((partitions.has_passed(), partitions.commit(), partitions.has_passed()), (true, 0, false));
+        partitions.pass(&[Some(2)]);
+        assert_eq!(offsets(&partitions), <[u64; 0]>::default());
+        // A step that comes first takes it along.
+        assert!(partitions.take(&record(2)).is_some());
+        partitions.pass(&[Some(4)]);
+        assert_eq!((offsets(&partitions), partitions.commit(), partitions.has_passed()), (vec![4], 1, false));
+        partitions.forget();
+        partitions.pass(&[Some(9)]);
+        assert_eq!((offsets(&partitions), partitions.has_passed()), (vec![], false));
+    }
+
+    /// The client may be slow to forget how far it was, which may be further than what is committed.
+    #[test]
+    fn a_position_of_the_assignment_before_is_not_passed() {
+        let mut partitions = begun(Some(9));
+        partitions.pass(&[Some(9)]);
+        assert_eq!(offsets(&partitions), <[u64; 0]>::default());
+        // Once it has forgotten, or has handed over something of this one, it may be as far as before.
+        partitions.pass(&[None]);
+        partitions.pass(&[Some(9)]);
+        assert_eq!(offsets(&partitions), [9]);
+        let mut partitions = begun(Some(9));
+        assert!(partitions.take(&record(1)).is_some());
+        partitions.pass(&[Some(9)]);
+        assert_eq!(offsets(&partitions), [9]);
     }
 }

@@ -210,7 +210,7 @@ impl Partition {
     }
 
     /// Drops everything before an offset.
-    pub(super) fn drop_before(&mut self, offset: u64) {
+    pub(in crate::sim) fn drop_before(&mut self, offset: u64) {
         let at = self.entries.partition_point(|entry| entry.offset < offset);
         self.entries.drain(..at);
         self.first = self.first.max(offset);

@@ -4,13 +4,15 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use schemas::ids::{ConversionId, OrderKey};
+use schemas::ids::{ConversionId, OrderKey, PayoutKey};
 use schemas::records::{
-    Account, BalanceChanged, Cause, CauseType, Commission, CommissionChanged, CommissionState, Confidence,
-    ConfidenceReason, ConversionState, ConversionTransitioned, LedgerEntry, OrderStatus, ReportedStatus, RuleLevel,
-    TimelineEntry,
+    Account, BalanceChanged, Cause, CauseType, ClickCheck, ClickQuestion, Commission, CommissionChanged,
+    CommissionState, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned, CouponFinding,
+    DecisionExplained, Explanation, FactKind, FactPlace, HoldExplained, HoldWindow, LedgerEntry, OrderStatus,
+    PayoutChanged, PayoutState, ReportedStatus, Review, ReviewDecision, RuleConsidered, RuleLevel, RuleOutcome,
+    StateReason, TimelineEntry,
 };
-use schemas::topics::{BALANCES, COMMISSIONS, LEDGER_ENTRIES, TRANSITIONS, TopicSpec};
+use schemas::topics::{BALANCES, COMMISSIONS, LEDGER_ENTRIES, PAYOUTS, TRANSITIONS, TopicSpec};
 use schemas::{AvroRecord, Balance, Currency, Timestamp};
 use streams::Record;
 
@@ -57,17 +59,34 @@ fn state() -> impl Strategy<Value = ConversionState> {
     ])
 }
 
+fn review() -> impl Strategy<Value = Review> {
+    let decision = select(vec![ReviewDecision::Approve, ReviewDecision::Reject, ReviewDecision::Reinstate]);
+    (decision, any::<i64>(), option::of(text()), [text(), text(), text(), text()]).prop_map(
+        |(decision, revision, affiliate_id, [reviewer, role, reason, request_id])| Review {
+            decision,
+            revision,
+            affiliate_id,
+            reviewer,
+            role,
+            reason,
+            request_id,
+        },
+    )
+}
+
 fn cause() -> impl Strategy<Value = Cause> {
     let kind = select(vec![CauseType::Reported, CauseType::Click, CauseType::OrderStatus, CauseType::Conflict]);
     let status = option::of(select(vec![ReportedStatus::Paid, ReportedStatus::CommissionRejected]));
-    (kind, option::of(text()), status, option::of(any::<i64>()), any::<bool>(), vec(text(), 0..3)).prop_map(
-        |(kind, event_id, order_status, refunded_thousandths, applied, fields)| Cause {
+    let fields = vec(text(), 0..3);
+    (kind, option::of(text()), status, option::of(any::<i64>()), any::<bool>(), fields, option::of(review())).prop_map(
+        |(kind, event_id, order_status, refunded_thousandths, applied, fields, review)| Cause {
             kind,
             event_id,
             order_status,
             refunded_thousandths,
             applied,
             fields,
+            review,
         },
     )
 }
@@ -82,6 +101,7 @@ struct Change {
     commission: Option<Commission>,
     hold_until: Option<Timestamp>,
     refunded_thousandths: Option<i64>,
+    is_explained: bool,
     entries: Vec<(ConversionState, Timestamp, Cause)>,
 }
 
@@ -91,18 +111,21 @@ fn change() -> impl Strategy<Value = Change> {
         option::of(select(vec![ConfidenceReason::NoClick, ConfidenceReason::ClickUnknown])),
     ));
     let entries = vec((state(), instant(), cause()), 0..3);
-    let refunded = option::of(any::<i64>());
+    let refunded = (option::of(any::<i64>()), any::<bool>());
     let affiliates = (option::of(text()), option::of(text()));
     (state(), confidence, affiliates, option::of(commission()), option::of(instant()), refunded, entries).prop_map(
-        |(state, confidence, affiliates, commission, hold_until, refunded_thousandths, entries)| Change {
-            state,
-            confidence,
-            affiliate_id: affiliates.0,
-            suggested_affiliate_id: affiliates.1,
-            commission,
-            hold_until,
-            refunded_thousandths,
-            entries,
+        |(state, confidence, affiliates, commission, hold_until, (refunded_thousandths, is_explained), entries)| {
+            Change {
+                state,
+                confidence,
+                affiliate_id: affiliates.0,
+                suggested_affiliate_id: affiliates.1,
+                commission,
+                hold_until,
+                refunded_thousandths,
+                is_explained,
+                entries,
+            }
         },
     )
 }
@@ -147,6 +170,7 @@ fn conversion(order: String) -> impl Strategy<Value = Vec<ConversionTransitioned
                 refunded_thousandths: change.refunded_thousandths,
                 conflicts: 0,
                 timeline,
+                explanation: change.is_explained.then(explanation),
                 at: NOW,
             }
         };
@@ -171,7 +195,7 @@ fn money(order: String) -> impl Strategy<Value = Vec<Record>> {
                     livemode: true,
                     external_order_id: order.clone(),
                     affiliate_id: "aff_one".to_owned(),
-                    campaign_id: "cmp_one".to_owned(),
+                    campaign_id: Some("cmp_one".to_owned()),
                     state: CommissionState::Held,
                     commission: commission.clone(),
                     order_amount_minor: amount_minor,
@@ -187,6 +211,7 @@ fn money(order: String) -> impl Strategy<Value = Vec<Record>> {
                     conversion_id,
                     revision: number,
                     merchant_id: "mer_one".to_owned(),
+                    external_order_id: "SHOP-1".to_owned(),
                     affiliate_id: "aff_one".to_owned(),
                     livemode: true,
                     debit: Account::MerchantReceivable,
@@ -225,6 +250,7 @@ pub(super) fn log() -> impl Strategy<Value = (Vec<Vec<ConversionTransitioned>>, 
             records.extend(money);
             conversions.push(conversion);
         }
+        records.extend(payout_changes().iter().map(|change| record(&PAYOUTS, change)));
         (conversions, records)
     })
 }
@@ -238,6 +264,7 @@ pub(super) fn transition() -> ConversionTransitioned {
         refunded_thousandths: None,
         applied: true,
         fields: Vec::new(),
+        review: None,
     };
     let entry = |seq, state, kind| TimelineEntry { seq, state, at: NOW, cause: cause(kind) };
     ConversionTransitioned {
@@ -271,7 +298,39 @@ pub(super) fn transition() -> ConversionTransitioned {
             entry(3, ConversionState::Attributed, CauseType::Click),
             entry(4, ConversionState::Hold, CauseType::OrderStatus),
         ],
+        explanation: Some(explanation()),
         at: NOW,
+    }
+}
+
+fn explanation() -> Explanation {
+    Explanation {
+        state_reason: StateReason::OnHold,
+        click_checks: vec![ClickCheck { question: ClickQuestion::Named, passed: true }],
+        click: None,
+        coupon: Some(CouponFinding::Holds),
+        decisions: vec![DecisionExplained {
+            decision: ReviewDecision::Reinstate,
+            event_id: "revevt_1".to_owned(),
+            role: "administrator".to_owned(),
+            decided_at: NOW,
+        }],
+        rules: vec![RuleConsidered {
+            level: RuleLevel::Product,
+            rule_id: "rul_1".to_owned(),
+            version: "0123456789abcdef".to_owned(),
+            outcome: RuleOutcome::Won,
+        }],
+        rules_left_out: 0,
+        arithmetic: None,
+        hold: Some(HoldExplained { window: HoldWindow::Return, since: NOW, window_ms: 1 }),
+        facts: vec![FactPlace {
+            fact: FactKind::Report,
+            event_id: Some("cnvevt_1".to_owned()),
+            topic: "conversions".to_owned(),
+            partition: 3,
+            offset: 1 << 40,
+        }],
     }
 }
 
@@ -284,7 +343,7 @@ pub(super) fn commission_changed() -> CommissionChanged {
         livemode: false,
         external_order_id: "SHOP-100245".to_owned(),
         affiliate_id: "aff_one".to_owned(),
-        campaign_id: "cmp_one".to_owned(),
+        campaign_id: Some("cmp_one".to_owned()),
         state: CommissionState::Held,
         commission: Commission {
             amount_minor: 500,
@@ -307,6 +366,7 @@ pub(super) fn ledger_entry() -> LedgerEntry {
         conversion_id: id("SHOP-100245"),
         revision: 2,
         merchant_id: "mer_one".to_owned(),
+        external_order_id: "SHOP-100245".to_owned(),
         affiliate_id: "aff_one".to_owned(),
         livemode: false,
         debit: Account::MerchantReceivable,
@@ -329,4 +389,37 @@ pub(super) fn balance_changed() -> BalanceChanged {
         entry_id: ledger_entry().entry_id,
         at: NOW,
     }
+}
+
+/// A payout as it is made, and what became of it.
+pub(super) fn payout_changes() -> [PayoutChanged; 2] {
+    let (affiliate_id, currency) = ("aff_one", Currency::parse("NPR").expect("a currency"));
+    let made = PayoutChanged {
+        payout_id: PayoutKey { affiliate_id, currency, cut_off: NOW }.payout_id(),
+        number: 1,
+        affiliate_id: affiliate_id.to_owned(),
+        currency,
+        livemode: true,
+        state: PayoutState::InTransit,
+        amount_minor: 500,
+        cut_off: NOW,
+        entries_to: 9,
+        retries: Vec::new(),
+        debit: Account::AffiliatePayable,
+        debit_entries: 10,
+        credit: Account::PayoutInTransit,
+        credit_entries: 1,
+        reference: None,
+        at: NOW,
+    };
+    let failed = PayoutChanged {
+        state: PayoutState::Failed,
+        debit: Account::PayoutInTransit,
+        debit_entries: 2,
+        credit: Account::AffiliatePayable,
+        credit_entries: 11,
+        reference: Some("account closed".to_owned()),
+        ..made.clone()
+    };
+    [made, failed]
 }

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use schemas::Timestamp;
-use schemas::records::{BalanceChanged, CommissionChanged, ConversionTransitioned, LedgerEntry, TimelineEntry};
-use schemas::topics::{BALANCES, CLICKS, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, TRANSITIONS};
+use schemas::records::{
+    BalanceChanged, CommissionChanged, Confidence, ConversionState, ConversionTransitioned, LedgerEntry, PayoutChanged,
+    TimelineEntry,
+};
+use schemas::topics::{BALANCES, CLICKS, COMMISSIONS, CONVERSIONS, LEDGER_ENTRIES, PAYOUTS, TRANSITIONS};
 use streams::Record;
 
 use super::super::batch::Batch;
 use super::super::columns::EPOCH;
 use super::super::mapping::rows;
 use super::super::rows::{Place, Row};
-use super::draw::{balance_changed, commission_changed, ledger_entry, log, record, transition};
+use super::draw::{balance_changed, commission_changed, ledger_entry, log, payout_changes, record, transition};
 
 /// What a server has: of two writes of a row the one with the higher timestamp.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,6 +149,10 @@ fn told(row: &Row) -> String {
         Row::Balance(row) => {
             format!("{table} {} {}: {} @{version}", row.affiliate_id, row.account, row.balance_minor.0)
         }
+        Row::Payout(row) => format!("{table} {} @{version}", row.change),
+        Row::ListedPayout(row) => {
+            format!("{table} {} {} {} @{version}", Timestamp(row.slot.0), row.shard, Timestamp(row.cut_off.0))
+        }
         Row::Position(row) => format!("{table} {} {} @{version}", row.topic, row.partition),
         Row::Identity(row) => format!("{table} {} @{version}", row.identity),
     }
@@ -170,6 +177,24 @@ fn each_record_has_its_rows() {
             "conversions_by_time mer_one 2026-06-14T09:30:00Z 0: hold NONE @2",
         ],
     );
+    let low = ConversionTransitioned {
+        state: ConversionState::Rejected,
+        confidence: Some(Confidence::Low),
+        timeline: Vec::new(),
+        ..transition()
+    };
+    check(
+        &record(&TRANSITIONS, &low),
+        &[
+            "conversions seq 0: rejected @2",
+            "list_years conversions/mer_one/live 2026 @0",
+            "list_slots conversions/mer_one/live 2026 2026-06-14T09:30:00Z 0 @0",
+            "conversions_by_time mer_one 2026-06-14T09:30:00Z 0: rejected LOW @2",
+            "list_years reviews/live 2026 @0",
+            "list_slots reviews/live 2026 2026-06-14T09:30:00Z 0 @0",
+            "conversions_by_time * 2026-06-14T09:30:00Z 0: rejected LOW @2",
+        ],
+    );
     check(&record(&COMMISSIONS, &commission_changed()), &["commissions 2: held 500 @0"]);
     check(
         &record(&LEDGER_ENTRIES, &ledger_entry()),
@@ -184,6 +209,18 @@ fn each_record_has_its_rows() {
         &record(&BALANCES, &balance_changed()),
         &["balances aff_one affiliate_pending: -170141183460469231731687303715884105728 @9"],
     );
+    let [made, failed] = payout_changes();
+    for (change, number) in [(&made, 1), (&failed, 2)] {
+        check(
+            &record(&PAYOUTS, change),
+            &[
+                "list_years payouts 2026 @0",
+                "list_slots payouts 2026 2026-06-14T09:30:00Z 3 @0",
+                &format!("payouts {number} @0"),
+                &format!("payouts_by_time 2026-06-14T09:30:00Z 3 2026-06-14T09:30:00Z @{number}"),
+            ],
+        );
+    }
     check(&Record { topic: CONVERSIONS.number, ..record(&TRANSITIONS, &transition()) }, &[]);
     check(&Record { topic: CLICKS.number, ..record(&TRANSITIONS, &transition()) }, &[]);
 }
@@ -191,6 +228,7 @@ fn each_record_has_its_rows() {
 #[test]
 fn what_makes_no_sense_is_refused_by_name() {
     let long = "x".repeat(129);
+    let made = || payout_changes()[0].clone();
     let entry = || TimelineEntry { seq: 5, ..transition().timeline[0].clone() };
     for (record, part) in [
         (record(&TRANSITIONS, &ConversionTransitioned { revision: 0, ..transition() }), "revision is 0"),
@@ -204,6 +242,9 @@ fn what_makes_no_sense_is_refused_by_name() {
         (record(&LEDGER_ENTRIES, &LedgerEntry { entry_id: long, ..ledger_entry() }), "entryId has 129 bytes"),
         (record(&BALANCES, &BalanceChanged { entries: 0, ..balance_changed() }), "entries is 0"),
         (record(&BALANCES, &BalanceChanged { affiliate_id: "é".to_owned(), ..balance_changed() }), "affiliateId"),
+        (record(&PAYOUTS, &PayoutChanged { affiliate_id: "a/b".to_owned(), ..made() }), "affiliateId"),
+        (record(&PAYOUTS, &PayoutChanged { payout_id: "pay_1_NPR_aff_one".to_owned(), ..made() }), "payoutId"),
+        (record(&PAYOUTS, &PayoutChanged { livemode: false, ..made() }), "livemode"),
         (Record { value: Default::default(), ..record(&BALANCES, &balance_changed()) }, "no Avro"),
     ] {
         let error = rows(&record).expect_err(part);

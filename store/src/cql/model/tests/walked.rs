@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use schemas::Timestamp;
-use schemas::ids::ConversionId;
 
-use super::super::slots::{Slot, conversion_shard};
+use super::super::slots::{Slot, payout_shard};
 use super::super::walk::{Bounds, List, Listed, Partition, Range, walk};
 use super::draw::NOW;
-use crate::view::{ListCursor, ListQuery};
+use crate::view::{ListCursor, Part};
 
 /// A list, with how much of it was read.
 #[derive(Debug, Default)]
@@ -28,7 +27,7 @@ struct Read {
 }
 
 fn partition_of(place: &ListCursor) -> Partition {
-    Partition { slot: Slot::of(place.received_at), shard: conversion_shard(place.conversion_id) }
+    Partition { slot: Slot::of(place.at), shard: payout_shard(place.id) }
 }
 
 impl Memory {
@@ -64,7 +63,7 @@ impl List for Memory {
 
     async fn rows(&self, partition: Partition, range: Range) -> Result<Vec<Listed>, Infallible> {
         let rows = self.rows.range(..range.before).rev();
-        let rows = rows.filter(|(place, _)| partition_of(place) == partition && place.received_at >= range.from);
+        let rows = rows.filter(|(place, _)| partition_of(place) == partition && place.at >= range.from);
         let rows: Vec<_> =
             rows.take(range.rows_max).map(|(place, admitted)| Listed { place: *place, admitted: *admitted }).collect();
         self.read(rows.len());
@@ -74,22 +73,13 @@ impl List for Memory {
 
 const UNBOUNDED: Bounds = Bounds { rows: usize::MAX, partitions: usize::MAX, time: Duration::MAX, directory: 128 };
 
-fn query(limit: usize) -> ListQuery {
-    ListQuery {
-        merchant_id: "mer_one".to_owned(),
-        livemode: true,
-        state: None,
-        confidence: None,
-        from: None,
-        until: None,
-        after: None,
-        limit,
-    }
+fn part(limit: usize) -> Part {
+    Part { from: None, until: None, after: None, limit }
 }
 
-fn page(list: &Memory, query: &ListQuery, bounds: Bounds) -> (Vec<ListCursor>, Option<ListCursor>) {
+fn page(list: &Memory, part: Part, bounds: Bounds) -> (Vec<ListCursor>, Option<ListCursor>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let Ok(found) = runtime.block_on(walk(list, query, bounds));
+    let Ok(found) = runtime.block_on(walk(list, part, bounds));
     (found.places, found.next)
 }
 
@@ -97,7 +87,7 @@ fn place(at: i64, id: u8) -> ListCursor {
     let mut bytes = [id; 16];
     // Ids of one shard that differ, and of neighbours that do not.
     bytes[0] = id % 5;
-    ListCursor { received_at: Timestamp(at), conversion_id: ConversionId(bytes) }
+    ListCursor { at: Timestamp(at), id: bytes }
 }
 
 fn at() -> impl Strategy<Value = i64> {
@@ -126,25 +116,25 @@ proptest! {
         bounds in (1..30_usize, 1..12_usize, 6..20_usize),
     ) {
         let asked = |place: &ListCursor| {
-            from.is_none_or(|from| place.received_at.0 >= from) && until.is_none_or(|until| place.received_at.0 < until)
+            from.is_none_or(|from| place.at.0 >= from) && until.is_none_or(|until| place.at.0 < until)
         };
         let expected: Vec<_> =
             rows.iter().rev().filter(|(place, admitted)| **admitted && asked(place)).map(|(place, _)| *place).collect();
         let mut list = Memory { rows: rows.clone(), ..Memory::default() };
-        let mut query = query(limit);
-        (query.from, query.until) = (from.map(Timestamp), until.map(Timestamp));
+        let mut part = part(limit);
+        (part.from, part.until) = (from.map(Timestamp), until.map(Timestamp));
         let bounds = Bounds { rows: bounds.0, partitions: bounds.1, directory: bounds.2, ..UNBOUNDED };
         let (mut found, mut arriving) = (Vec::new(), arriving.into_iter());
         loop {
-            let (places, next) = page(&list, &query, bounds);
+            let (places, next) = page(&list, part, bounds);
             prop_assert!(places.len() <= limit);
             found.extend(places);
             // Each page gets further, so there is an end to them.
-            prop_assert!(query.after.is_none() || next.is_none_or(|next| Some(next) < query.after));
+            prop_assert!(part.after.is_none() || next.is_none_or(|next| Some(next) < part.after));
             if next.is_none() {
                 break;
             }
-            query.after = next;
+            part.after = next;
             // A row that is there stays as it is.
             for (place, admitted) in arriving.by_ref().take(3) {
                 list.rows.entry(place).or_insert(admitted);
@@ -163,12 +153,12 @@ fn a_page_reads_little_of_a_busy_merchant_and_of_a_quiet_one() {
     let busy = (0..20_000_u32).map(|number| {
         let mut id = [0; 16];
         id[..4].copy_from_slice(&number.wrapping_mul(2_654_435_761).to_le_bytes());
-        (ListCursor { received_at: Timestamp(NOW.0 + i64::from(number % 500)), conversion_id: ConversionId(id) }, true)
+        (ListCursor { at: Timestamp(NOW.0 + i64::from(number % 500)), id }, true)
     });
     let quiet = (0..17_520_i64).map(|hour| (place(NOW.0 - hour * 3_600_000, hour as u8), true));
     for (rows, read_max, requests_max) in [(busy.collect::<BTreeMap<_, _>>(), 300, 40), (quiet.collect(), 80, 80)] {
         let list = Memory { rows, ..Memory::default() };
-        let (places, next) = page(&list, &query(50), UNBOUNDED);
+        let (places, next) = page(&list, part(50), UNBOUNDED);
         assert_eq!((places.len(), next), (50, places.last().copied()));
         let read = *list.read.lock().expect("whole");
         assert!(read.rows <= read_max && read.requests <= requests_max, "{read:?}");
@@ -181,17 +171,17 @@ fn a_filter_that_admits_nothing_ends_at_the_bounds_and_goes_on_from_there() {
         (0..1_000_i64).map(|number| (place(NOW.0 - number * 60_000, number as u8), false)).collect();
     let list = Memory { rows, ..Memory::default() };
     let bounds = Bounds { rows: 100, partitions: 16, ..UNBOUNDED };
-    let (mut query, mut pages) = (query(50), 0);
+    let (mut part, mut pages) = (part(50), 0);
     loop {
-        let (places, next) = page(&list, &query, bounds);
+        let (places, next) = page(&list, part, bounds);
         assert!(places.is_empty());
         pages += 1;
         match next {
-            Some(_) => query.after = next,
+            Some(_) => part.after = next,
             None => break,
         }
     }
     assert!((10..=70).contains(&pages), "{pages}");
     let bounds = Bounds { time: Duration::ZERO, ..UNBOUNDED };
-    assert!(page(&list, &self::query(50), bounds).1.is_some(), "out of time after one round, and not before it");
+    assert!(page(&list, self::part(50), bounds).1.is_some(), "out of time after one round, and not before it");
 }

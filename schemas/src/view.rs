@@ -1,22 +1,30 @@
 //! A conversion as its merchant reads it.
 
-use schemas::Currency;
-use schemas::ids::ConversionId;
-use schemas::records::{
-    Cause, CauseType, Commission, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned, OrderStatus,
-    ReportedStatus, RuleLevel, TimelineEntry,
-};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use store::ConversionView;
 
-use crate::error::Error;
+use crate::Currency;
+use crate::ids::ConversionId;
+use crate::records::{
+    Cause, CauseType, Commission, Confidence, ConfidenceReason, ConversionState, ConversionTransitioned, OrderStatus,
+    ReportedStatus, ReviewDecision, RuleLevel, TimelineEntry,
+};
+
+/// Metadata that is no JSON, which nothing that was accepted can be.
+#[derive(Debug, thiserror::Error)]
+#[error("the metadata of {conversion_id} is damaged: {source}")]
+pub struct DamagedMetadata {
+    /// The conversion.
+    pub conversion_id: ConversionId,
+    /// What is wrong with it.
+    pub source: serde_json::Error,
+}
 
 /// The answer to `GET /api/v1/conversions/{id}`, and an item of a list: every field is there, `null` when it has no
 /// value.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct ConversionBody<'a> {
+pub struct ConversionBody<'a> {
     conversion_id: ConversionId,
     event_id: &'a str,
     external_order_id: &'a str,
@@ -45,7 +53,7 @@ pub(crate) struct ConversionBody<'a> {
     timeline: Option<Vec<EntryBody<'a>>>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CommissionBody<'a> {
     amount: String,
@@ -55,7 +63,7 @@ struct CommissionBody<'a> {
     rate: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct EntryBody<'a> {
     seq: i32,
     state: ConversionState,
@@ -63,7 +71,7 @@ struct EntryBody<'a> {
     cause: CauseBody<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CauseBody<'a> {
     #[serde(rename = "type")]
@@ -73,29 +81,33 @@ struct CauseBody<'a> {
     refunded_amount: Option<String>,
     applied: bool,
     fields: &'a [String],
+    /// What a reviewer decided; who that was is not the merchant's to know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<ReviewDecision>,
 }
 
 impl<'a> ConversionBody<'a> {
-    /// What the merchant of a conversion may see of it.
+    /// What the merchant of a conversion may see of it, with these entries of its timeline.
     ///
     /// # Errors
     /// The metadata is no JSON, which nothing that was accepted can be.
-    pub(crate) fn of(view: &'a ConversionView) -> Result<ConversionBody<'a>, Error> {
-        let hides_click = hides_click(&view.conversion);
-        let timeline =
-            view.timeline.iter().map(|entry| EntryBody::of(entry, hides_click, view.conversion.currency)).collect();
-        Ok(ConversionBody { timeline: Some(timeline), ..ConversionBody::listed(&view.conversion)? })
+    pub fn of(
+        conversion: &'a ConversionTransitioned,
+        timeline: &'a [TimelineEntry],
+    ) -> Result<ConversionBody<'a>, DamagedMetadata> {
+        let hides_click = hides_click(conversion);
+        let timeline = timeline.iter().map(|entry| EntryBody::of(entry, hides_click, conversion.currency)).collect();
+        Ok(ConversionBody { timeline: Some(timeline), ..ConversionBody::listed(conversion)? })
     }
 
     /// The same without its timeline.
     ///
     /// # Errors
     /// As for [`ConversionBody::of`].
-    pub(crate) fn listed(conversion: &'a ConversionTransitioned) -> Result<ConversionBody<'a>, Error> {
+    pub fn listed(conversion: &'a ConversionTransitioned) -> Result<ConversionBody<'a>, DamagedMetadata> {
         let metadata = conversion.metadata.as_deref().map(serde_json::from_str::<&RawValue>).transpose();
-        let metadata = metadata.map_err(|error| {
-            Error::Internal(format!("the metadata of {} is damaged: {error}", conversion.conversion_id))
-        })?;
+        let metadata =
+            metadata.map_err(|source| DamagedMetadata { conversion_id: conversion.conversion_id, source })?;
         let attributed = |id: &'a Option<String>| id.as_deref().filter(|_| is_attributed(conversion));
         Ok(ConversionBody {
             conversion_id: conversion.conversion_id,
@@ -141,7 +153,8 @@ fn told(reason: ConfidenceReason) -> ConfidenceReason {
         | ConfidenceReason::CouponOnly
         | ConfidenceReason::CouponOutsideWindow
         | ConfidenceReason::CouponUnknown
-        | ConfidenceReason::ClickTooRecent => reason,
+        | ConfidenceReason::ClickTooRecent
+        | ConfidenceReason::SelfReferral => reason,
     }
 }
 
@@ -150,10 +163,12 @@ fn hides_click(conversion: &ConversionTransitioned) -> bool {
     conversion.confidence_reason == Some(ConfidenceReason::ClickNotYours)
 }
 
+/// One that is LOW is attributed once a reviewer has credited somebody: then it waits no more.
 fn is_attributed(conversion: &ConversionTransitioned) -> bool {
     match conversion.confidence {
         Some(Confidence::High) => true,
-        Some(Confidence::Low) | None => false,
+        Some(Confidence::Low) => conversion.state != ConversionState::Received,
+        None => false,
     }
 }
 
@@ -171,7 +186,7 @@ impl<'a> CommissionBody<'a> {
 
 impl<'a> EntryBody<'a> {
     fn of(entry: &'a TimelineEntry, hides_click: bool, currency: Currency) -> EntryBody<'a> {
-        let Cause { kind, event_id, order_status, refunded_thousandths, applied, fields } = &entry.cause;
+        let Cause { kind, event_id, order_status, refunded_thousandths, applied, fields, review } = &entry.cause;
         let kind = match kind {
             CauseType::Click if hides_click => CauseType::ClickWaitElapsed,
             kind => *kind,
@@ -183,6 +198,7 @@ impl<'a> EntryBody<'a> {
             refunded_amount: refunded(*refunded_thousandths, currency),
             applied: *applied,
             fields,
+            decision: review.as_ref().map(|review| review.decision),
         };
         EntryBody { seq: entry.seq, state: entry.state, at: entry.at.to_string(), cause }
     }
