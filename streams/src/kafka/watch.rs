@@ -1,7 +1,7 @@
 //! What a client of librdkafka says while it works: statistics, errors and log lines.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,9 @@ const REPEAT: Duration = Duration::from_secs(30);
 /// that still does has the configured ones in them again within milliseconds.
 const BARE_STATISTICS_MAX: u32 = 2;
 
-/// Statistics that name brokers have not come yet.
-const NONE_KNOWN: u32 = u32::MAX;
+/// The same of a client that has not named any yet: the last statistics of the one in whose place it is may come as its own.
+/// It may have forgotten the configured ones before its first, which come after a second.
+const BARE_AT_FIRST_MAX: u32 = 5;
 
 /// Lines that are remembered.
 const LINES_MAX: usize = 64;
@@ -35,8 +36,10 @@ pub struct Watch {
     stats: Mutex<Arc<KafkaStats>>,
     lines: Mutex<Lines>,
     fatal: OnceLock<String>,
-    /// Statistics in a row that named no broker, after one that did.
+    /// Statistics in a row that named no broker.
     bare: AtomicU32,
+    /// Whether any has named one.
+    named: AtomicBool,
 }
 
 impl Watch {
@@ -50,7 +53,8 @@ impl Watch {
     /// Asks for the statistics of a client, which may be another one than before.
     pub(crate) fn listen(&self, config: &mut ClientConfig) {
         config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
-        self.bare.store(NONE_KNOWN, Ordering::Relaxed);
+        self.bare.store(0, Ordering::Relaxed);
+        self.named.store(false, Ordering::Relaxed);
     }
 
     /// Will listen to a client that log lines call `client`.
@@ -60,7 +64,8 @@ impl Watch {
             stats: Mutex::default(),
             lines: Mutex::default(),
             fatal: OnceLock::new(),
-            bare: AtomicU32::new(NONE_KNOWN),
+            bare: AtomicU32::new(0),
+            named: AtomicBool::new(false),
         }
     }
 
@@ -80,7 +85,8 @@ impl Watch {
     /// (2.10 to 2.13 at least, its issue 5301) comes to that by an answer that names no broker, which one gives that has
     /// just come back and is still fenced. Only another client helps.
     pub(crate) fn is_stranded(&self) -> bool {
-        (BARE_STATISTICS_MAX..NONE_KNOWN).contains(&self.bare.load(Ordering::Relaxed))
+        let max = if self.named.load(Ordering::Relaxed) { BARE_STATISTICS_MAX } else { BARE_AT_FIRST_MAX };
+        self.bare.load(Ordering::Relaxed) >= max
     }
 
     /// For [`ClientContext::stats`].
@@ -91,12 +97,12 @@ impl Watch {
     }
 
     fn note_brokers(&self, known: usize) {
-        let bare = match (known, self.bare.load(Ordering::Relaxed)) {
-            (0, NONE_KNOWN) => NONE_KNOWN,
-            (0, bare) => (bare + 1).min(BARE_STATISTICS_MAX),
-            (_, _) => 0,
-        };
-        self.bare.store(bare, Ordering::Relaxed);
+        if known > 0 {
+            self.named.store(true, Ordering::Relaxed);
+            self.bare.store(0, Ordering::Relaxed);
+        } else {
+            self.bare.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// For [`ClientContext::error`].
@@ -218,8 +224,10 @@ mod tests {
         check(2, false);
         watch.note_brokers(0);
         watch.listen(&mut ClientConfig::new());
-        watch.note_brokers(0);
-        assert!(!watch.is_stranded(), "another client has heard of none yet");
+        // Another client, which may never have heard of one.
+        for left in (0..5).rev() {
+            check(0, left == 0);
+        }
     }
 
     #[test]

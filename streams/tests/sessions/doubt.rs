@@ -83,10 +83,16 @@ fn a_commit_that_was_done_and_not_answered_for() {
 }
 
 /// What was not committed is found to be so, and done again.
+///
+/// The client repeats a lost request by itself, so the last attempt's may pass when the fault is over, and be answered for
+/// after the session has given up: then it is found to be committed, and no commit is counted.
 #[test]
 fn a_commit_that_nobody_heard_of() {
     check_step(Api::EndTxn, Fault::LoseRequest, LONG, |stats| {
-        assert!(got(&stats.unknown) >= 1 && got(&stats.commits) == 1 && got(&stats.records) == 1, "{stats:?}");
+        let (commits, unknown) = (got(&stats.commits), got(&stats.unknown));
+        let again = commits == 1 && unknown >= 1;
+        let in_doubt_to_the_last = commits == 0 && unknown >= 2;
+        assert!((again || in_doubt_to_the_last) && got(&stats.records) == commits, "{stats:?}");
     });
 }
 
