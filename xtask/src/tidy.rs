@@ -133,7 +133,7 @@ fn unlisted_schema(name: &str, sources: &str) -> Option<String> {
 }
 
 /// The workspace's crates, from its manifest.
-fn crates(manifest: &str) -> Vec<String> {
+pub(crate) fn crates(manifest: &str) -> Vec<String> {
     let Some((_, rest)) = manifest.split_once("\nmembers = [") else { return Vec::new() };
     let list = rest.split(']').next().unwrap_or_default();
     list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
