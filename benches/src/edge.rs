@@ -47,6 +47,21 @@ impl Installation {
     /// If that fails.
     #[must_use]
     pub fn new(binary: &Path, kafka: &Kafka, prefix: &str, more: &[(&str, &str)]) -> Installation {
+        Installation::applying(binary, kafka, prefix, &["--demo"], more)
+    }
+
+    /// The same, with the registry that these arguments of `conversions apply` name.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[must_use]
+    pub fn applying(
+        binary: &Path,
+        kafka: &Kafka,
+        prefix: &str,
+        registry: &[&str],
+        more: &[(&str, &str)],
+    ) -> Installation {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
         let ours = [
@@ -63,11 +78,13 @@ impl Installation {
             ours.iter().chain(more).map(|(name, value)| (format!("CONVERSIONS_{name}"), (*value).to_owned()));
         let installation = Installation { binary: binary.to_owned(), settings: settings.collect(), folder };
         installation.run(&["topics", "--create"]);
-        installation.run(&["apply", "--demo"]);
+        installation.run(&[&["apply"], registry].concat());
         installation
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// A command of the product in this installation, not started yet.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.env_clear().envs(self.settings.iter().cloned()).args(arguments);
         command.stdin(Stdio::null()).current_dir(self.folder.path());
@@ -137,17 +154,26 @@ impl EdgeProcess {
 
 /// A merchant's connection to an edge, with one request at a time.
 #[derive(Debug)]
-pub struct Caller(tokio::io::BufReader<TcpStream>);
+pub struct Caller {
+    stream: tokio::io::BufReader<TcpStream>,
+    key: String,
+    signer: Signer,
+}
 
 impl Caller {
-    /// Connects.
+    /// Connects, as a merchant of the demo's registry.
     ///
     /// # Panics
     /// If nobody listens there.
     pub async fn connect(address: SocketAddr) -> Caller {
+        Caller::connect_as(address, KEY.to_owned(), Signer::new(SECRET)).await
+    }
+
+    /// Connects, as the merchant of this key.
+    pub(crate) async fn connect_as(address: SocketAddr, key: String, signer: Signer) -> Caller {
         let stream = TcpStream::connect(address).await.expect("it listens");
         stream.set_nodelay(true).expect("a connection");
-        Caller(tokio::io::BufReader::new(stream))
+        Caller { stream: tokio::io::BufReader::new(stream), key, signer }
     }
 
     /// Reports an order; the status of the answer.
@@ -162,9 +188,9 @@ impl Caller {
     }
 
     /// Sends a signed request, and reads the answer's status and body.
-    async fn ask(&mut self, line: &str, body: &str) -> (u16, String) {
-        let request = format!("{}{body}", head(line, body));
-        self.0.get_mut().write_all(request.as_bytes()).await.expect("it takes requests");
+    pub(crate) async fn ask(&mut self, line: &str, body: &str) -> (u16, String) {
+        let request = format!("{}{body}", self.head(line, body));
+        self.stream.get_mut().write_all(request.as_bytes()).await.expect("it takes requests");
         let status = self.line().await;
         let status = status.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let mut length = 0;
@@ -180,24 +206,24 @@ impl Caller {
             }
         }
         let mut body = vec![0; length];
-        self.0.read_exact(&mut body).await.expect("a whole body");
+        self.stream.read_exact(&mut body).await.expect("a whole body");
         (status.expect("an HTTP answer"), String::from_utf8_lossy(&body).into_owned())
     }
 
     async fn line(&mut self) -> String {
         let mut line = String::new();
-        let read = self.0.read_line(&mut line).await.expect("an answer");
+        let read = self.stream.read_line(&mut line).await.expect("an answer");
         assert!(read > 0, "the edge hung up");
         line.trim_end().to_owned()
     }
-}
 
-fn head(line: &str, body: &str) -> String {
-    let timestamp = u64::try_from(sign::now().0).expect("after 1970") / 1_000;
-    let signature = Signer::new(SECRET).sign(timestamp, body.as_bytes());
-    format!(
-        "{line} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\nx-api-key: {KEY}\r\n\
-         x-timestamp: {timestamp}\r\nx-signature: {signature}\r\n\r\n",
-        body.len(),
-    )
+    fn head(&self, line: &str, body: &str) -> String {
+        let timestamp = u64::try_from(sign::now().0).expect("after 1970") / 1_000;
+        let (key, signature) = (&self.key, self.signer.sign(timestamp, body.as_bytes()));
+        format!(
+            "{line} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\nx-api-key: {key}\r\n\
+             x-timestamp: {timestamp}\r\nx-signature: {signature}\r\n\r\n",
+            body.len(),
+        )
+    }
 }

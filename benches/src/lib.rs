@@ -7,9 +7,12 @@
 mod edge;
 pub mod festival;
 mod lives;
+pub mod peers;
 mod plain;
 mod reports;
+pub mod shop;
 mod sign;
+pub mod targets;
 
 pub use edge::{Caller, EdgeProcess, Installation, conversions};
 pub use lives::Lives;

@@ -115,6 +115,7 @@ impl Life {
                 refunded_thousandths: None,
                 applied: true,
                 fields: Vec::new(),
+                review: None,
             };
             TimelineEntry { seq, state: *state, at: received_at, cause }
         };
@@ -146,6 +147,7 @@ impl Life {
             refunded_thousandths: None,
             conflicts: 0,
             timeline,
+            explanation: None,
             at: received_at,
             merchant_id,
             livemode: true,
@@ -161,7 +163,7 @@ impl Life {
             livemode: conversion.livemode,
             external_order_id: conversion.external_order_id.clone(),
             affiliate_id: self.affiliate(),
-            campaign_id: "cmp_one".to_owned(),
+            campaign_id: Some("cmp_one".to_owned()),
             state,
             commission: commission(),
             order_amount_minor: conversion.amount_minor,
@@ -177,6 +179,7 @@ impl Life {
             conversion_id: conversion.conversion_id,
             revision: conversion.revision,
             merchant_id: conversion.merchant_id.clone(),
+            external_order_id: conversion.external_order_id.clone(),
             affiliate_id: self.affiliate(),
             livemode: conversion.livemode,
             debit,
