@@ -2,6 +2,8 @@
 //!
 //! **Architecture Invariant:** depends on std alone, so that the chores build in a second and before anything else does.
 
+mod fuzz;
+mod lanes;
 mod mutants;
 mod tidy;
 
@@ -9,18 +11,22 @@ use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
 const USAGE: &str = "\
 cargo xtask <command>
 
   lint         formatting, clippy, documentation, and dependencies where cargo-deny is installed; warnings are errors
-  test [ARGS]  all tests; ARGS go to `cargo test`
+  test [ARGS]  all tests, those that wait beside those that work; with ARGS, what `cargo test` makes of them
   tls          what only a build with TLS does, against real servers; needs OpenSSL's headers (libssl-dev)
+  peers        runs the product against its peers in small: each row of benches/README.md; not in ci
   simulate [ARGS]
                simulates whole installations: --seeds N, --seed S, --steps N; --help says more
   prepare      installs what the tests need and the machine lacks: packages with apt, Kafka, Cassandra, Python clients
   mutants [NAME…] [--seeds N]
                breaks the sources in a copy, by simulator/mutations/, and expects the simulator to find each of them
+  fuzz [TARGET…] [--seconds N]
+               runs the fuzz targets of fuzz/, each for ten minutes; needs cargo-fuzz and a nightly compiler
   ci           what a change must pass: tidy checks, prepare, lint, test, a few mutants, simulate
 ";
 
@@ -38,9 +44,11 @@ fn main() -> ExitCode {
         (Some("lint"), []) => lint(),
         (Some("test"), rest) => test(rest),
         (Some("tls"), []) => tls(),
+        (Some("peers"), []) => peers(),
         (Some("simulate"), rest) => simulate(rest),
         (Some("prepare"), []) => prepare(),
         (Some("mutants"), rest) => mutants::run(&root(), rest),
+        (Some("fuzz"), rest) => fuzz::run(&root(), rest),
         (Some("ci"), []) => ci(),
         (Some("help" | "--help" | "-h"), _) => {
             say(USAGE.trim_end());
@@ -92,6 +100,9 @@ fn lint() -> Result<(), Failure> {
 }
 
 fn test(args: &[String]) -> Result<(), Failure> {
+    if args.is_empty() {
+        return lanes::run(&root());
+    }
     let args = args.iter().map(String::as_str);
     cargo(&["test", "--workspace"].into_iter().chain(args).collect::<Vec<_>>(), &[])
 }
@@ -99,6 +110,13 @@ fn test(args: &[String]) -> Result<(), Failure> {
 /// Apart from the other tests, since another librdkafka and another CQL driver have to be built for it.
 fn tls() -> Result<(), Failure> {
     cargo(&["test", "--workspace", "--features", "cli/tls", "--test", "secured", "--bin", "conversions"], &[])
+}
+
+/// Apart from ci, which is not to wait for a JDK, PostgreSQL, or seven runs that tell nothing but that they run.
+fn peers() -> Result<(), Failure> {
+    cargo(&["build", "-p", "cli", "-p", "benches", "--bins"], &[])?;
+    let mut targets = Command::new(root().join("target/debug/targets"));
+    run(targets.args(["all", "--smoke"]).current_dir(root()), "targets all --smoke")
 }
 
 /// Before the tests, which would wait for downloads and fail one by one for want of a program.
@@ -115,8 +133,12 @@ fn cargo(args: &[&str], environment: &[(&str, &str)]) -> Result<(), Failure> {
 /// Runs a command, with its output going where ours goes.
 fn run(command: &mut Command, line: &str) -> Result<(), Failure> {
     say(&format!("xtask: {line}"));
+    let begun = Instant::now();
     match command.status() {
-        Ok(status) if status.success() => Ok(()),
+        Ok(status) if status.success() => {
+            say(&format!("xtask: {line}: passed in {} s", begun.elapsed().as_secs()));
+            Ok(())
+        }
         Ok(status) => Err(format!("`{line}` did not pass ({status})")),
         Err(error) => Err(format!("`{line}` cannot be run: {error}")),
     }
