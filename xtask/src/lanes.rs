@@ -3,20 +3,30 @@
 //! One after the other they take the sum of their times, though the waiting ones leave the processors to themselves for most of
 //! theirs. A lane is one `cargo test` of some test programs, which it runs one after the other; both go to their end, so that one
 //! run tells everything that fails.
+//!
+//! A few tests that fail are tried once more with the machine to themselves. They kill servers and count seconds, and a virtual
+//! machine may stand still for longer than they wait. One that passes then is told as flaky at the end of the output, by name.
+
+mod again;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::{Failure, cargo, cargo_path, say, tidy};
 
 /// Test programs that wait for brokers, sessions and time-outs for more than nine tenths of their time.
 const WAITING: [&str; 5] = ["claims", "kafka", "materializer", "model", "sessions"];
-/// What the other lane says, until it is at its end.
-const OUTPUT: &str = "target/waiting-tests.log";
+/// What the lane that waits says, until it is at its end.
+const WAITING_OUTPUT: &str = "target/waiting-tests.log";
+/// What the lane that works says, besides being shown.
+const WORKING_OUTPUT: &str = "target/working-tests.log";
+/// How often is looked for what a lane has said.
+const POLL: Duration = Duration::from_millis(200);
 
 /// Builds all tests and runs them, then those of the documentation.
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
@@ -28,35 +38,76 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
 
     let (waiting, working): (Vec<&str>, Vec<&str>) =
         names.iter().map(String::as_str).partition(|it| WAITING.contains(it));
-    let output = root.join(OUTPUT);
-    let kept = File::create(&output).and_then(|file| Ok((file.try_clone()?, file)));
-    let (stdout, stderr) = kept.map_err(|error| format!("{OUTPUT} cannot be written: {error}"))?;
     say(&format!("xtask: beside the others, and told after them: {}", waiting.join(", ")));
-    let mut beside = lane(root, &[], &waiting);
-    let mut beside = beside
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
-        .spawn()
-        .map_err(|error| format!("cargo cannot be run: {error}"))?;
     let begun = Instant::now();
-    let others = lane(root, &["--lib", "--bins"], &working).status();
-    let (worked, waited) = (begun.elapsed(), beside.wait().map_err(|error| format!("cargo is lost: {error}"))?);
-    let (worked_s, waited_s) = (worked.as_secs(), begun.elapsed().as_secs());
-    say(&format!("xtask: those that work took {worked_s} s, those that wait at most {waited_s} s"));
-    say(&fs::read_to_string(&output).map_err(|error| format!("{OUTPUT} cannot be read: {error}"))?);
-    match others {
-        Ok(status) if status.success() && waited.success() => cargo(&["test", "--workspace", "--doc"], &[]),
-        Ok(status) => Err(format!("tests did not pass ({status}; of those that wait, {waited})")),
-        Err(error) => Err(format!("cargo cannot be run: {error}")),
+    let beside = Lane::start(root, &[], &waiting, WAITING_OUTPUT)?;
+    let others = Lane::start(root, &["--lib", "--bins"], &working, WORKING_OUTPUT)?;
+    let worked = others.end(root, Shown::AsItComes)?;
+    let worked_s = begun.elapsed().as_secs();
+    let waited = beside.end(root, Shown::AtTheEnd)?;
+    say(&format!("xtask: those that work took {worked_s} s, all {} s", begun.elapsed().as_secs()));
+    let failed: Vec<&Ended> = [&worked, &waited].into_iter().filter(|lane| !lane.status.success()).collect();
+    if !failed.is_empty() {
+        let said: String = failed.iter().map(|lane| lane.said.as_str()).collect();
+        again::try_failed(root, &said)?;
     }
+    cargo(&["test", "--workspace", "--doc"], &[])
 }
 
-fn lane(root: &Path, kinds: &[&str], programs: &[&str]) -> Command {
-    let mut command = Command::new(cargo_path());
-    command.args(["test", "--workspace", "--no-fail-fast"]).args(kinds).current_dir(root);
-    command.args(programs.iter().flat_map(|program| ["--test", *program]));
-    command
+/// When a lane's output is shown.
+enum Shown {
+    AsItComes,
+    AtTheEnd,
+}
+
+/// Some test programs under way.
+struct Lane {
+    cargo: Child,
+    /// Where its output goes, from the root.
+    output: &'static str,
+}
+
+/// A lane at its end.
+struct Ended {
+    status: ExitStatus,
+    said: String,
+}
+
+impl Lane {
+    fn start(root: &Path, kinds: &[&str], programs: &[&str], output: &'static str) -> Result<Lane, Failure> {
+        let kept = File::create(root.join(output)).and_then(|file| Ok((file.try_clone()?, file)));
+        let (stdout, stderr) = kept.map_err(|error| format!("{output} cannot be written: {error}"))?;
+        let mut command = Command::new(cargo_path());
+        command.args(["test", "--workspace", "--no-fail-fast"]).args(kinds).current_dir(root);
+        command.args(programs.iter().flat_map(|program| ["--test", *program]));
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let cargo = command.spawn().map_err(|error| format!("cargo cannot be run: {error}"))?;
+        Ok(Lane { cargo, output })
+    }
+
+    fn end(mut self, root: &Path, shown: Shown) -> Result<Ended, Failure> {
+        let unreadable = |error: io::Error| format!("{} cannot be read: {error}", self.output);
+        let mut file = File::open(root.join(self.output)).map_err(unreadable)?;
+        let mut said = Vec::new();
+        let status = loop {
+            let ended = match shown {
+                Shown::AsItComes => self.cargo.try_wait(),
+                Shown::AtTheEnd => self.cargo.wait().map(Some),
+            };
+            let ended = ended.map_err(|error| format!("cargo is lost: {error}"))?;
+            // After the question whether it has ended, so that its last words are among what is read.
+            let from = said.len();
+            file.read_to_end(&mut said).map_err(unreadable)?;
+            let mut stdout = io::stdout().lock();
+            // A reader of ours that is gone is no reason to leave tests unrun.
+            let _ = stdout.write_all(&said[from..]).and_then(|()| stdout.flush());
+            match ended {
+                Some(status) => break status,
+                None => thread::sleep(POLL),
+            }
+        };
+        Ok(Ended { status, said: String::from_utf8_lossy(&said).into_owned() })
+    }
 }
 
 /// The names of the test programs of all crates, which are those that cargo finds by itself.
