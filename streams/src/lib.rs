@@ -13,6 +13,7 @@
 //!
 //! **Architecture Invariant:** nothing here waits without a bound or holds a queue without one.
 
+pub mod background;
 pub mod disk;
 pub mod driver;
 pub mod embedded;

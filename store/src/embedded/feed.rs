@@ -9,7 +9,7 @@ use schemas::ids::ConversionId;
 use schemas::topics;
 use streams::log::Limits;
 use streams::store::FjallStore;
-use streams::{Clock, LogError, Record, StateStore, StoreError, Topic};
+use streams::{Clock, LogError, Record, StateStore, StoreError, Topic, background};
 
 use super::Shared;
 use super::claims::SWEEP_KEYS_MAX;
@@ -94,6 +94,8 @@ impl Feeder {
     /// # Errors
     /// [`FeedError`]
     pub fn run(&mut self, stop: &AtomicBool) -> Result<(), FeedError> {
+        // Requests answer from what the edge itself has claimed, and are not to wait for this.
+        background::yield_to_others();
         while !stop.load(Ordering::Relaxed) {
             let wait = if self.learn()? { WAIT_MAX } else { Duration::ZERO };
             match self.step(&LIMITS, wait) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use streams::kafka::{Connection, KafkaReader, RecordReader};
 use streams::log::Limits;
-use streams::{LogError, Record, Topic};
+use streams::{LogError, Record, Topic, background};
 
 use super::feed::CONVERSIONS_TOPIC;
 use super::source::{Feed, Positions, Reports, Source};
@@ -22,9 +22,12 @@ pub struct KafkaFeed {
 
 impl KafkaFeed {
     /// The topics that a connection reaches, and what [`Connection::reach`] says of it.
+    ///
+    /// Every step of the feeder has a cost besides that of its records, and a client that is answered for each of them has
+    /// one step for each: so its records come some milliseconds later and together.
     #[must_use]
     pub fn new(connection: &Connection, identity: String) -> KafkaFeed {
-        KafkaFeed { connection: connection.clone(), identity }
+        KafkaFeed { connection: connection.unhurried(), identity }
     }
 }
 
@@ -34,7 +37,8 @@ impl Feed for KafkaFeed {
     }
 
     fn open(&self, topics: &[Topic], from: &Positions) -> Result<Box<dyn Source>, LogError> {
-        Ok(Box::new(KafkaReader::open(&self.connection, "read-model", topics, from)?))
+        let reader = background::open(|| KafkaReader::open(&self.connection, "read-model", topics, from));
+        Ok(Box::new(reader?))
     }
 }
 

@@ -142,6 +142,17 @@ impl Connection {
         Ok(())
     }
 
+    /// The same for readers that would rather have many records at once than each as soon as it is there: unless a setting
+    /// says otherwise, the brokers wait with an answer for 20 ms, or until they have 256 KiB.
+    #[must_use]
+    pub fn unhurried(&self) -> Connection {
+        let mut connection = self.clone();
+        for (name, value) in [("fetch.min.bytes", "262144"), ("fetch.wait.max.ms", "20")] {
+            connection.client.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        connection
+    }
+
     /// The name of a topic in the cluster.
     #[must_use]
     pub fn topic(&self, topic: Topic) -> String {

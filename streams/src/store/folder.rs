@@ -22,16 +22,15 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 
 use super::StoreError;
 use super::fjall::FjallStore;
+use crate::background;
 
 /// What `OPEN` says once damage was read; no boot is called that.
 const DAMAGED: &[u8] = b"damaged";
@@ -39,9 +38,6 @@ const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
 /// The journal is replayed row by row at a start after a crash: keeping it short keeps that start short.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 const WORKER_THREADS: usize = 2;
-/// A third of the share of a thread of ordinary priority, where they compete: enough to keep up, and writers wait if not.
-#[cfg(target_os = "linux")]
-const WORKERS_NICENESS: i32 = 5;
 
 /// A folder with the state of all partitions of one process.
 #[derive(Clone)]
@@ -151,30 +147,16 @@ fn is_damage(error: &fjall::Error) -> bool {
     }
 }
 
-/// Opens the database from a thread of its own, which begins with a niceness that the engine's threads have from it: there is
-/// no other way to tell them that flushing and compacting can wait for longer than a request.
+/// Flushing and compacting can wait for longer than a request; writers wait for them if they do not keep up.
 fn open_database(folder: &Path, cache_bytes: u64) -> fjall::Result<Database> {
-    let open = || {
-        lower_priority();
+    background::open(|| {
         Database::builder(folder.join("db"))
             .cache_size(cache_bytes)
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .worker_threads(WORKER_THREADS)
             .open()
-    };
-    thread::scope(|scope| scope.spawn(open).join()).unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
-
-/// Of this thread alone, and of those that it makes: what other systems than Linux would make of the whole process.
-#[cfg(target_os = "linux")]
-fn lower_priority() {
-    if let Err(error) = rustix::process::setpriority_process(None, WORKERS_NICENESS) {
-        tracing::debug!(%error, "the state's threads have the priority of all others");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn lower_priority() {}
 
 fn empty(folder: &Path, why: &str) -> Result<(), StoreError> {
     tracing::warn!(folder = %folder.display(), why, "state is deleted and restored from the log");
