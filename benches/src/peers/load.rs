@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,9 @@ use crate::shop::{self, Order, Shops};
 const LATENCY_MAX: u64 = 60_000_000;
 /// Between two looks whether an order has its commission: whoever looks more often slows down what it looks at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// The same of an order that is followed, as a part of its lag until then: those that are late would else be asked for ever more
+/// often at once, and be late for being asked for.
+const LOOK_EVERY_PART: u32 = 20;
 /// How long an order that is followed may take.
 const FOLLOW_MAX: Duration = Duration::from_secs(60);
 
@@ -189,7 +192,7 @@ impl Load<'_> {
             let (key, signer) = shop::key(merchant);
             let mut caller = Caller::connect_as(address, key, signer).await;
             for number in which {
-                check(&mut caller, &orders.order(number), deadline).await?;
+                check(&mut caller, &orders.order(number), deadline, || LOOK_EVERY).await?;
             }
             Ok(())
         }
@@ -306,6 +309,8 @@ impl Lane {
 /// Asks for orders, one at a time, until each has its commission.
 struct Follower {
     orders: mpsc::Sender<(Order, Instant)>,
+    /// Whether it follows one.
+    busy: Arc<AtomicBool>,
     lags: JoinHandle<Outcome<Histogram<u64>>>,
     /// Orders that came while it was busy.
     missed: u64,
@@ -313,22 +318,27 @@ struct Follower {
 
 impl Follower {
     fn start(mut caller: Caller) -> Follower {
-        // No queue: one that waited would be asked for too late.
         let (orders, mut asked) = mpsc::channel::<(Order, Instant)>(1);
+        let busy = Arc::new(AtomicBool::new(false));
+        let follows = Arc::clone(&busy);
         let lags = tokio::spawn(async move {
             let mut lags = histogram();
             while let Some((order, answered)) = asked.recv().await {
-                check(&mut caller, &order, answered + FOLLOW_MAX).await?;
+                let pause = || LOOK_EVERY.max(answered.elapsed() / LOOK_EVERY_PART);
+                check(&mut caller, &order, answered + FOLLOW_MAX, pause).await?;
                 lags.saturating_record(micros(answered));
+                follows.store(false, Ordering::Release);
             }
             Ok(lags)
         });
-        Follower { orders, lags, missed: 0 }
+        Follower { orders, busy, lags, missed: 0 }
     }
 
     /// Follows an order that was accepted just now, if it is not busy with another.
     fn follow(&mut self, order: Order) {
-        self.missed += u64::from(self.orders.try_send((order, Instant::now())).is_err());
+        // None waits for another: it would be asked for too late.
+        let taken = !self.busy.swap(true, Ordering::Acquire) && self.orders.try_send((order, Instant::now())).is_ok();
+        self.missed += u64::from(!taken);
     }
 
     async fn end(self) -> Outcome<Histogram<u64>> {
@@ -337,7 +347,7 @@ impl Follower {
     }
 }
 
-async fn check(caller: &mut Caller, order: &Order, deadline: Instant) -> Outcome<()> {
+async fn check(caller: &mut Caller, order: &Order, deadline: Instant, pause: impl Fn() -> Duration) -> Outcome<()> {
     loop {
         let (status, body) = caller.ask(&format!("GET /api/v1/conversions/{}", order.id), "").await;
         let found: Value = serde_json::from_str(&body).map_err(|error| format!("{}: {error}: {body}", order.id))?;
@@ -350,7 +360,7 @@ async fn check(caller: &mut Caller, order: &Order, deadline: Instant) -> Outcome
         if Instant::now() >= deadline {
             return Err(format!("the order {} has no commission in time: {status} {body}", order.id));
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(pause()).await;
     }
 }
 
