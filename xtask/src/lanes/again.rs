@@ -32,8 +32,10 @@ pub(super) fn try_failed(root: &Path, said: &str) -> Result<(), Failure> {
     }
     say(&format!("xtask: did not pass, and tried once more by themselves: {names}"));
     for Failed { program, tests } in &failed {
+        // Of the whole workspace again: of a package by itself, it would first be built anew with that one's features.
+        let target = program.split_whitespace().skip_while(|part| !part.starts_with("--"));
         let mut command = Command::new(cargo_path());
-        command.arg("test").args(program.split_whitespace()).args(["--", "--exact"]).args(tests).current_dir(root);
+        command.args(["test", "--workspace"]).args(target).args(["--", "--exact"]).args(tests).current_dir(root);
         run(&mut command, &format!("cargo test {program} -- --exact {}", tests.join(" ")))?;
     }
     say(&format!("xtask: FLAKY, passed only by themselves: {names}"));
