@@ -5,7 +5,7 @@
 //! run tells everything that fails.
 //!
 //! A few tests that fail are tried once more with the machine to themselves. They kill servers and count seconds, and a virtual
-//! machine may stand still for longer than they wait. One that passes then is told as flaky at the end of the output, by name.
+//! machine may stand still for longer than they wait. One that passes then is told as flaky after all others, by name.
 
 mod again;
 
@@ -23,7 +23,7 @@ use crate::{Failure, cargo, cargo_path, say, tidy};
 const WAITING: [&str; 5] = ["claims", "kafka", "materializer", "model", "sessions"];
 /// What the lane that waits says, until it is at its end.
 const WAITING_OUTPUT: &str = "target/waiting-tests.log";
-/// What the lane that works says, besides being shown.
+/// What the lane that works says, which is shown as it comes.
 const WORKING_OUTPUT: &str = "target/working-tests.log";
 /// How often is looked for what a lane has said.
 const POLL: Duration = Duration::from_millis(200);
@@ -42,22 +42,16 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let begun = Instant::now();
     let beside = Lane::start(root, &[], &waiting, WAITING_OUTPUT)?;
     let others = Lane::start(root, &["--lib", "--bins"], &working, WORKING_OUTPUT)?;
-    let worked = others.end(root, Shown::AsItComes)?;
+    let worked = others.end(root)?;
     let worked_s = begun.elapsed().as_secs();
-    let waited = beside.end(root, Shown::AtTheEnd)?;
+    let waited = beside.end(root)?;
     say(&format!("xtask: those that work took {worked_s} s, all {} s", begun.elapsed().as_secs()));
-    let failed: Vec<&Ended> = [&worked, &waited].into_iter().filter(|lane| !lane.status.success()).collect();
+    let failed: Vec<&str> =
+        [&worked, &waited].into_iter().filter(|lane| !lane.status.success()).map(|lane| lane.said.as_str()).collect();
     if !failed.is_empty() {
-        let said: String = failed.iter().map(|lane| lane.said.as_str()).collect();
-        again::try_failed(root, &said)?;
+        again::try_failed(root, &failed)?;
     }
     cargo(&["test", "--workspace", "--doc"], &[])
-}
-
-/// When a lane's output is shown.
-enum Shown {
-    AsItComes,
-    AtTheEnd,
 }
 
 /// Some test programs under way.
@@ -85,16 +79,13 @@ impl Lane {
         Ok(Lane { cargo, output })
     }
 
-    fn end(mut self, root: &Path, shown: Shown) -> Result<Ended, Failure> {
+    /// Shows what it has said so far and what it says until its end.
+    fn end(mut self, root: &Path) -> Result<Ended, Failure> {
         let unreadable = |error: io::Error| format!("{} cannot be read: {error}", self.output);
         let mut file = File::open(root.join(self.output)).map_err(unreadable)?;
         let mut said = Vec::new();
         let status = loop {
-            let ended = match shown {
-                Shown::AsItComes => self.cargo.try_wait(),
-                Shown::AtTheEnd => self.cargo.wait().map(Some),
-            };
-            let ended = ended.map_err(|error| format!("cargo is lost: {error}"))?;
+            let ended = self.cargo.try_wait().map_err(|error| format!("cargo is lost: {error}"))?;
             // After the question whether it has ended, so that its last words are among what is read.
             let from = said.len();
             file.read_to_end(&mut said).map_err(unreadable)?;
