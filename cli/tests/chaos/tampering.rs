@@ -27,10 +27,14 @@ fn any(_: &Value) -> bool {
     true
 }
 
+fn lines_of(file: &Path) -> Vec<Value> {
+    let lines = fs::read_to_string(file).expect("a file of lines");
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
 /// The events that were answered for as new: another may be in the log or not, since nobody was told of it.
 fn answered(facts: &Path) -> BTreeSet<String> {
-    let facts = fs::read_to_string(facts).expect("the facts");
-    let answers = facts.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["answer"].take());
+    let answers = lines_of(facts).into_iter().map(|mut fact| fact["answer"].take());
     let new = answers.filter(|answer| answer["duplicate"] == false);
     new.map(|answer| answer["eventId"].as_str().expect("an id").to_owned()).collect()
 }
@@ -50,9 +54,7 @@ fn the_checker_objects_to_what_is_wrong() {
     let senders = Senders::start(&stack.targets(), &stack.facts, 1, 4, ORDERS);
     senders.finish();
     stack.apply_late_clicks();
-    let dump = check(&stack, "without a fault");
-    let whole = fs::read_to_string(&dump).expect("a dump");
-    let records: Vec<Value> = whole.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let records = lines_of(&check(&stack, "without a fault"));
     let facts = stack.facts.file();
     let tampered = stack.folder().join("tampered.jsonl");
     let check_at = |at: usize, change: Change, expected: &str| {

@@ -89,7 +89,7 @@ impl Feeder {
     }
 
     /// Applies what comes until `stop` is set, which it sees within 100 ms and a batch, or the log is closed and all
-    /// of it is applied.
+    /// of it is applied. The thread yields to others from then on: see [`background`].
     ///
     /// # Errors
     /// [`FeedError`]
