@@ -12,7 +12,9 @@ use crate::script;
 
 /// Each table takes about a megabyte of the heap, and the tests of a process make hundreds: with the script's own 512 MB the
 /// server ends towards the end of them.
-const SHARED_JAVA_OPTS: &str = "-Xms256m -Xmx1536m";
+const SHARED_JAVA_OPTS: &str = "-Xms256m -Xmx1536m -XX:TieredStopAtLevel=1";
+/// As fast as it gets, once it is warm.
+const BENCHMARK_JAVA_OPTS: &str = "-Xms1g -Xmx1g";
 
 /// What a server keeps when it is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Cql {
     keeps: Keeps,
     /// Lines of its configuration besides those of all servers.
     more: String,
+    /// Options of its JVM, if not the script's own.
+    java_opts: Option<&'static str>,
     contact_point: String,
 }
 
@@ -45,7 +49,16 @@ impl Cql {
     /// If it does not start; the message has the script's output, the end of the server's log included.
     #[must_use]
     pub fn start() -> Cql {
-        Cql::start_that(Keeps::Acknowledged, "")
+        Cql::start_that(Keeps::Acknowledged, "", None)
+    }
+
+    /// Starts a server as [`Cql::start`] does, that gets faster for longer and takes more of a processor until then.
+    ///
+    /// # Panics
+    /// As [`Cql::start`].
+    #[must_use]
+    pub fn start_for_benchmark() -> Cql {
+        Cql::start_that(Keeps::Acknowledged, "", Some(BENCHMARK_JAVA_OPTS))
     }
 
     /// Starts a server with these lines in its `cassandra.yaml` besides those of all servers, such as a login. It is not to be
@@ -55,7 +68,7 @@ impl Cql {
     /// As [`Cql::start`].
     #[must_use]
     pub fn start_with(more: &str) -> Cql {
-        Cql::start_that(Keeps::Nothing, more)
+        Cql::start_that(Keeps::Nothing, more, Some(SHARED_JAVA_OPTS))
     }
 
     /// One server for all tests of this process that disturb nobody: it is started by the first that asks, and never to
@@ -66,14 +79,15 @@ impl Cql {
     #[must_use]
     pub fn shared() -> &'static Cql {
         static SHARED: OnceLock<Cql> = OnceLock::new();
-        SHARED.get_or_init(|| Cql::start_that(Keeps::Nothing, ""))
+        SHARED.get_or_init(|| Cql::start_that(Keeps::Nothing, "", Some(SHARED_JAVA_OPTS)))
     }
 
-    fn start_that(keeps: Keeps, more: &str) -> Cql {
+    fn start_that(keeps: Keeps, more: &str, java_opts: Option<&'static str>) -> Cql {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let name = format!("cql-{}-{}", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let folder = script::root().join("target/testkit").join(name);
-        let mut cql = Cql { slot: Slot::take(), folder, keeps, more: more.to_owned(), contact_point: String::new() };
+        let (more, contact_point) = (more.to_owned(), String::new());
+        let mut cql = Cql { slot: Slot::take(), folder, keeps, more, java_opts, contact_point };
         cql.run(&["start", "--clean", "--owner", &process::id().to_string()]);
         cql.contact_point = cql.run(&["contact-point"]).trim_end().to_owned();
         cql
@@ -152,7 +166,9 @@ impl Cql {
         command.env("CQL_LOCAL_MORE", &self.more);
         if self.keeps == Keeps::Nothing {
             command.env("CQL_LOCAL_THROWAWAY", "1").env("CQL_LOCAL_COMMITLOG", "periodic");
-            command.env("CQL_LOCAL_JAVA_OPTS", SHARED_JAVA_OPTS);
+        }
+        if let Some(java_opts) = self.java_opts {
+            command.env("CQL_LOCAL_JAVA_OPTS", java_opts);
         }
         command
     }

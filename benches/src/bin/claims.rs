@@ -68,7 +68,7 @@ struct Figures {
 
 fn main() {
     let args = Args::parse();
-    let server = testkit::Cql::start();
+    let server = testkit::Cql::start_for_benchmark();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let claims = open(&server).await;

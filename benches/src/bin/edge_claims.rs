@@ -49,7 +49,7 @@ fn main() {
     let args = Args::parse();
     let binary = args.conversions.clone().unwrap_or_else(benches::conversions);
     let (kafka, cql) = thread::scope(|scope| {
-        let cql = scope.spawn(Cql::start);
+        let cql = scope.spawn(Cql::start_for_benchmark);
         (Kafka::start(Brokers::One), cql.join().expect("the server starts"))
     });
     let store = [("CQL_CONTACT_POINTS", cql.contact_point()), ("CQL_REPLICATION_FACTOR", "1")];

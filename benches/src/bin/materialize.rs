@@ -52,7 +52,7 @@ struct Figures {
 
 fn main() {
     let args = Args::parse();
-    let server = testkit::Cql::start();
+    let server = testkit::Cql::start_for_benchmark();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (mut batches, mut one_by_one) = (Vec::new(), Vec::new());
     for pair in 0..=args.pairs {
