@@ -15,9 +15,9 @@ use crate::stack::{KEYSPACES, Stack};
 use crate::{alone, number, say, seed};
 
 const SENDERS: u64 = 3;
-const KILLS: u64 = 50;
+const KILLS: u64 = 30;
 /// So many before the second one comes.
-const KILLS_ALONE: u64 = 15;
+const KILLS_ALONE: u64 = 10;
 /// How long the brokers wait for one that was killed: until then nobody has its partitions.
 const SESSION_TIMEOUT: &str = "1s";
 const LIVES_MS: u64 = 2_600;
