@@ -58,6 +58,11 @@ impl Receiver {
         self.seen.lock().expect("no test panics with the lock").requests.clone()
     }
 
+    /// How many requests of a path there were.
+    pub(crate) fn arrived(&self, path: &str) -> usize {
+        self.requests().iter().filter(|request| request.path == path).count()
+    }
+
     async fn serve(self, mut connection: TcpStream) {
         while let Some(request) = read(&mut connection).await {
             let path = request.path.clone();
