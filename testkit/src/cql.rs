@@ -13,8 +13,6 @@ use crate::script;
 /// Each table takes about a megabyte of the heap, and the tests of a process make hundreds: with the script's own 512 MB the
 /// server ends towards the end of them.
 const SHARED_JAVA_OPTS: &str = "-Xms256m -Xmx1536m -XX:TieredStopAtLevel=1";
-/// As fast as it gets, once it is warm.
-const BENCHMARK_JAVA_OPTS: &str = "-Xms1g -Xmx1g";
 
 /// What a server keeps when it is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +50,14 @@ impl Cql {
         Cql::start_that(Keeps::Acknowledged, "", None)
     }
 
-    /// Starts a server as [`Cql::start`] does, that gets faster for longer and takes more of a processor until then.
+    /// Starts a server as [`Cql::start`] does, for a benchmark: with more heap and all of the JIT, which a test does not live
+    /// long enough for.
     ///
     /// # Panics
     /// As [`Cql::start`].
     #[must_use]
     pub fn start_for_benchmark() -> Cql {
-        Cql::start_that(Keeps::Acknowledged, "", Some(BENCHMARK_JAVA_OPTS))
+        Cql::start_that(Keeps::Acknowledged, "", Some("-Xms1g -Xmx1g"))
     }
 
     /// Starts a server with these lines in its `cassandra.yaml` besides those of all servers, such as a login. It is not to be
@@ -79,7 +78,7 @@ impl Cql {
     #[must_use]
     pub fn shared() -> &'static Cql {
         static SHARED: OnceLock<Cql> = OnceLock::new();
-        SHARED.get_or_init(|| Cql::start_that(Keeps::Nothing, "", Some(SHARED_JAVA_OPTS)))
+        SHARED.get_or_init(|| Cql::start_with(""))
     }
 
     fn start_that(keeps: Keeps, more: &str, java_opts: Option<&'static str>) -> Cql {
