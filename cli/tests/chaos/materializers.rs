@@ -22,7 +22,7 @@ const KILLS_ALONE: u64 = 10;
 const SESSION_TIMEOUT: &str = "1s";
 const LIVES_MS: u64 = 2_600;
 /// Of the kills, those of one that had written something.
-const AT_WORK_MIN: u64 = KILLS / 5;
+const AT_WORK_MIN: u64 = KILLS / 3;
 const CATCH_UP_DEADLINE: Duration = Duration::from_secs(300);
 const REBUILT: &str = "chaos_rebuilt";
 
