@@ -20,7 +20,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Failure, cargo_path, say};
+use crate::{BUILD_SIMULATOR, Failure, SIMULATOR, cargo_path, say, tidy};
 
 /// Seeds that a mutation may survive at most.
 const SEEDS_MAX: u64 = 500;
@@ -168,17 +168,22 @@ fn remove_others(folder: &Path, wanted: &BTreeSet<PathBuf>) -> io::Result<()> {
 
 /// Builds the broken simulator; where it is.
 fn build(root: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let manifest = root.join("Cargo.toml");
+    let manifest = fs::read_to_string(&manifest).map_err(|error| format!("{}: {error}", manifest.display()))?;
     let mut build = Command::new(cargo_path());
-    build.args(["build", "--quiet", "--package", "simulator"]).env("CARGO_TARGET_DIR", root.join("target"));
-    // Nobody debugs a mutation, and a build takes longer than its seeds.
-    build.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
+    build.args(BUILD_SIMULATOR).env("CARGO_TARGET_DIR", root.join("target"));
+    // Nobody debugs a mutation, and a build takes longer than its seeds. Our own crates alone: what they depend on is built.
+    build.env("CARGO_PROFILE_DEV_DEBUG", "0");
+    for package in tidy::crates(&manifest) {
+        build.arg("--config").arg(format!("profile.dev.package.{package}.opt-level=0"));
+    }
     // Without what it says of a build that passes: that a mutation leaves a variable unused is to be expected.
     let built = build.current_dir(root.join(TREE)).output().map_err(|error| format!("cargo cannot be run: {error}"))?;
     if !built.status.success() {
         let said = String::from_utf8_lossy(&built.stderr);
         return Err(format!("{MUTATIONS}/{name}.patch does not compile:\n{said}"));
     }
-    let (made, kept) = (root.join("target/debug/simulator"), root.join(OUTPUT).join("simulator").join(name));
+    let (made, kept) = (root.join("target").join(SIMULATOR), root.join(OUTPUT).join("simulator").join(name));
     let moved = fs::create_dir_all(kept.parent().unwrap_or(&kept))
         .and_then(|()| fs::copy(&made, &kept))
         // What is called the simulator is not to be a broken one.
