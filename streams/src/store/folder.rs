@@ -37,7 +37,8 @@ const DAMAGED: &[u8] = b"damaged";
 const MEMTABLE_BYTES_MAX: u64 = 16 << 20;
 /// The journal is replayed row by row at a start after a crash: keeping it short keeps that start short.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
-const WORKER_THREADS: usize = 2;
+/// Of several, the engine keeps one for flushing, which looks for work without a pause while another compacts.
+const WORKER_THREADS: usize = 1;
 
 /// A folder with the state of all partitions of one process.
 #[derive(Clone)]
