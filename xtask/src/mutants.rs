@@ -176,6 +176,9 @@ fn build(root: &Path, name: &str) -> Result<PathBuf, Failure> {
     build.env("CARGO_PROFILE_DEV_DEBUG", "0");
     for package in tidy::crates(&manifest) {
         build.arg("--config").arg(format!("profile.dev.package.{package}.opt-level=0"));
+        // No other build has this number. Cargo tells the crates of two folders apart by such settings alone, and would take one of
+        // the copy for the same of the sources.
+        build.arg("--config").arg(format!("profile.dev.package.{package}.codegen-units=255"));
     }
     // Without what it says of a build that passes: that a mutation leaves a variable unused is to be expected.
     let built = build.current_dir(root.join(TREE)).output().map_err(|error| format!("cargo cannot be run: {error}"))?;
