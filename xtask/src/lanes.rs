@@ -104,7 +104,7 @@ impl Lane {
 /// The names of the test programs of all crates, which are those that cargo finds by itself.
 fn programs(root: &Path) -> io::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
-    for folder in tidy::crates(&fs::read_to_string(root.join("Cargo.toml"))?) {
+    for folder in tidy::crates(root)? {
         let tests = root.join(folder).join("tests");
         let entries = if tests.is_dir() { fs::read_dir(tests)?.collect::<io::Result<Vec<_>>>()? } else { Vec::new() };
         for path in entries.iter().map(fs::DirEntry::path) {

@@ -168,13 +168,12 @@ fn remove_others(folder: &Path, wanted: &BTreeSet<PathBuf>) -> io::Result<()> {
 
 /// Builds the broken simulator; where it is.
 fn build(root: &Path, name: &str) -> Result<PathBuf, Failure> {
-    let manifest = root.join("Cargo.toml");
-    let manifest = fs::read_to_string(&manifest).map_err(|error| format!("{}: {error}", manifest.display()))?;
+    let crates = tidy::crates(root).map_err(|error| format!("the crates cannot be listed: {error}"))?;
     let mut build = Command::new(cargo_path());
     build.args(BUILD_SIMULATOR).env("CARGO_TARGET_DIR", root.join("target"));
     // Nobody debugs a mutation, and a build takes longer than its seeds. Our own crates alone: what they depend on is built.
     build.env("CARGO_PROFILE_DEV_DEBUG", "0");
-    for package in tidy::crates(&manifest) {
+    for package in crates {
         build.arg("--config").arg(format!("profile.dev.package.{package}.opt-level=0"));
         // No other build has this number. Cargo tells the crates of two folders apart by such settings alone, and would take one of
         // the copy for the same of the sources.

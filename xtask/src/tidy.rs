@@ -24,7 +24,7 @@ pub(crate) fn check(root: &Path) -> io::Result<Vec<String>> {
         faults.extend(too_long(&name, &text));
         faults.extend(allows_without_reason(&name, &text));
     }
-    for folder in crates(&fs::read_to_string(root.join("Cargo.toml"))?) {
+    for folder in crates(root)? {
         faults.extend(check_crate(root, &folder)?);
     }
     faults.extend(check_schemas(root)?);
@@ -132,8 +132,12 @@ fn unlisted_schema(name: &str, sources: &str) -> Option<String> {
     (!sources.contains(&quoted)).then(|| format!("{name}: no Rust type is tested against it: include it or delete it"))
 }
 
-/// The workspace's crates, from its manifest.
-pub(crate) fn crates(manifest: &str) -> Vec<String> {
+/// The workspace's crates, from its manifest: their folders, which have their names.
+pub(crate) fn crates(root: &Path) -> io::Result<Vec<String>> {
+    Ok(members(&fs::read_to_string(root.join("Cargo.toml"))?))
+}
+
+fn members(manifest: &str) -> Vec<String> {
     let Some((_, rest)) = manifest.split_once("\nmembers = [") else { return Vec::new() };
     let list = rest.split(']').next().unwrap_or_default();
     list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
@@ -194,7 +198,7 @@ mod tests {
         let faults = impure_dependencies("a", manifest);
         assert!(faults.len() == 1 && faults[0].ends_with("drop tokio"), "{faults:?}");
         assert_eq!(impure_names("a.rs", "// std::fs\nuse std::fmt;\nuse std::fs::File;\n").len(), 1);
-        assert_eq!(crates("[workspace]\nmembers = [\"a\", \"b\"]\n"), ["a", "b"]);
+        assert_eq!(members("[workspace]\nmembers = [\"a\", \"b\"]\n"), ["a", "b"]);
     }
 
     #[test]
