@@ -1,4 +1,4 @@
-//! Tests that failed, once more, with the machine to themselves.
+//! Tests that failed, once more, one after the other, each with the machine to itself.
 
 use std::path::Path;
 use std::process::Command;
@@ -36,7 +36,8 @@ pub(super) fn try_failed(root: &Path, outputs: &[&str]) -> Result<(), Failure> {
         // Of the whole workspace again: of a package by itself, it would first be built anew with that one's features.
         let target = program.split_whitespace().skip_while(|part| !part.starts_with("--"));
         let mut command = Command::new(cargo_path());
-        command.args(["test", "--workspace"]).args(target).args(["--", "--exact"]).args(tests).current_dir(root);
+        command.args(["test", "--workspace"]).args(target).args(["--", "--exact", "--test-threads=1"]);
+        command.args(tests).current_dir(root);
         run(&mut command, &format!("cargo test {program} -- --exact {}", tests.join(" ")))?;
     }
     say(&format!("xtask: FLAKY, passed only by themselves: {names}"));

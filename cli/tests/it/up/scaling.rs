@@ -14,8 +14,9 @@ use crate::up::load::Load;
 use crate::up::orders::Order;
 use crate::up::poll;
 
-/// No order waits longer for its commission while partitions move: what the pause of a partition comes to.
-const PAUSE_MAX: Duration = Duration::from_secs(3);
+/// How much longer an order may wait for its commission while partitions move than while none does: what the pause of a partition
+/// comes to.
+const PAUSE_MAX_MS: u64 = 3_000;
 const PROBES: usize = 4;
 /// Orders that a second of load brings.
 const ORDERS_A_SECOND: i64 = 200;
@@ -43,13 +44,19 @@ fn from_one_process_to_three_and_back() {
             thread::sleep(Duration::from_secs(2));
             let longest_ms = longest_ms.swap(0, Ordering::Relaxed);
             say(&format!("{what}: the longest wait for a commission was {longest_ms} ms"));
-            assert!(Duration::from_millis(longest_ms) <= PAUSE_MAX, "{what}: an order waited {longest_ms} ms");
+            longest_ms
         };
-        step("one process", &mut |_| {});
-        step("a second one", &mut |cluster| cluster.add_processors(1));
-        step("a third one", &mut |cluster| cluster.add_processors(2));
-        step("two of three", &mut |cluster| cluster.retire_processors(2));
-        step("one of two", &mut |cluster| cluster.retire_processors(1));
+        // What this machine takes for an order at all: with a broker that has just started, and whatever else runs.
+        let at_rest_ms = step("one process", &mut |_| {});
+        let mut moves = |what: &str, work: &mut dyn FnMut(&mut OnKafka)| {
+            let longest_ms = step(what, work);
+            let max_ms = PAUSE_MAX_MS + at_rest_ms;
+            assert!(longest_ms <= max_ms, "{what}: an order waited {longest_ms} ms, and {at_rest_ms} ms at rest");
+        };
+        moves("a second one", &mut |cluster| cluster.add_processors(1));
+        moves("a third one", &mut |cluster| cluster.add_processors(2));
+        moves("two of three", &mut |cluster| cluster.retire_processors(2));
+        moves("one of two", &mut |cluster| cluster.retire_processors(1));
         drop(ends);
         probes.into_iter().flat_map(|probe| probe.join().expect("no probe fails")).collect::<Vec<Order>>()
     });

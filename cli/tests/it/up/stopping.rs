@@ -53,6 +53,11 @@ fn sigterm_under_load<C: Cluster>() {
     let mut kept: Vec<Order> = thread::scope(|scope| {
         let (target, answered) = (&target, &answered);
         let clients: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(move || send(target, number, answered))).collect();
+        poll(Duration::from_secs(60), || match answered.load(Ordering::Relaxed) {
+            BEFORE.. => Ok(()),
+            few => Err(format!("{few} orders were answered")),
+        });
+        // Last, since a body may not take for long to come.
         let begun: Vec<(Order, BufReader<TcpStream>)> = (0..IN_FLIGHT)
             .map(|number| {
                 let order = Order::new(&ONE, format!("FLIGHT-{number}"), 2_000);
@@ -60,10 +65,6 @@ fn sigterm_under_load<C: Cluster>() {
                 (order, stream)
             })
             .collect();
-        poll(Duration::from_secs(30), || match answered.load(Ordering::Relaxed) {
-            BEFORE.. => Ok(()),
-            few => Err(format!("{few} orders were answered")),
-        });
         cluster.terminate();
         // What is before several edges goes on listening, and has nobody to give a connection to.
         poll(Duration::from_secs(10), || match Client::new(target, &ONE).get("/health/live") {
