@@ -56,6 +56,15 @@ impl Side {
         Ok(Driven { cpu: cpu * NANOS / sent.orders.max(1), busy, sent })
     }
 
+    /// Has it take all it can until that is no more than before, as the broker then is.
+    pub(super) fn warm(&mut self, common: &Common, kafka: &Kafka, runtime: &Runtime, shops: Shops) -> Outcome<()> {
+        rig::until_still(common, |number| {
+            let run = format!("warm-up{number}");
+            let load = closed(common, shops, &run);
+            Ok(self.drive(kafka.bootstrap(), runtime, load)?.sent.rate())
+        })
+    }
+
     /// The same of two loads side by side, if there is a second; what was sent of the first.
     pub(super) fn drive_both(
         &mut self,
@@ -107,6 +116,20 @@ pub(super) fn limit(common: &Common, kafka: &Kafka) -> Outcome<Side> {
     Ok(Side { process, prefix: "", topic: TOPIC, sent: 0 })
 }
 
+/// As many orders as are taken. The address is that of whoever drives it.
+pub(super) fn closed<'a>(common: &Common, shops: Shops, run: &'a str) -> Load<'a> {
+    Load {
+        address: ([127, 0, 0, 1], 0).into(),
+        shops,
+        merchant: None,
+        run,
+        connections: common.connections,
+        time: Duration::from_secs(common.seconds),
+        pace: Pace::Closed,
+        follow: None,
+    }
+}
+
 /// Runs the pairs.
 pub(super) fn run(common: &Common) -> Outcome<RowResult> {
     let (kafka, folder, runtime) = (rig::broker(common)?, rig::folder(common)?, runtime()?);
@@ -114,6 +137,7 @@ pub(super) fn run(common: &Common) -> Outcome<RowResult> {
     let registry = rig::registry(folder.path(), shops, true)?;
     let (edge, _installation) = edge(common, &kafka, &registry, folder.path())?;
     let mut sides = [edge, limit(common, &kafka)?];
+    sides[1].warm(common, &kafka, &runtime, shops)?;
     let mut rate = Figure::new("edge on Kafka against a bare handler", "orders/s", Target::RatioAtLeast(80));
     let mut p99 = Figure::new("p99 at 70 % of the edge's maximum", "µs", Target::RatioAtMost(150));
     let mut busy = Figure::new("processor time at the maximum, of one core's", "%", Target::None);
@@ -122,16 +146,7 @@ pub(super) fn run(common: &Common) -> Outcome<RowResult> {
     for pair in 0..=common.pairs {
         let mut drive = |what: &str, pace: Pace| -> Outcome<[Driven; 2]> {
             let (mut found, run) = ([None, None], format!("{what}{pair}"));
-            let load = Load {
-                address: ([127, 0, 0, 1], 0).into(),
-                shops,
-                merchant: None,
-                run: &run,
-                connections: common.connections,
-                time: Duration::from_secs(common.seconds),
-                pace,
-                follow: None,
-            };
+            let load = Load { pace, ..closed(common, shops, &run) };
             for ours in order(pair) {
                 let side = usize::from(!ours);
                 found[side] = Some(sides[side].drive(kafka.bootstrap(), &runtime, load)?);

@@ -1,7 +1,5 @@
 //! A hot merchant with nine tenths of the traffic: what the others' p99 is beside it, against what it is without it.
 
-use std::time::Duration;
-
 use super::result::{Figure, RowResult, Target};
 use super::rig::{self, order, runtime};
 use super::{Common, edge, say};
@@ -22,27 +20,18 @@ pub(super) fn run(common: &Common) -> Outcome<RowResult> {
     let registry = rig::registry(folder.path(), all, true)?;
     let (mut side, _installation) = edge::edge(common, &kafka, &registry, folder.path())?;
     let others = Shops { merchants: others, ..all };
+    side.warm(common, &kafka, &runtime, others)?;
     let mut p99 = Figure::new("p99 of the others beside a hot merchant", "µs", Target::RatioAtMost(150));
     for pair in 0..=common.pairs {
-        let load = |run: &'static str| Load {
-            address: ([127, 0, 0, 1], 0).into(),
-            shops: others,
-            merchant: None,
-            run,
-            connections: common.connections,
-            time: Duration::from_secs(common.seconds),
-            pace: Pace::Closed,
-            follow: None,
-        };
         let named = |what: &str| format!("{what}{pair}");
         let (most, quiet, beside, hot) = (named("most"), named("quiet"), named("beside"), named("hot"));
         let bootstrap = kafka.bootstrap();
-        let taken = side.drive(bootstrap, &runtime, Load { run: &most, ..load("") })?;
+        let taken = side.drive(bootstrap, &runtime, edge::closed(common, others, &most))?;
         let rate = (taken.sent.rate() * LOAD_PERCENT / 100 / (HOT + 1)).max(1);
         let mut found = [0; 2];
         for with in order(pair) {
             let run = if with { &beside } else { &quiet };
-            let calm = Load { run, pace: Pace::Open { rate }, ..load("") };
+            let calm = Load { pace: Pace::Open { rate }, ..edge::closed(common, others, run) };
             let heat =
                 Load { run: &hot, merchant: Some(others.merchants), pace: Pace::Open { rate: rate * HOT }, ..calm };
             let heat = with.then_some(heat);

@@ -1,9 +1,10 @@
 //! From 202 to the commission, as whoever asks for the order sees it, at half of what the installation takes at most.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio::runtime::Runtime;
 
+use super::edge::closed;
 use super::result::{Figure, RowResult, Target};
 use super::rig::{self, runtime};
 use super::{Common, say};
@@ -36,6 +37,13 @@ pub(super) fn run(common: &Common) -> Outcome<RowResult> {
         let command = |name| installation.command(&["--log", "warn", name]);
         let processors = Process::start("conversions processors", &command("processors"), &common.cores)?;
         let ingest = Process::start("conversions ingest", &command("ingest"), &common.cores)?;
+        if pair == 0 {
+            rig::until_still(common, |number| {
+                let run = format!("warm-up-{number}");
+                let load = Load { address: rig::address(&ingest)?, ..closed(common, shops, &run) };
+                runtime.block_on(commissioned(&load))
+            })?;
+        }
         let distributed = lag(common, &runtime, &ingest, shops, "kafka", pair)?;
         ingest.stop()?;
         processors.stop()?;
@@ -52,23 +60,10 @@ pub(super) fn run(common: &Common) -> Outcome<RowResult> {
 /// lag.
 fn lag(common: &Common, runtime: &Runtime, edge: &Process, shops: Shops, name: &str, pair: u32) -> Outcome<u64> {
     let (most_run, half_run) = (format!("{name}-most-{pair}"), format!("{name}-half-{pair}"));
-    let most = Load {
-        address: rig::address(edge)?,
-        shops,
-        merchant: None,
-        run: &most_run,
-        connections: common.connections,
-        time: Duration::from_secs(common.seconds),
-        pace: Pace::Closed,
-        follow: None,
-    };
+    let most = Load { address: rig::address(edge)?, ..closed(common, shops, &most_run) };
     runtime.block_on(async {
         rig::warm(&most).await?;
-        let begun = std::time::Instant::now();
-        let sent = most.send().await?;
-        let settled = most.settle(&sent, rig::deadline()).await?;
-        let millis = u64::try_from(settled.duration_since(begun).as_millis()).unwrap_or(u64::MAX).max(1);
-        let rate = (sent.orders * 1_000 / millis / 2).max(1);
+        let rate = (commissioned(&most).await? / 2).max(1);
         let half = Load { run: &half_run, pace: Pace::Open { rate }, follow: Some(FOLLOWED_ONE_IN), ..most };
         let sent = half.send().await?;
         half.settle(&sent, rig::deadline()).await?;
@@ -82,4 +77,13 @@ fn lag(common: &Common, runtime: &Runtime, edge: &Process, shops: Shops, name: &
         ));
         Ok(sent.lags.value_at_quantile(0.99))
     })
+}
+
+/// Orders a second that a load comes to, until the last has its commission.
+async fn commissioned(load: &Load<'_>) -> Outcome<u64> {
+    let begun = Instant::now();
+    let sent = load.send().await?;
+    let settled = load.settle(&sent, rig::deadline()).await?;
+    let millis = u64::try_from(settled.duration_since(begun).as_millis()).unwrap_or(u64::MAX).max(1);
+    Ok(sent.orders * 1_000 / millis)
 }

@@ -4,13 +4,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use super::result::{Figure, RowResult, Target};
 use super::rig::{self, runtime};
 use super::{Common, edge, say};
 use crate::peers::Outcome;
-use crate::peers::load::{Load, Pace};
 use crate::shop::Shops;
 
 const TOOL: &str = "org.apache.kafka.tools.ProducerPerformance";
@@ -28,20 +26,11 @@ pub(super) fn run(common: &Common) -> Outcome<RowResult> {
     fs::write(&payloads, bodies.join("\n")).map_err(|error| format!("{}: {error}", payloads.display()))?;
     kafka.topics(&["--create", "--topic", "perf", "--partitions", "6"]);
     let mut limit = edge::limit(common, &kafka)?;
+    limit.warm(common, &kafka, &runtime, shops)?;
     let mut rate = Figure::new("bare handler against kafka-producer-perf-test", "orders/s", Target::None);
     for pair in 0..=common.pairs {
         let run = format!("perf{pair}");
-        let load = Load {
-            address: ([127, 0, 0, 1], 0).into(),
-            shops,
-            merchant: None,
-            run: &run,
-            connections: common.connections,
-            time: Duration::from_secs(common.seconds),
-            pace: Pace::Closed,
-            follow: None,
-        };
-        let handled = limit.drive(kafka.bootstrap(), &runtime, load)?;
+        let handled = limit.drive(kafka.bootstrap(), &runtime, edge::closed(common, shops, &run))?;
         let produced = produce(common, kafka.bootstrap(), &payloads)?;
         let records = rig::records(kafka.bootstrap(), "", streams::Topic { id: 1, name: "perf" })?;
         let expected = common.orders * u64::from(pair + 1);

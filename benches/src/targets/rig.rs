@@ -13,7 +13,7 @@ use streams::kafka::{Connection, Extents};
 use tempfile::TempDir;
 use testkit::Kafka;
 
-use super::Common;
+use super::{Common, say};
 use crate::edge::Installation;
 use crate::peers::Outcome;
 use crate::peers::load::Load;
@@ -24,6 +24,11 @@ use crate::shop::Shops;
 pub(super) const WAIT: Duration = Duration::from_secs(300);
 /// How long a load is that is not measured.
 const WARM: Duration = Duration::from_secs(1);
+/// A rate stands still when so many in a row are at most so much above the best before, in percent.
+const STILL_LOADS: u32 = 2;
+const STILL_PERCENT: u64 = 5;
+/// How often it is looked for that at most.
+const UNTIL_STILL_MAX: u32 = 12;
 
 /// `conversions`.
 pub(super) fn binary(common: &Common) -> PathBuf {
@@ -125,6 +130,22 @@ pub(super) async fn warm(load: &Load<'_>) -> Outcome<()> {
     let load = Load { run: &run, time: WARM.min(load.time), ..*load };
     let sent = load.send().await?;
     load.settle(&sent, deadline()).await.map(drop)
+}
+
+/// Repeats what gives a rate until that does not rise any more: a broker's compiler is at work for longer than a pair takes, and
+/// what is measured meanwhile is the compiler. `rate` is told how often it was asked before.
+pub(super) fn until_still(common: &Common, mut rate: impl FnMut(u32) -> Outcome<u64>) -> Outcome<()> {
+    let (mut best, mut still) = (rate(0)?, 0);
+    for number in 1..if common.smoke { 1 } else { UNTIL_STILL_MAX } {
+        let now = rate(number)?;
+        say(&format!("warming up: {now} orders/s, {best} before"));
+        still = if now * 100 > best * (100 + STILL_PERCENT) { 0 } else { still + 1 };
+        best = best.max(now);
+        if still == STILL_LOADS {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The instant by which something has to be.
