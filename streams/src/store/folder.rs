@@ -8,7 +8,8 @@
 //! # On disk
 //! `FOLDER/db/` is the database. Each keyspace has its rows and, under the key `00`, its stamp: version (u32),
 //! position (u64), both big-endian; the stamp is in every batch with the changes it stands for.
-//! `FOLDER/OPEN` exists while a process has the folder open and holds the id of the system's boot.
+//! `FOLDER/OPEN` exists while a process has the folder open and holds the id of the system's boot. It takes its place whole, from
+//! `FOLDER/OPEN.new`: a disk that is full leaves no half of it.
 //!
 //! # What a crash leaves
 //! Batches are handed to the system as they are applied, so a killed process loses nothing, and the next one goes on
@@ -17,7 +18,8 @@
 //! Where the system does not tell its boots apart, `OPEN` names none, and every stop but an orderly close is distrusted.
 //!
 //! # What damage leaves
-//! A database that does not open is deleted and restored. Damage that only reading finds is written into `OPEN`, so that
+//! A database that does not open is deleted and restored, unless it is the disk that fails or is full: then nothing is deleted, and
+//! the process stops. Damage that only reading finds is written into `OPEN`, so that
 //! the process stops and the next one deletes and restores. One that another process has open is left alone.
 
 use std::fs;
@@ -63,21 +65,26 @@ impl StateFolder {
     pub fn open(folder: &Path, cache_bytes: u64) -> Result<StateFolder, StoreError> {
         fs::create_dir_all(folder).map_err(|error| failed("making the folder", &error))?;
         let boot = boot_id();
-        match fs::read(folder.join("OPEN")) {
-            Ok(last) if last == DAMAGED => empty(folder, "its database was found damaged")?,
-            Ok(last) if last.is_empty() || last != boot => empty(folder, "the system went down while it was in use")?,
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+        let is_open = match fs::read(folder.join("OPEN")) {
+            Ok(last) if last == DAMAGED => empty(folder, "its database was found damaged").map(|()| false)?,
+            Ok(last) if last.is_empty() || last != boot => {
+                empty(folder, "the system went down while it was in use").map(|()| false)?
+            }
+            Ok(_) => true,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(failed("reading OPEN", &error)),
+        };
+        if !is_open {
+            write_open(folder, &boot).map_err(|error| failed("writing OPEN", &error))?;
+            sync_folder(folder)?;
         }
-        write_open(folder, &boot).map_err(|error| failed("writing OPEN", &error))?;
-        sync_folder(folder)?;
         let database = match open_database(folder, cache_bytes) {
             Ok(database) => database,
             // Deleting it under the process that uses it would be the damage that this is to repair.
             Err(fjall::Error::Locked) => {
                 return Err(failed("opening the database", &"another process has it open"));
             }
+            Err(error) if !is_damage(&error) => return Err(failed("opening the database", &error)),
             Err(error) => {
                 empty(folder, &format!("its database does not open ({error})"))?;
                 open_database(folder, cache_bytes).map_err(|error| failed("opening the database", &error))?
@@ -173,9 +180,11 @@ fn sync_folder(folder: &Path) -> Result<(), StoreError> {
 }
 
 fn write_open(folder: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut open = fs::File::create(folder.join("OPEN"))?;
+    let new = folder.join("OPEN.new");
+    let mut open = fs::File::create(&new)?;
     open.write_all(content)?;
-    open.sync_all()
+    open.sync_all()?;
+    fs::rename(new, folder.join("OPEN"))
 }
 
 /// The id of the system's boot; nothing where there is none.

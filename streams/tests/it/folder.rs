@@ -74,6 +74,23 @@ fn rows_without_a_stamp_are_deleted() {
 }
 
 #[test]
+fn a_disk_that_fails_takes_nothing_with_it() {
+    for close in [true, false] {
+        let folder = folder(close);
+        let (database, away) = (folder.path().join("db"), folder.path().join("away"));
+        fs::rename(&database, &away).expect("moved");
+        // Nothing can be opened by a link to itself.
+        std::os::unix::fs::symlink("db", &database).expect("a link");
+        let error = StateFolder::open(folder.path(), 1 << 20).expect_err("it cannot be opened");
+        assert!(error.to_string().contains("opening the database"), "{error}");
+        fs::remove_file(&database).expect("the link is there");
+        fs::rename(&away, &database).expect("moved");
+        fs::write(folder.path().join("OPEN.new"), b"").expect("what a full disk leaves");
+        assert!(has_row(&store(&open(&folder))));
+    }
+}
+
+#[test]
 fn an_orderly_close_and_a_crash_of_the_process_keep_everything() {
     for close in [true, false] {
         let folder = folder(close);
