@@ -302,7 +302,7 @@ impl Publisher for EmbeddedLog {
     /// [`PublishError::Failed`] for ever once the log has failed.
     fn publish(&self, messages: Vec<Message>) -> Result<Pending, PublishError> {
         let bytes = Draft::published_bytes(&messages);
-        let bytes_max = self.inner.shared.options.frame_bytes_max;
+        let bytes_max = self.inner.shared.options.group_bytes_max;
         if bytes > bytes_max {
             return Err(PublishError::TooLarge { bytes, bytes_max });
         }

@@ -9,7 +9,10 @@ pub struct Options {
     pub segment_bytes_max: u64,
     /// Most bytes written with one sync; a larger frame goes alone.
     pub batch_bytes_max: usize,
-    /// Most bytes of one frame: a step, or one group of published messages. At most 64 MiB, whatever is said here.
+    /// Most bytes of one group of published messages, and of a step that can be divided. Whoever reads them may write several
+    /// times as much in one step, since a frame is read as a whole: it has to fit [`Options::frame_bytes_max`].
+    pub group_bytes_max: usize,
+    /// Most bytes of any frame: of a step that cannot be divided any more. At most 64 MiB, whatever is said here.
     pub frame_bytes_max: usize,
     /// Most published messages that wait to be written.
     pub queue_messages_max: usize,
@@ -29,7 +32,8 @@ impl Default for Options {
         Options {
             segment_bytes_max: 64 << 20,
             batch_bytes_max: 4 << 20,
-            frame_bytes_max: 16 << 20,
+            group_bytes_max: 8 << 20,
+            frame_bytes_max: FRAME_BYTES_LIMIT,
             queue_messages_max: 65_536,
             queue_bytes_max: 64 << 20,
             memory_bytes_max: 32 << 20,
@@ -43,6 +47,7 @@ impl Options {
     /// These options with every bound inside what the format allows.
     pub(super) fn bounded(mut self) -> Options {
         self.frame_bytes_max = self.frame_bytes_max.min(FRAME_BYTES_LIMIT);
+        self.group_bytes_max = self.group_bytes_max.min(self.frame_bytes_max);
         self.read_bytes = self.read_bytes.clamp(4 << 10, FRAME_BYTES_LIMIT);
         self
     }

@@ -37,6 +37,8 @@ pub struct EmbeddedSession {
     committed: u64,
     /// Whether records were handed out that are not committed.
     uncommitted: bool,
+    /// Whether the last poll was for a single record: then its step cannot be divided any more.
+    is_single: bool,
 }
 
 impl EmbeddedSession {
@@ -60,6 +62,7 @@ impl EmbeddedSession {
             assigned: false,
             committed,
             uncommitted: false,
+            is_single: false,
         }
     }
 
@@ -71,7 +74,8 @@ impl EmbeddedSession {
 
     fn append(&mut self, outputs: &[Message], changes: &[(u32, Vec<Change>)]) -> Commit {
         let bytes = Draft::step_bytes(&self.consumer, outputs, changes);
-        let bytes_max = self.shared.options.frame_bytes_max;
+        let options = &self.shared.options;
+        let bytes_max = if self.is_single { options.frame_bytes_max } else { options.group_bytes_max };
         if bytes > bytes_max {
             return Commit::Aborted(LogError::TooLarge { bytes, bytes_max });
         }
@@ -120,6 +124,7 @@ impl Session for EmbeddedSession {
             self.assigned = true;
             return Ok(Polled::Assigned(vec![0]));
         }
+        self.is_single = limits.records_max <= 1;
         let deadline = deadline(wait);
         let scan_bytes_max = self.shared.options.idle_bytes_max;
         let mut records = Vec::new();
@@ -139,7 +144,8 @@ impl Session for EmbeddedSession {
     /// Appends one frame and blocks until it is durable. A step without anything, of nothing polled, writes nothing and is
     /// committed as of the end of the log.
     ///
-    /// [`Commit::Aborted`] is [`LogError::TooLarge`], or [`LogError::Closed`] for a log that was closed and for a session
+    /// [`Commit::Aborted`] is [`LogError::TooLarge`], with less room for a step that can be divided: one after a poll for more
+    /// than a single record. Or it is [`LogError::Closed`] for a log that was closed and for a session
     /// that was replaced. [`Commit::Unknown`] means that the log has failed, for ever: restart the process, and what
     /// opening the log finds decides whether the step happened.
     fn commit(&mut self, step: &Step) -> Commit {

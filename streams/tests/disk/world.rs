@@ -53,6 +53,7 @@ impl World {
         let options = Options {
             segment_bytes_max: dice.u64(300..6_000),
             batch_bytes_max: dice.usize(100..4_000),
+            group_bytes_max: 64 << 10,
             frame_bytes_max: 64 << 10,
             queue_messages_max: dice.usize(3..40),
             queue_bytes_max: dice.usize(1_000..20_000),

@@ -12,6 +12,20 @@ fn world() -> World {
     World { options, ..World::new() }
 }
 
+/// What one processor writes in a step, another has to take in one: it may write several times as much as it reads, and has
+/// more room for that.
+#[test]
+fn a_frame_of_many_records_is_taken_whole() {
+    let options = Options { group_bytes_max: 16 << 10, frame_bytes_max: 256 << 10, ..Options::default() };
+    let world = World { options, ..World::new() };
+    let mut running = world.open();
+    running.send_all(&[("a", "count;pad 4000"); 40]);
+    running.settle();
+    let counts: Vec<String> = running.outputs().into_iter().filter(|output| output.starts_with("a=")).collect();
+    assert_eq!(counts, (1..=40).map(|count| format!("a={count}")).collect::<Vec<_>>());
+    assert!(retries(&running) > 0, "it was tried in less room first");
+}
+
 fn retries(running: &Running) -> u64 {
     running.driver.progress().retries.load(Ordering::Relaxed)
 }
