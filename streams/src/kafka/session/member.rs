@@ -75,6 +75,11 @@ impl<C: Clients> Member<C> {
         }
     }
 
+    /// Whether the group has told something that [`Member::poll`] has yet to hand out.
+    pub(super) fn has_events(&self) -> bool {
+        self.consumer.has_events()
+    }
+
     /// Listens to the group while nothing is read, for no longer than `wait`; whether it has something to tell.
     pub(super) fn listen(&self, wait: Duration) -> Result<bool, LogError> {
         if !self.consumer.has_events()

@@ -465,6 +465,10 @@ impl<C: Clients> Session for KafkaSession<C> {
     }
 
     fn restore(&mut self, partition: u32, after: Option<u64>, apply: ApplyChanges<'_>) -> Result<Restored, LogError> {
+        // The next poll tells of it: until then the partition may be another's, to whom the group has given it.
+        if self.member.has_events() {
+            return Ok(Restored::Partly(after.unwrap_or(0)));
+        }
         let is_known = self.partitions.is_assigned(partition)
             && self.take_over()?
             && (self.partitions.is_located(partition) || self.locate(partition)?);

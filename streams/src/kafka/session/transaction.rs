@@ -201,6 +201,12 @@ impl<C: Clients> Transactor<C> {
 
     /// Ends a transaction whose commit was never asked for: whatever becomes of the abort, nobody ever sees it.
     fn abort(&self, reason: LogError) -> Ended {
+        self.producer.poll();
+        // A purge forgets what was asked and not answered, and the client keeps its epoch then: a request that arrives later
+        // would be of the next transaction.
+        if self.producer.in_flight() > 0 {
+            self.spent.set(true);
+        }
         self.producer.purge();
         let deadline = self.time.now() + ABORT_WAIT;
         while self.producer.in_flight() > 0 && self.time.now() < deadline {
