@@ -63,11 +63,13 @@ impl CutOff {
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         let instant = jiff::Timestamp::from_millisecond(after.0).ok()?;
         let today = self.zone.to_datetime(instant).date();
-        let this = Some(today).filter(|date| date.weekday() == self.weekday);
+        // Clocks that are put forward over midnight may move the last one into today.
+        let last = today.yesterday().ok();
+        let this = last.into_iter().chain([today]).filter(|date| date.weekday() == self.weekday);
         // Clocks that are put back over midnight may leave the next one behind as well.
         let later = (1..=2).filter_map(|nth| today.nth_weekday(nth, self.weekday).ok());
         let at = |date: jiff::civil::Date| self.zone.to_timestamp(date.to_datetime(self.time)).ok();
-        let mut found = this.into_iter().chain(later).filter_map(at).map(|at| Timestamp(at.as_millisecond()));
+        let mut found = this.chain(later).filter_map(at).map(|at| Timestamp(at.as_millisecond()));
         found.find(|at| *at > after)
     }
 }
@@ -191,6 +193,16 @@ mod tests {
         check("saturday 23:30 America/Asuncion", "2024-03-24T03:40:00Z", "2024-03-31T03:30:00Z");
         check("sunday 00:30 America/Havana", "2020-11-01T05:10:00Z", "2020-11-08T05:30:00Z");
         check("sunday 00:00 America/St_Johns", "2010-11-07T03:00:00Z", "2010-11-14T03:30:00Z");
+    }
+
+    /// In Nuuk clocks go from 23:00 of Saturday to 00:00: a cut-off in the hour between is on Sunday, by the clocks of that week.
+    #[test]
+    fn clocks_that_are_put_forward_over_midnight_leave_no_week_out() {
+        const CUT_OFF: &str = "saturday 23:30 America/Nuuk";
+        check(CUT_OFF, "2026-03-22T01:30:00Z", "2026-03-29T01:30:00Z");
+        check(CUT_OFF, "2026-03-29T01:00:00Z", "2026-03-29T01:30:00Z");
+        check(CUT_OFF, "2026-03-29T01:29:59.999Z", "2026-03-29T01:30:00Z");
+        check(CUT_OFF, "2026-03-29T01:30:00Z", "2026-04-05T00:30:00Z");
     }
 
     #[test]
