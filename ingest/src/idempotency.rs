@@ -1,6 +1,7 @@
 //! The idempotency key of a request.
 
 use axum::http::HeaderMap;
+use schemas::records::IdempotencyUse;
 use sha2::{Digest, Sha256};
 
 use crate::json::{quoted, shown};
@@ -30,6 +31,12 @@ impl IdempotencyKey {
         Ok(key.map(|key| IdempotencyKey { key, body_digest: digest(&[body]) }))
     }
 
+    /// The same as a key of a route that is none of conversions: each has keys of its own, remembered with its name. A key as
+    /// sent has no NUL, so no key of a conversion is one of these.
+    pub(crate) fn on_route(self, route: &str) -> IdempotencyKey {
+        IdempotencyKey { key: format!("{route}\0{}", self.key), body_digest: self.body_digest }
+    }
+
     /// The id of a shop's event, as the key of what the event says of an order: its name and the order's id. So a delivery
     /// with another body is still the same one, and an id that was used for another order is told from it.
     pub(crate) fn of_event(event_id: &str, event: &str, external_order_id: &str) -> IdempotencyKey {
@@ -47,9 +54,10 @@ impl IdempotencyKey {
         id.ok_or_else(|| format!("X-External-Event-Id is required: 1 to {CHARACTERS_MAX} visible ASCII characters"))
     }
 
-    /// The digest in hexadecimal.
-    pub(crate) fn body_digest_hex(&self) -> String {
-        format!("{:032x}", u128::from_be_bytes(self.body_digest))
+    /// Its use, as it stands in the record of what came under it.
+    pub(crate) fn used(&self) -> IdempotencyUse {
+        let body_digest = format!("{:032x}", u128::from_be_bytes(self.body_digest));
+        IdempotencyUse { key: self.key.clone(), body_digest }
     }
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn read(
         received_at: now,
         reason: reader.text("reason", REASON_CHARACTERS_MAX),
         metadata: reader.metadata(),
+        idempotency: None,
     };
     reader.finish().map(|()| record)
 }

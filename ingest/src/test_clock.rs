@@ -39,6 +39,7 @@ pub(crate) fn read(
         external_order_id: external_order_id.unwrap_or_default(),
         advanced_to: advanced_to.unwrap_or(now),
         received_at: now,
+        idempotency: None,
     };
     reader.finish().map(|()| record)
 }

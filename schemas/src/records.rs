@@ -21,9 +21,9 @@ mod webhooks;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IdempotencyUse {
-    /// The key as sent, at most 255 visible ASCII characters.
+    /// The key as sent, at most 255 visible ASCII characters. If it is not that of a reported conversion, what it is of comes before it, with a zero character: order-status, test-clock, or event for the id of a shop's event.
     pub key: String,
-    /// The first 128 bits of SHA-256 over the request's body, in hexadecimal.
+    /// The first 128 bits of SHA-256 over the request's body or, of a shop's event, over its name and its order, in hexadecimal.
     pub body_digest: String,
 }
 
@@ -87,6 +87,8 @@ pub struct OrderStatusReported {
     pub reason: Option<String>,
     /// The merchant's JSON object, exactly as sent, at most 8 KiB.
     pub metadata: Option<String>,
+    /// The idempotency key it came under, if any.
+    pub idempotency: Option<IdempotencyUse>,
 }
 
 /// What a reviewer decided of a conversion, and who that was.
@@ -143,6 +145,8 @@ pub struct TestClockAdvanced {
     pub advanced_to: Timestamp,
     /// When the edge received it.
     pub received_at: Timestamp,
+    /// The idempotency key it came under, if any.
+    pub idempotency: Option<IdempotencyUse>,
 }
 
 /// Somebody clicked an affiliate's link.

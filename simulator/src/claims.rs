@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use schemas::ids::{ConversionId, OrderKey};
-use schemas::records::{ConversionReported, OrderStatusReported, TestClockAdvanced};
+use schemas::records::{ConversionReported, IdempotencyUse, OrderStatusReported, TestClockAdvanced};
 use schemas::topics::CONVERSIONS;
 use schemas::{Timestamp, codec};
 use store::claims::{IDEMPOTENCY_AGE, status_digest, test_clock_digest};
@@ -89,9 +89,11 @@ impl Inner {
             }
         } else if let Ok(update) = schemas::decode::<OrderStatusReported>(value) {
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id);
+            self.used(&update.merchant_id, update.livemode, update.idempotency.as_ref(), update.received_at);
             self.event(status_digest(id, &update), update.event_id);
         } else if let Ok(advanced) = schemas::decode::<TestClockAdvanced>(value) {
             let id = conversion_id(&advanced.merchant_id, advanced.livemode, &advanced.external_order_id);
+            self.used(&advanced.merchant_id, advanced.livemode, advanced.idempotency.as_ref(), advanced.received_at);
             self.event(test_clock_digest(id, advanced.advanced_to), advanced.event_id);
         }
     }
@@ -115,14 +117,14 @@ impl Inner {
                 self.conversions.insert(id, claim);
             }
         }
-        if let Some(used) = &report.idempotency
+        self.used(&report.merchant_id, report.livemode, report.idempotency.as_ref(), report.received_at);
+    }
+
+    fn used(&mut self, merchant_id: &str, livemode: bool, used: Option<&IdempotencyUse>, at: Timestamp) {
+        if let Some(used) = used
             && let Ok(bits) = u128::from_str_radix(&used.body_digest, 16)
         {
-            self.remember(
-                (report.merchant_id.clone(), report.livemode, used.key.clone()),
-                bits.to_be_bytes(),
-                report.received_at,
-            );
+            self.remember((merchant_id.to_owned(), livemode, used.key.clone()), bits.to_be_bytes(), at);
         }
     }
 

@@ -267,6 +267,7 @@ mod tests {
                 received_at: Timestamp(7),
                 reason: None,
                 metadata: None,
+                idempotency: None,
             };
             status_digest(ConversionId([id; 16]), &update)
         };

@@ -18,8 +18,8 @@ use crate::payouts;
 pub(crate) enum Fact {
     /// An order was reported: a claim, and perhaps the use of an idempotency key.
     Reported(Box<Reported>),
-    /// A status update was reported, or a test order's time moved.
-    Status { digest: [u8; 16], event_id: String, received_at: Timestamp },
+    /// A status update was reported, or a test order's time moved: a claim, and perhaps the use of an idempotency key.
+    Status { digest: [u8; 16], event_id: String, received_at: Timestamp, used: Option<Used> },
     /// A reviewer decided, of which nobody makes a claim: what came of it is in a transition.
     Reviewed,
     /// A conversion changed.
@@ -28,13 +28,21 @@ pub(crate) enum Fact {
     Payout(Box<PayoutChanged>),
 }
 
+/// The use of an idempotency key, in its scope.
+#[derive(Clone, Debug)]
+pub(crate) struct Used {
+    pub(crate) scope: IdempotencyScope,
+    pub(crate) key: String,
+    pub(crate) at: KeyUse,
+}
+
 /// A report and its place in the log.
 #[derive(Debug)]
 pub(crate) struct Reported {
     pub(crate) id: ConversionId,
     pub(crate) partition: u32,
     pub(crate) offset: u64,
-    pub(crate) used: Option<(IdempotencyScope, String, KeyUse)>,
+    pub(crate) used: Option<Used>,
     pub(crate) report: ConversionReported,
 }
 
@@ -68,14 +76,18 @@ impl Fact {
             let update: OrderStatusReported = schemas::decode(&record.value).map_err(text)?;
             let id = conversion_id(&update.merchant_id, update.livemode, &update.external_order_id)?;
             let digest = status_digest(id, &update);
-            Ok(Fact::Status { digest, event_id: update.event_id, received_at: update.received_at })
+            let OrderStatusReported { event_id, merchant_id, livemode, received_at, idempotency, .. } = update;
+            let used = used(idempotency, &merchant_id, livemode, received_at)?;
+            Ok(Fact::Status { digest, event_id, received_at, used })
         } else if is::<ReviewDecided>(&record.value) {
             schemas::decode::<ReviewDecided>(&record.value).map(|_| Fact::Reviewed).map_err(text)
         } else if is::<TestClockAdvanced>(&record.value) {
             let advanced: TestClockAdvanced = schemas::decode(&record.value).map_err(text)?;
             let id = conversion_id(&advanced.merchant_id, advanced.livemode, &advanced.external_order_id)?;
             let digest = test_clock_digest(id, advanced.advanced_to);
-            Ok(Fact::Status { digest, event_id: advanced.event_id, received_at: advanced.received_at })
+            let TestClockAdvanced { event_id, merchant_id, livemode, received_at, idempotency, .. } = advanced;
+            let used = used(idempotency, &merchant_id, livemode, received_at)?;
+            Ok(Fact::Status { digest, event_id, received_at, used })
         } else {
             let expected = "ConversionReported, OrderStatusReported, ReviewDecided and TestClockAdvanced";
             Err(header_error(&record.value, expected).to_string())
@@ -88,18 +100,24 @@ fn conversion_id(merchant_id: &str, livemode: bool, external_order_id: &str) -> 
     Ok(OrderKey { merchant_id, livemode, external_order_id }.conversion_id())
 }
 
-fn reported(report: ConversionReported, record: &Record) -> Result<Fact, String> {
+fn reported(mut report: ConversionReported, record: &Record) -> Result<Fact, String> {
     let id = conversion_id(&report.merchant_id, report.livemode, &report.external_order_id)?;
-    let used = match &report.idempotency {
-        Some(IdempotencyUse { key, body_digest }) => {
-            let scope = IdempotencyScope { merchant_id: report.merchant_id.clone(), livemode: report.livemode };
-            let body_digest = digest_of(body_digest).ok_or("idempotency.bodyDigest is not 32 hexadecimal digits")?;
-            Some((scope, key.clone(), KeyUse { at: report.received_at, body_digest }))
-        }
-        None => None,
-    };
+    let used = used(report.idempotency.take(), &report.merchant_id, report.livemode, report.received_at)?;
     let Record { partition, offset, .. } = *record;
     Ok(Fact::Reported(Box::new(Reported { id, partition, offset, used, report })))
+}
+
+/// The use of an idempotency key that a record tells of, if it does.
+fn used(
+    idempotency: Option<IdempotencyUse>,
+    merchant_id: &str,
+    livemode: bool,
+    at: Timestamp,
+) -> Result<Option<Used>, &'static str> {
+    let Some(IdempotencyUse { key, body_digest }) = idempotency else { return Ok(None) };
+    let body_digest = digest_of(&body_digest).ok_or("idempotency.bodyDigest is not 32 hexadecimal digits")?;
+    let scope = IdempotencyScope { merchant_id: merchant_id.to_owned(), livemode };
+    Ok(Some(Used { scope, key, at: KeyUse { at, body_digest } }))
 }
 
 fn digest_of(hex: &str) -> Option<[u8; 16]> {

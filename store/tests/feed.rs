@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use common::{Process, World, claim, day, id, message, noise, publish, report, topic, transition, update, wait};
 use proptest::prelude::*;
-use schemas::records::{ConversionReported, ConversionTransitioned, IdempotencyUse, ReportedStatus};
+use schemas::records::{
+    ConversionReported, ConversionTransitioned, IdempotencyUse, OrderStatusReported, ReportedStatus,
+};
 use schemas::topics::{CONVERSIONS, TRANSITIONS};
 use schemas::{Timestamp, encode};
 use store::embedded::{FeedError, Positions};
@@ -57,7 +59,10 @@ fn rows_of_the_edge_are_those_of_the_feeder() {
         let idempotency = Some(IdempotencyUse { key: order.to_owned(), body_digest: "01".repeat(16) });
         let report = ConversionReported { idempotency, ..report(order, "cnvevt_1") };
         let offset = publish(&process.log, vec![message(CONVERSIONS, &report)]);
-        publish(&process.log, vec![message(CONVERSIONS, &update(order, ReportedStatus::Paid, Some(1)))]);
+        let key = format!("order-status\0{order}");
+        let idempotency = Some(IdempotencyUse { key: key.clone(), body_digest: "02".repeat(16) });
+        let paid = OrderStatusReported { idempotency, ..update(order, ReportedStatus::Paid, Some(1)) };
+        publish(&process.log, vec![message(CONVERSIONS, &paid)]);
         if number == 0 {
             process.catch_up();
         }
@@ -66,6 +71,7 @@ fn rows_of_the_edge_are_those_of_the_feeder() {
         wait(store.claim_conversion(id(order), &claim(&report, offset))).expect("claimed");
         wait(store.claim_status(digest, "osevt_1")).expect("claimed");
         wait(store.remember_idempotency(&scope, order, [1; 16], report.received_at)).expect("remembered");
+        wait(store.remember_idempotency(&scope, &key, [2; 16], paid.received_at)).expect("remembered");
     }
     let ahead = process.dump();
     process.catch_up();
@@ -97,6 +103,7 @@ fn what_makes_no_sense_is_passed_over() {
     let raw = |spec, value: Vec<u8>| Message { topic: topic(spec), key: Vec::new(), value };
     let whole = encode(&report("A", "cnvevt_1"));
     let key = Some(IdempotencyUse { key: "key".to_owned(), body_digest: "+".repeat(32) });
+    let paid = OrderStatusReported { idempotency: key.clone(), ..update("A", ReportedStatus::Paid, None) };
     let nonsense = [
         raw(CONVERSIONS, Vec::new()),
         raw(CONVERSIONS, b"{}".to_vec()),
@@ -104,6 +111,7 @@ fn what_makes_no_sense_is_passed_over() {
         message(CONVERSIONS, &transition("A", 1)),
         message(CONVERSIONS, &ConversionReported { merchant_id: "no/name".to_owned(), ..report("A", "cnvevt_1") }),
         message(CONVERSIONS, &ConversionReported { idempotency: key, ..report("A", "cnvevt_1") }),
+        message(CONVERSIONS, &paid),
         raw(TRANSITIONS, whole),
         message(TRANSITIONS, &ConversionTransitioned { revision: 0, ..transition("A", 1) }),
         message(TRANSITIONS, &transition("A", 0)),
@@ -165,15 +173,21 @@ fn stopping_and_closing() {
 fn record() -> impl Strategy<Value = (u16, Vec<u8>)> {
     let order = (0..3_u8).prop_map(|order| format!("A-{order}"));
     let used = prop::option::of((0..2_u8, 0..2_u8));
-    let report = (order.clone(), 0..2_i64, used, 0..40_i64).prop_map(|(order, amount_minor, used, hours)| {
-        let idempotency =
-            used.map(|(key, body)| IdempotencyUse { key: key.to_string(), body_digest: format!("{body:032x}") });
-        let received_at = Timestamp(common::NOW.0 - hours * 3_600_000);
-        encode(&ConversionReported { amount_minor, idempotency, received_at, ..report(&order, "cnvevt_1") })
+    let used = used.prop_map(|used| {
+        used.map(|(key, body)| IdempotencyUse { key: key.to_string(), body_digest: format!("{body:032x}") })
     });
+    let received_at = (0..40_i64).prop_map(|hours| Timestamp(common::NOW.0 - hours * 3_600_000));
+    let when = (used, received_at);
+    let report =
+        (order.clone(), 0..2_i64, when.clone()).prop_map(|(order, amount_minor, (idempotency, received_at))| {
+            encode(&ConversionReported { amount_minor, idempotency, received_at, ..report(&order, "cnvevt_1") })
+        });
     let statuses = prop::sample::select(vec![ReportedStatus::Paid, ReportedStatus::Returned]);
-    let status = (order.clone(), statuses, prop::option::of(0..2_i64))
-        .prop_map(|(order, status, at)| encode(&update(&order, status, at)));
+    let status = (order.clone(), statuses, prop::option::of(0..2_i64), when).prop_map(
+        |(order, status, at, (idempotency, received_at))| {
+            encode(&OrderStatusReported { idempotency, received_at, ..update(&order, status, at) })
+        },
+    );
     let transition = (order, 1..5_i64).prop_map(|(order, revision)| encode(&transition(&order, revision)));
     let nonsense = prop::collection::vec(any::<u8>(), 0..20);
     prop_oneof![

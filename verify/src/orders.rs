@@ -117,6 +117,7 @@ impl Update {
             received_at: self.received,
             reason: None,
             metadata: None,
+            idempotency: None,
         }
     }
 

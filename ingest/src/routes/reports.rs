@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use schemas::ids::{ConversionId, EventKind, OrderKey, event_id};
-use schemas::records::{ConversionReported, IdempotencyUse, ReportedStatus};
+use schemas::records::{ConversionReported, OrderStatusReported, ReportedStatus};
 use schemas::topics::CONVERSIONS;
 use serde::Serialize;
 use store::{Claims, Fingerprint, IdempotencyScope, ReadModel, status_digest};
@@ -79,18 +79,11 @@ pub(super) async fn order_status<P: Publisher, C: Claims, R: ReadModel>(
 ) -> Result<Response, Error> {
     let signed = edge.0.authenticate(request).await?;
     let (reader, key) = signed.open(order_status::FIELDS)?;
-    let (mut submission, message, _) = signed.update(reader, None, &edge.0.ids)?;
-    submission.guard = guarded("order-status", key, &signed);
+    let record = signed.read_update(reader, None, &edge.0.ids)?;
+    let key = key.map(|key| key.on_route("order-status"));
+    let (mut submission, message) = signed.update(record, key.as_ref());
+    submission.guard = key.map(|key| Guard { scope: signed.scope(), key, is_event: false });
     answer(edge, signed, submission, message, "ACCEPTED").await
-}
-
-/// What an idempotency key guards on a route that is none of conversions: each has keys of its own, remembered with its
-/// name. A key as sent has no NUL, so no key of a conversion is one of these.
-pub(super) fn guarded(route: &str, key: Option<IdempotencyKey>, signed: &Signed) -> Option<Guard> {
-    key.map(|IdempotencyKey { key, body_digest }| {
-        let key = IdempotencyKey { key: format!("{route}\0{key}"), body_digest };
-        Guard { scope: signed.scope(), key, is_event: false }
-    })
 }
 
 impl Signed {
@@ -133,29 +126,36 @@ impl Signed {
         mut record: ConversionReported,
         key: Option<&IdempotencyKey>,
     ) -> (Submission, Message) {
-        let used = |key: &IdempotencyKey| IdempotencyUse { key: key.key.clone(), body_digest: key.body_digest_hex() };
-        record.idempotency = key.map(used);
+        record.idempotency = key.map(IdempotencyKey::used);
         let order = self.order(&record.external_order_id);
         let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
         let identity = Identity::Conversion(Fingerprint::of(&record));
         (self.submission(order.conversion_id(), identity, record.event_id), message)
     }
 
-    /// A status update as it is published; an event, if it came as one, decides the status.
-    pub(super) fn update(
+    /// A status update; an event, if it came as one, decides the status.
+    pub(super) fn read_update(
         &self,
         reader: Reader<'_>,
         event: Option<(&str, ReportedStatus)>,
         ids: &Ids,
-    ) -> Result<(Submission, Message, String), Error> {
+    ) -> Result<OrderStatusReported, Error> {
         let event_id = event_id(EventKind::OrderStatus, ids.next(self.received_at));
-        let read = order_status::read(reader, &self.caller, event_id, self.received_at, event);
-        let record = read.map_err(Error::Validation)?;
+        order_status::read(reader, &self.caller, event_id, self.received_at, event).map_err(Error::Validation)
+    }
+
+    /// A status update as it is published.
+    pub(super) fn update(
+        &self,
+        mut record: OrderStatusReported,
+        key: Option<&IdempotencyKey>,
+    ) -> (Submission, Message) {
+        record.idempotency = key.map(IdempotencyKey::used);
         let order = self.order(&record.external_order_id);
         let message = Message { topic: topic(&CONVERSIONS), key: order.to_bytes(), value: schemas::encode(&record) };
         let id = order.conversion_id();
         let identity = Identity::OrderStatus(status_digest(id, &record));
-        Ok((self.submission(id, identity, record.event_id), message, record.external_order_id))
+        (self.submission(id, identity, record.event_id), message)
     }
 
     /// Where its idempotency keys are.

@@ -60,8 +60,10 @@ pub(super) async fn event<P: Publisher, C: Claims, R: ReadModel>(
         }
         Event::Status(status) => {
             let (reader, id) = signed.open_event(order_status::FIELDS)?;
-            let (submission, message, order_id) = signed.update(reader, Some((name, status)), ids)?;
-            (submission, message, IdempotencyKey::of_event(&id, name, &order_id), "ACCEPTED")
+            let record = signed.read_update(reader, Some((name, status)), ids)?;
+            let key = IdempotencyKey::of_event(&id, name, &record.external_order_id);
+            let (submission, message) = signed.update(record, Some(&key));
+            (submission, message, key, "ACCEPTED")
         }
     };
     submission.guard = Some(Guard { scope: signed.scope(), key, is_event: true });

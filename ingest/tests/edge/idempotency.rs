@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use schemas::records::{ConversionReported, IdempotencyUse};
+use schemas::decode;
+use schemas::records::{ConversionReported, IdempotencyUse, OrderStatusReported};
 use tokio::time::sleep;
 use tower::ServiceExt;
 
@@ -56,6 +57,11 @@ async fn each_route_has_keys_of_its_own() {
     let bench = Bench::new();
     bench.send(keyed(Call::conversion(BODY))).await.accepted("RECEIVED");
     bench.send(keyed(Call::status(STATUS))).await.accepted("ACCEPTED");
+    let record: OrderStatusReported = decode(&bench.log.messages()[1].value).expect("a status update");
+    // printf '%s' '<body>' | openssl dgst -sha256 | cut -c1-32
+    let body_digest = "35ef2b17dd7d2744f20921ce6c34cb7c".to_owned();
+    let used = IdempotencyUse { key: "order-status\0key-1".to_owned(), body_digest };
+    assert_eq!(record.idempotency, Some(used), "the log has the key too");
     bench.send(keyed(Call::status(STATUS))).await.accepted("DUPLICATE");
     let delivered = STATUS.replace("paid", "delivered");
     bench.send(keyed(Call::status(delivered))).await.error(422, "IDEMPOTENCY_KEY_REUSED");

@@ -35,6 +35,7 @@ async fn an_update_is_published_as_sent() {
             received_at: Timestamp(NOW_S * 1_000),
             reason: Some("fraud".to_owned()),
             metadata: Some(r#"{"by":"ops"}"#.to_owned()),
+            idempotency: None,
         }
     );
     let again = bench.send(Call::status(sent.to_string())).await;

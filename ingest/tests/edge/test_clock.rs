@@ -32,6 +32,7 @@ async fn a_moved_clock_is_published_as_sent() {
             external_order_id: "A".to_owned(),
             advanced_to: AT,
             received_at: Timestamp(NOW_S * 1_000),
+            idempotency: None,
         }
     );
     // The same instant, however it is written, is the same request; another instant, or order, is another.
@@ -43,8 +44,12 @@ async fn a_moved_clock_is_published_as_sent() {
     for other in [BODY.replace("00:00Z", "00:01Z"), BODY.replace("-30T", "-29T"), BODY.replace("\"A\"", "\"B\"")] {
         bench.send(Call::test_clock(other)).await.accepted("ACCEPTED");
     }
-    assert_eq!(bench.log.count(), 4);
-    assert!(bench.metric("test_clocks_accepted_total 4").await);
+    let keyed = Call::test_clock(BODY.replace("\"A\"", "\"C\"")).header("x-idempotency-key", "key-1");
+    bench.send(keyed).await.accepted("ACCEPTED");
+    let record: TestClockAdvanced = schemas::decode(&bench.log.messages()[4].value).unwrap();
+    assert_eq!(record.idempotency.unwrap().key, "test-clock\0key-1", "the log has the key too");
+    assert_eq!(bench.log.count(), 5);
+    assert!(bench.metric("test_clocks_accepted_total 5").await);
     assert!(bench.metric("test_clocks_duplicate_total 2").await);
 }
 

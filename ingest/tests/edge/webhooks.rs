@@ -56,6 +56,7 @@ async fn the_event_decides_the_status() {
         bench.send(event(name, "1", &body(None))).await.accepted("ACCEPTED");
         let record: OrderStatusReported = bench.published();
         assert_eq!((record.status, record.reason.as_deref()), (status, Some("r")));
+        assert_eq!(record.idempotency.unwrap().key, "event\x001", "the log tells other edges");
         bench.send(event(name, "2", &body(Some(word)))).await.accepted("DUPLICATE");
         bench.send(Call::status(body(Some(word)).to_string())).await.accepted("DUPLICATE");
         for said in ["pending", "commission_approved", "nonsense", ""] {

@@ -190,6 +190,7 @@ impl Case {
             received_at: Timestamp(T0 + DAY),
             reason: None,
             metadata: None,
+            idempotency: None,
         });
         self
     }

@@ -173,6 +173,7 @@ impl Run {
             external_order_id: order.external_order_id.clone(),
             advanced_to: Timestamp(now + ahead),
             received_at: Timestamp(now),
+            idempotency: None,
         };
         if order.livemode || ahead > 400 * DAY {
             let value = schemas::encode(&record);
@@ -299,6 +300,7 @@ impl Run {
             received_at,
             reason: None,
             metadata: None,
+            idempotency: None,
         };
         self.world.write(&CONVERSIONS, &key(&order).to_bytes(), &record);
         if self.draw(4) > 0 {

@@ -172,6 +172,7 @@ pub(crate) fn moved(advanced_to: i64) -> TestClockAdvanced {
         external_order_id: "O-1".to_owned(),
         advanced_to: Timestamp(advanced_to),
         received_at: Timestamp(T0),
+        idempotency: None,
     }
 }
 

@@ -29,6 +29,7 @@ fn clock(number: u32, advanced_to: i64, received_at: i64) -> TestClockAdvanced {
         external_order_id: "O-1".to_owned(),
         advanced_to: Timestamp(advanced_to),
         received_at: Timestamp(received_at),
+        idempotency: None,
     }
 }
 

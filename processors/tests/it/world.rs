@@ -473,6 +473,7 @@ pub(crate) fn status(status: ReportedStatus, at: Option<i64>, received_at: i64) 
         received_at: Timestamp(received_at),
         reason: None,
         metadata: None,
+        idempotency: None,
     }
 }
 

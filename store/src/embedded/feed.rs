@@ -143,14 +143,14 @@ impl Feeder {
                 // Nobody but the feeder moves such a claim, so its row is written without a lock.
                 Fact::Reported(it) if ahead.is_at(it.id, it.partition, it.offset) => {
                     batch.claim(&it)?;
-                    keyed.extend(it.used.is_some().then_some(it));
+                    keyed.extend(it.used);
                 }
                 Fact::Reported(_) | Fact::Status { .. } | Fact::Reviewed => shared.push(fact),
             }
         }
         let look = |batch: &mut Batch<'_, FjallStore>| {
             shared.iter().try_for_each(|fact| batch.fold(fact, now))?;
-            keyed.iter().try_for_each(|reported| batch.remember(reported, now))
+            keyed.iter().try_for_each(|used| batch.remember(Some(used), now))
         };
         look(&mut wanted)?;
         // Mostly the edge was there before, and nothing is to be locked. Rows move one way only, so what need not be

@@ -17,7 +17,7 @@ use super::rows::{
     encode_conversion, encode_entry, idempotency_key, mark, status_key, timeline_key,
 };
 use crate::claims::KeyUse;
-use crate::facts::{Fact, Reported};
+use crate::facts::{Fact, Reported, Used};
 
 /// Changes on their way into the store, over what is there.
 #[derive(Debug)]
@@ -63,15 +63,15 @@ impl<'a, S: StateStore> Batch<'a, S> {
         match fact {
             Fact::Reported(reported) => {
                 self.claim(reported)?;
-                self.remember(reported, now)
+                self.remember(reported.used.as_ref(), now)
             }
-            Fact::Status { digest, event_id, received_at: _ } => {
+            Fact::Status { digest, event_id, received_at: _, used } => {
                 let key = status_key(*digest);
                 if self.get(&key)?.is_none() {
                     self.claims_new.push((key.clone(), event_id.clone()));
                     self.changes.insert(key, Some(mark()));
                 }
-                Ok(())
+                self.remember(used.as_ref(), now)
             }
             Fact::Reviewed | Fact::Transitioned(_) | Fact::Payout(_) => Ok(()),
         }
@@ -105,10 +105,10 @@ impl<'a, S: StateStore> Batch<'a, S> {
         Ok(())
     }
 
-    /// The use of the idempotency key that a report came with, if it did.
-    pub(super) fn remember(&mut self, reported: &Reported, now: Timestamp) -> Result<(), StoreError> {
-        match &reported.used {
-            Some((scope, key, used)) if used.is_remembered(now) => self.use_key(&idempotency_key(scope, key), *used),
+    /// The use of the idempotency key that something came with, if it did.
+    pub(super) fn remember(&mut self, used: Option<&Used>, now: Timestamp) -> Result<(), StoreError> {
+        match used {
+            Some(Used { scope, key, at }) if at.is_remembered(now) => self.use_key(&idempotency_key(scope, key), *at),
             Some(_) | None => Ok(()),
         }
     }

@@ -178,6 +178,7 @@ pub(crate) fn update(order: &str, status: ReportedStatus, at: Option<i64>) -> Or
         received_at: NOW,
         reason: None,
         metadata: None,
+        idempotency: None,
     }
 }
 

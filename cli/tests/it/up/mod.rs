@@ -38,6 +38,7 @@ mod reviews;
 mod scaling;
 mod service_clicks;
 mod shared_claims;
+mod shop_events;
 mod starting;
 mod stopping;
 mod stores;

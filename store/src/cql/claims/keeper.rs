@@ -17,7 +17,7 @@ use super::super::stats::{KeptCounters, KeptStats, count};
 use super::table::{Attempt, ClaimTable, ConversionRow, Reading};
 use super::tables::CqlTables;
 use crate::claims::{ConversionClaim, IDEMPOTENCY_AGE, IdempotencyScope, KeyUse};
-use crate::facts::Fact;
+use crate::facts::{Fact, Used};
 
 /// A claim is its edge's to make for this long.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -195,17 +195,22 @@ impl Wanted {
                 if (reported.partition, reported.offset) < (first.partition, first.offset) {
                     *first = reported.claim();
                 }
-                if let Some((scope, key, used)) = reported.used {
-                    let latest = self.keys.entry((scope, key)).or_insert(used);
-                    *latest = used.max(*latest);
-                }
+                self.used(reported.used);
             }
-            Fact::Status { digest, event_id, received_at } => {
+            Fact::Status { digest, event_id, received_at, used } => {
                 self.saw(received_at);
                 self.statuses.entry(digest).or_insert(event_id);
+                self.used(used);
             }
             // The last two are no records of `conversions`.
             Fact::Reviewed | Fact::Transitioned(_) | Fact::Payout(_) => {}
+        }
+    }
+
+    fn used(&mut self, used: Option<Used>) {
+        if let Some(Used { scope, key, at }) = used {
+            let latest = self.keys.entry((scope, key)).or_insert(at);
+            *latest = at.max(*latest);
         }
     }
 

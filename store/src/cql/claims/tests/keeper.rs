@@ -41,11 +41,16 @@ fn delivered(order: &str, event: &str) -> OrderStatusReported {
         received_at: NOW,
         reason: None,
         metadata: None,
+        idempotency: None,
     }
 }
 
 fn update(order: &str, event: &str) -> Record {
-    let value = schemas::encode(&delivered(order, event)).into();
+    encoded(&delivered(order, event))
+}
+
+fn encoded(update: &OrderStatusReported) -> Record {
+    let value = schemas::encode(update).into();
     Record { topic: CONVERSIONS.number, partition: 0, offset: 9, key: Default::default(), value }
 }
 
@@ -125,13 +130,23 @@ async fn keys_are_kept_for_what_is_left_of_their_day() {
     };
     let reports =
         [used("old", "1", day_ms), used("young", "3", 10), used("young", "2", day_ms - 1), used("bad", "xy", 0)];
-    let records: Vec<Record> = (0_u64..).zip(&reports).map(|(offset, report)| record(report, offset)).collect();
+    let mut records: Vec<Record> = (0_u64..).zip(&reports).map(|(offset, report)| record(report, offset)).collect();
+    let idempotency = Some(IdempotencyUse { key: "order-status\0young".to_owned(), body_digest: "4".repeat(32) });
+    records.push(encoded(&OrderStatusReported { idempotency, ..delivered("A", "osevt_1") }));
     let keeper = keeper(&table);
     keeper.keep(&records).await.expect("kept");
     let scope = IdempotencyScope { merchant_id: "mer_one".to_owned(), livemode: true };
     let rows = table.rows();
     let left = Duration::from_millis(day_ms.cast_unsigned() - 10);
     let young = KeyUse { at: Timestamp(NOW.0 - 10), body_digest: [0x33; 16] };
-    assert_eq!(rows.keys.iter().collect::<Vec<_>>(), [(&(scope, "young".to_owned()), &(young, left))]);
-    assert_eq!((keeper.stats().skipped, keeper.stats().records), (1, 4), "one has no digest");
+    let of_status = KeyUse { at: NOW, body_digest: [0x44; 16] };
+    let expected = [
+        (
+            &(scope.clone(), "order-status\0young".to_owned()),
+            &(of_status, Duration::from_millis(day_ms.cast_unsigned())),
+        ),
+        (&(scope, "young".to_owned()), &(young, left)),
+    ];
+    assert_eq!(rows.keys.iter().collect::<Vec<_>>(), expected);
+    assert_eq!((keeper.stats().skipped, keeper.stats().records), (1, 5), "one has no digest");
 }
