@@ -148,7 +148,9 @@ impl Health {
 fn is_damage(error: &fjall::Error) -> bool {
     match error {
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
-            matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound)
+            use ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+            // A length or a place that was read as garbage is asked of the system, which calls it invalid.
+            matches!(error.kind(), UnexpectedEof | InvalidData | InvalidInput | NotFound)
         }
         fjall::Error::Poisoned | fjall::Error::Locked | fjall::Error::KeyspaceDeleted => false,
         _ => true,
