@@ -68,7 +68,7 @@ pub(super) async fn conversion<P: Publisher, C: Claims, R: ReadModel>(
     let signed = edge.0.authenticate(request).await?;
     let (reader, key) = signed.open(conversion::FIELDS)?;
     let (mut submission, message) = signed.report(reader, key.as_ref(), &edge.0.ids)?;
-    submission.guard = key.map(|key| Guard { scope: signed.scope(), key, is_event: false });
+    submission.guard = key.map(|key| signed.guard(key));
     answer(edge, signed, submission, message, "RECEIVED").await
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn order_status<P: Publisher, C: Claims, R: ReadModel>(
     let record = signed.read_update(reader, None, &edge.0.ids)?;
     let key = key.map(|key| key.on_route("order-status"));
     let (mut submission, message) = signed.update(record, key.as_ref());
-    submission.guard = key.map(|key| Guard { scope: signed.scope(), key, is_event: false });
+    submission.guard = key.map(|key| signed.guard(key));
     answer(edge, signed, submission, message, "ACCEPTED").await
 }
 
@@ -156,6 +156,11 @@ impl Signed {
         let id = order.conversion_id();
         let identity = Identity::OrderStatus(status_digest(id, &record));
         (self.submission(id, identity, record.event_id), message)
+    }
+
+    /// What an idempotency key of a caller guards.
+    pub(super) fn guard(&self, key: IdempotencyKey) -> Guard {
+        Guard { scope: self.scope(), key, is_event: false }
     }
 
     /// Where its idempotency keys are.

@@ -11,7 +11,7 @@ use super::reports::answer;
 use crate::edge::{Edge, topic};
 use crate::error::Error;
 use crate::idempotency::IdempotencyKey;
-use crate::submit::{Guard, Identity};
+use crate::submit::Identity;
 use crate::test_clock;
 
 /// Moves the time of a test order. No key but one of test mode comes further than its check.
@@ -34,6 +34,6 @@ pub(super) async fn advance<P: Publisher, C: Claims, R: ReadModel>(
     let id = order.conversion_id();
     let identity = Identity::TestClock(test_clock_digest(id, record.advanced_to));
     let mut submission = signed.submission(id, identity, record.event_id);
-    submission.guard = key.map(|key| Guard { scope: signed.scope(), key, is_event: false });
+    submission.guard = key.map(|key| signed.guard(key));
     answer(edge, signed, submission, message, "ACCEPTED").await
 }
